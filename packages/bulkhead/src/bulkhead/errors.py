@@ -1,0 +1,59 @@
+"""The errors that a person is meant to read, and the exit codes they become.
+
+A message says what is wrong, where, and what to do next, in one line. Anything that is not a
+:class:`BulkheadError` is a bug, and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+
+EXIT_REFUSED = 1
+"""Refused for a reason that a retry cannot mend."""
+EXIT_USAGE = 2
+"""Wrong command line (click's own code)."""
+EXIT_CRASHED = 70
+"""A bug; Python's own code for one, 1, would read as a refusal."""
+EXIT_KILLED = 143
+"""Stopped by SIGTERM: 128 + 15, as shells and Docker count."""
+
+_NEXT = {
+    errno.ENOSPC: "The disk is full: free some space, then run the step again.",
+    errno.EDQUOT: "The disk quota is used up: free some space, then run the step again.",
+    errno.EROFS: "The folder is mounted read-only: mount it without ':ro', then run the step again.",
+    errno.EACCES: "This user may not: run as the folder's owner (docker run --user UID:0), then run the step again.",
+    errno.EPERM: "This user may not: run as the folder's owner (docker run --user UID:0), then run the step again.",
+}
+
+
+class BulkheadError(Exception):
+    """Root of Bulkhead's own errors."""
+
+
+class Refused(BulkheadError):
+    """The step's input, or the place it runs in, is not fit for it; a retry would find the same."""
+
+
+class NotVerified(Refused):
+    """A model file is not provably the one that was published."""
+
+
+class NoModel(Refused):
+    """The registry has no model that answers the request."""
+
+
+class Stopped(BulkheadError):
+    """SIGTERM arrived."""
+
+
+def one_line(text: str, limit: int = 2000) -> str:
+    """``text`` with every line break and control character escaped, cut at ``limit`` characters."""
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def refusal_of(error: OSError, path: str) -> Refused | None:
+    """The refusal that says what a full disk or a missing permission at ``path`` means; None for any other error."""
+    if error.errno not in _NEXT:
+        return None
+    return Refused(f"{path}: {error.strerror}. {_NEXT[error.errno]}")

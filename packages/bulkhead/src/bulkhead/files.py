@@ -1,0 +1,60 @@
+"""Files that are whole or not there: written under a temporary name, synced, then renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHARED_MODE = 0o664
+"""Exchange files and logs: the group writes too, because every container runs with group 0."""
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of ``data``, in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def temporary_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """A synced temporary file with ``data`` in the folder of ``path``; gone when the block ends.
+
+    A SIGKILL leaves it behind, under a name that starts with a dot and that no reader looks at.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes, mode: int = SHARED_MODE) -> None:
+    """Replace ``path`` by ``data``: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: the folder cannot be written; ``path`` is as it was.
+    """
+    with temporary_beside(path, data, mode) as temporary:
+        temporary.replace(path)
+    sync_folder(path.parent)

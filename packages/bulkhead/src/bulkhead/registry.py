@@ -1,0 +1,229 @@
+"""The registry: model files and two logs in one folder. The logs are the truth.
+
+Publishing leaves, wherever it is cut off, either nothing a reader looks at or a whole model with its
+record: the file is written and synced under a temporary name, linked to its final name (a link
+never overwrites), and only then is the record appended. A file without a record was never
+published, and no reader takes it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead import clock, log
+from bulkhead.errors import NoModel, NotVerified, Refused
+from bulkhead.files import sha256, sync_folder, temporary_beside
+from bulkhead.records import (
+    Failure,
+    InferenceFailure,
+    InferenceRecord,
+    Lineage,
+    ModelRecord,
+    TrainingFailure,
+    Unreadable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bulkhead.records import Pipeline, Record
+
+TRAININGS = "log.txt"
+INFERENCES = "log_inference.txt"
+
+LOGS: dict[Pipeline, str] = {"training": TRAININGS, "inference": INFERENCES}
+
+_SHOWN = f"models/{TRAININGS}"  # messages end up in records, which name paths from the project
+
+_MODEL_MODE = 0o444  # a published model never changes
+
+
+class Registry:
+    """The registry in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trainings = folder / TRAININGS
+        self.inferences = folder / INFERENCES
+
+    def log_of(self, pipeline: Pipeline) -> Path:
+        """The log of ``pipeline``."""
+        return self.folder / LOGS[pipeline]
+
+    def publish(self, model: Any, environment: str, lineage: Lineage) -> ModelRecord:
+        """Store ``model`` (anything joblib dumps) and append its record.
+
+        Returns:
+            The record, once it and the file are on disk.
+
+        Raises:
+            OSError: the registry cannot be written; no model and no record were added.
+        """
+        import joblib
+
+        buffer = io.BytesIO()
+        joblib.dump(model, buffer)
+        content = buffer.getvalue()
+        model_hash = joblib.hash(model)
+        moment = clock.now()
+        with (
+            temporary_beside(self.folder / f"model_{model_hash}.joblib", content, _MODEL_MODE) as temporary,
+            # Locked before the name exists: a log that cannot be written must not leave a model behind.
+            log.locked(self.trainings) as trainings,
+        ):
+            while True:
+                final = self.folder / f"model_{clock.in_filename(moment)}_{model_hash}.joblib"
+                try:
+                    os.link(temporary, final)
+                    break
+                except FileExistsError:  # a clock set back, or one that ticks slowly
+                    moment += timedelta(microseconds=1)
+            try:
+                sync_folder(self.folder)
+                record = ModelRecord(
+                    model_hash=model_hash,
+                    model_filename=final.name,
+                    training_timestamp=clock.in_record(moment),
+                    environment=environment,
+                    sha256=sha256(content),
+                    size_bytes=len(content),
+                    **msgspec.structs.asdict(lineage),
+                )
+                trainings.append(record)
+            except BaseException:
+                final.unlink()
+                raise
+        return record
+
+    def latest(self, environment: str) -> ModelRecord:
+        """The model of ``environment`` that was published last, by its place in the log.
+
+        Reads the log from its end: as fast in a long log as in a short one.
+
+        Raises:
+            NoModel: there is none.
+        """
+        for record in self._models_newest_first():
+            if record.environment == environment:
+                return record
+        raise NoModel(
+            f"{_SHOWN}: no model of the environment {environment} yet. Run {environment}_train_model_dag first."
+        )
+
+    def find(self, filename: str) -> ModelRecord:
+        """The record of the model file called ``filename``.
+
+        Raises:
+            NoModel: the log has none.
+        """
+        for record in self._models_newest_first():
+            if record.model_filename == filename:
+                return record
+        raise NoModel(f"{_SHOWN}: no record of a model file {filename!r}. 'just models' lists those that there are.")
+
+    def load(self, record: ModelRecord) -> Any:
+        """The model of ``record``: its file's bytes are hashed, and those same bytes unpickled.
+
+        Raises:
+            NotVerified: the record has no hash, the file is missing, or it is not the one recorded.
+        """
+        import joblib
+
+        if record.sha256 is None:
+            raise NotVerified(
+                f"{record.model_filename}: its record in {_SHOWN} has no sha256 (the original program wrote none), so"
+                " nobody can tell whether it is the file that was trained. Train a new model, and use that."
+            )
+        path = self.folder / record.model_filename
+        if path.name != record.model_filename:
+            raise NotVerified(f"{record.model_filename!r} in {_SHOWN} is not a plain file name. Train a new model.")
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            raise NotVerified(
+                f"models/{path.name} is recorded in {_SHOWN} and missing. Restore it from a backup, or train a new one."
+            ) from None
+        if sha256(content) != record.sha256:
+            raise NotVerified(
+                f"models/{path.name} is not the file that was published: its sha256 is {sha256(content)}, recorded is"
+                f" {record.sha256}. Restore it from a backup, or train a new model."
+            )
+        return joblib.load(io.BytesIO(content))
+
+    def record_inference(self, record: InferenceRecord) -> None:
+        """Append ``record`` to the inference log.
+
+        Raises:
+            OSError: the log cannot be written; it is as it was.
+        """
+        log.append(self.inferences, record)
+
+    def record_failure(self, pipeline: Pipeline, failure: Failure) -> None:
+        """Append ``failure`` to the log of ``pipeline``.
+
+        Raises:
+            OSError: the log cannot be written; it is as it was.
+        """
+        log.append(self.log_of(pipeline), failure)
+
+    def record_failure_once(self, pipeline: Pipeline, failure: Failure, since: str) -> bool:
+        """Append ``failure`` unless its attempt has recorded one itself since the time ``since``.
+
+        Returns:
+            Whether it was appended.
+
+        Raises:
+            OSError: the log cannot be written; it is as it was.
+        """
+        path = self.log_of(pipeline)
+        with log.locked(path) as appender:
+            for record in log.read_newest_first(path):
+                if isinstance(record, Unreadable):
+                    continue
+                time = _time_of(record)
+                if time is not None and time < since:
+                    break
+                if isinstance(record, Failure) and failure.same_attempt(record):
+                    return False
+            appender.append(failure)
+        return True
+
+    def check_writable(self, pipeline: Pipeline) -> None:
+        """Refuse now what would fail at the end: a log of ``pipeline`` that cannot be appended to.
+
+        Raises:
+            Refused: the registry is not there.
+            OSError: the log cannot be opened for writing.
+        """
+        if not self.folder.is_dir():
+            raise Refused(
+                f"no registry at {self.folder}: nothing is mounted there."
+                f' Add -v "$PWD/models:{self.folder}" to docker run.'
+            )
+        log.make(self.log_of(pipeline))
+
+    def _models_newest_first(self) -> Iterator[ModelRecord]:
+        for record in log.read_newest_first(self.trainings):
+            if isinstance(record, Unreadable):
+                log.report(record, self.trainings)
+            elif isinstance(record, ModelRecord):
+                yield record
+
+
+def _time_of(record: Record) -> str | None:
+    key = {
+        ModelRecord: "training_timestamp",
+        TrainingFailure: "error_timestamp",
+        InferenceRecord: "inference_time",
+        InferenceFailure: "error_time",
+    }[type(record)]
+    try:
+        return clock.in_record(clock.parse(getattr(record, key)))
+    except ValueError:
+        return None

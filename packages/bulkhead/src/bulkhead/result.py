@@ -1,0 +1,105 @@
+"""The result file: a step's outcome and its proof of completion, written last."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bulkhead.errors import Refused
+from bulkhead.files import SHARED_MODE, sha256, sync_folder
+from bulkhead.identity import Identity
+
+_ROOM = 1 << 16
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a step left in the run folder; ``path`` is relative to that folder."""
+
+    path: str
+    sha256: str
+    rows: int
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``/shared/<task_id>.json`` holds once the step has succeeded."""
+
+    identity: Identity
+    environment: str
+    container: str
+    """Short id of the container that wrote this: the proof that it is of this very attempt."""
+    started: str
+    finished: str
+    outputs: dict[str, Output] = {}
+    facts: dict[str, Any] = {}
+    """What the next step, or a person, needs to know; small, and what XCom shows."""
+
+
+def path_of(folder: Path, task_id: str) -> Path:
+    """Where the result of ``task_id`` stands in the run folder."""
+    return folder / f"{task_id}.json"
+
+
+def read(folder: Path, task_id: str) -> Result | None:
+    """The result of ``task_id``, or None where there is none that can be read."""
+    try:
+        return msgspec.json.decode(path_of(folder, task_id).read_bytes(), type=Result)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def checked_output(folder: Path, result: Result, name: str) -> bytes:
+    """The bytes of the output ``name`` of ``result``, proven to be those it wrote.
+
+    Raises:
+        Refused: the file is missing or is another one by now.
+    """
+    output = result.outputs[name]
+    step = result.identity.task_id
+    try:
+        content = (folder / output.path).read_bytes()
+    except FileNotFoundError:
+        raise Refused(f"{output.path} is missing from the run folder. Run {step} again.") from None
+    if sha256(content) != output.sha256:
+        raise Refused(f"{output.path} has changed since {step} wrote it. Run {step} again.")
+    return content
+
+
+class Reservation:
+    """Room for a result, taken before the work: a disk that fills up later cannot keep a finished step from saying so.
+
+    Raises:
+        OSError: the run folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, task_id: str) -> None:
+        self._path = path_of(folder, task_id)
+        # What an earlier attempt left is not this attempt's proof.
+        self._path.unlink(missing_ok=True)
+        self._descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{self._path.name[:100]}.", suffix=".tmp")
+        self._temporary = Path(name)
+        try:
+            os.posix_fallocate(self._descriptor, 0, _ROOM)
+        except BaseException:
+            self.drop()
+            raise
+
+    def fill(self, result: Result) -> None:
+        """Write ``result`` and give it its name."""
+        content = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
+        with os.fdopen(self._descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            file.truncate()
+            os.fchmod(file.fileno(), SHARED_MODE)
+            os.fsync(file.fileno())
+        self._temporary.replace(self._path)
+        sync_folder(self._path.parent)
+
+    def drop(self) -> None:
+        """Give the room back, unwritten."""
+        os.close(self._descriptor)
+        self._temporary.unlink(missing_ok=True)

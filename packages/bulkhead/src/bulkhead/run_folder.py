@@ -1,0 +1,35 @@
+"""Where a run's files live, seen from the project and from inside a container."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+SHARED = "/shared"
+MODELS = "/models"
+INPUTS = "/inputs"
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^[.-]")
+_LONGEST = 100
+
+
+def slug(name: str) -> str:
+    """``name`` as one path component or container name that every system takes.
+
+    A changed or shortened name ends in a piece of its hash, so two names never share a slug
+    (run ids may hold ``: + ~``, which Airflow allows).
+    """
+    safe = _UNSAFE.sub("_", name)
+    if safe == name and 0 < len(name) <= _LONGEST:
+        return name
+    return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def run_path(dag_id: str | None, run_id: str) -> str:
+    """The run folder relative to the project: what records name, and what is mounted at ``/shared``."""
+    return "/".join(["shared/runs", *([slug(dag_id)] if dag_id else []), slug(run_id)])
+
+
+def input_path(name: str) -> str:
+    """A file of ``/inputs`` relative to the project."""
+    return f"shared/inputs/{name}"
