@@ -1,0 +1,60 @@
+"""generate_inf_data and preprocess_inf_data: from a user's table to numbers that a model can take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+import features as transformation
+from bulkhead import tables
+from bulkhead.records import Data
+from bulkhead.step import Outcome
+
+if TYPE_CHECKING:
+    from bulkhead.step import Step
+
+GENERATED = "generate_inf_data.parquet"
+PREPROCESSED = "preprocess_inf_data.parquet"
+
+
+class Schema(msgspec.Struct, frozen=True, kw_only=True):
+    """What the source table was, before the transformation."""
+
+    data: Data
+    dtypes: dict[str, str]
+    """The type of each column, in the table's order."""
+    transformation: str | None = None
+    """Fingerprint of the code that was applied since."""
+
+
+def sample_csv() -> bytes:
+    """The built-in sample: training's, without the target."""
+    return ("feature1,feature2\n" + "".join(f"{i},{i + 20}\n" for i in range(20))).encode()
+
+
+def generate(step: Step, source: str) -> Outcome:
+    """Read ``source`` (see :func:`bulkhead.tables.read_source`), check it, write :data:`GENERATED`.
+
+    Raises:
+        Refused: it is no table of finite numbers.
+    """
+    table = tables.read_source(source, step.inputs, sample_csv)
+    frame, dtypes = table.numbers(table.names)
+    output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
+    schema = Schema(data=table.data, dtypes=dtypes)
+    return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(schema))
+
+
+def preprocess(step: Step) -> Outcome:
+    """Transform what generate_inf_data left, write :data:`PREPROCESSED`.
+
+    Raises:
+        Refused: generate_inf_data has not run here, its output has changed, or the transformation
+            gave no finite numbers.
+    """
+    schema = msgspec.convert(step.previous("generate_inf_data").facts, Schema)
+    frame = transformation.apply(tables.from_parquet(step.read("generate_inf_data", "table")))
+    output = step.write(PREPROCESSED, tables.to_parquet(frame), len(frame))
+    schema = msgspec.structs.replace(schema, transformation=transformation.fingerprint())
+    return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(schema))

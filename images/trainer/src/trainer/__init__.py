@@ -1,0 +1,1 @@
+"""The trainer image: preprocessing and train_model."""

@@ -1,0 +1,147 @@
+"""train_model: fit, measure, publish."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.model_selection import train_test_split
+
+from bulkhead import tables
+from bulkhead.errors import Refused
+from bulkhead.records import Lineage
+from bulkhead.step import Outcome
+from trainer.preprocessing import Prepared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bulkhead.step import Step
+
+LIBRARIES = ("scikit-learn", "pandas", "numpy", "joblib")
+FEWEST_ROWS = 2
+
+
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+    """How to train; the record keeps them."""
+
+    test_fraction: float = 0.2
+    """Share of the rows that only measure; 0: none."""
+    seed: int = 0
+    """Draws the rows that measure."""
+
+
+class Trained(msgspec.Struct, frozen=True):
+    """A fitted model, and how good it was on rows it had not seen."""
+
+    model: LinearRegression
+    metrics: dict[str, Any]
+
+
+def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Trained:
+    """Fit a linear regression and measure it on held-out rows; the model that was measured is returned.
+
+    Args:
+        frame: features, shape (rows, columns), float64, finite.
+        target: shape (rows,), float64, finite, in the same order.
+        parameters: the share to hold out, and the seed.
+
+    Returns:
+        The model, and ``r2`` (None below two measured rows), ``rmse`` and ``mae`` in the target's
+        unit; all None when nothing was held out.
+
+    Raises:
+        Refused: the share is none, too few rows are left, or the fit gave no finite numbers.
+    """
+    rows = len(frame)
+    share = parameters.test_fraction
+    if not 0 <= share < 1:
+        raise Refused(
+            f"test fraction {share}: must be at least 0 and less than 1. Use 0.2 to hold out a fifth of the rows."
+        )
+    measured = int(np.ceil(rows * share))
+    if rows - measured < FEWEST_ROWS:
+        raise Refused(
+            f"{rows} rows with test fraction {share} leave {rows - measured} to train on, and it takes {FEWEST_ROWS}."
+            " Give more rows or a smaller fraction."
+        )
+    with np.errstate(all="ignore"):  # what overflows is refused below, by name
+        if measured:
+            frame, held_frame, target, held_target = train_test_split(
+                frame, target, test_size=measured, random_state=parameters.seed
+            )
+            model = fit(frame, target)
+            metrics = _measure(held_target, model.predict(held_frame))
+        else:
+            model = fit(frame, target)
+            metrics = {"evaluated_on": "nothing: all rows trained", "r2": None, "rmse": None, "mae": None}
+    found = [*model.coef_, model.intercept_, *(value for value in metrics.values() if isinstance(value, float))]
+    if not np.isfinite(found).all():
+        raise Refused(
+            "the fit gave coefficients or metrics that are not finite. Choose larger units for large columns."
+        )
+    return Trained(model, {**metrics, "train_rows": len(frame), "test_rows": measured})
+
+
+def fit(frame: pd.DataFrame, target: pd.Series) -> LinearRegression:
+    """A linear regression of ``target`` on ``frame`` that does not depend on the columns' units.
+
+    Scikit-learn drops every direction a millionth as long as the longest (its ``tol``), so a column
+    in small units would silently count for nothing. Here columns are brought to like magnitude
+    first (by powers of two, which is exact), and only what float64 cannot tell from zero is
+    dropped. docs/decisions/0003 has the figures.
+    """
+    span = (frame - frame.mean()).abs().max().to_numpy()
+    scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
+    model = LinearRegression(tol=np.finfo(float).eps * max(frame.shape)).fit(frame / scale, target)
+    model.coef_ = model.coef_ / scale
+    return model
+
+
+def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
+    """Train on what preprocessing left in the run folder, and publish the model.
+
+    Raises:
+        Refused: as :func:`train`; or preprocessing has not run here, or its output has changed.
+        OSError: the registry cannot be written; nothing was published.
+    """
+    prepared = msgspec.convert(step.previous("preprocessing").facts, Prepared)
+    frame = tables.from_parquet(step.read("preprocessing", "table"))
+    target = frame.pop(prepared.target)
+    trained = train(frame, target, parameters)
+    lineage = Lineage(
+        **msgspec.structs.asdict(step.identity),
+        **msgspec.structs.asdict(prepared),
+        libraries=_libraries(),
+        parameters={"estimator": "LinearRegression", **msgspec.to_builtins(parameters)},
+        metrics=trained.metrics,
+    )
+    step.store_undisturbed()
+    record = step.registry.publish(trained.model, step.environment, lineage)
+    return Outcome(
+        facts={
+            "model_filename": record.model_filename,
+            "model_hash": record.model_hash,
+            "sha256": record.sha256,
+            "metrics": record.metrics,
+        }
+    )
+
+
+def _measure(truth: pd.Series, predicted: np.ndarray) -> dict[str, Any]:
+    return {
+        "evaluated_on": "held-out rows",
+        "r2": float(r2_score(truth, predicted)) if len(truth) > 1 else None,
+        "rmse": float(root_mean_squared_error(truth, predicted)),
+        "mae": float(mean_absolute_error(truth, predicted)),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    import platform
+
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
