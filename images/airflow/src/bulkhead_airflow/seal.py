@@ -1,0 +1,97 @@
+"""The seal: what every step's container may and may not do. One place, for every step.
+
+``docker inspect`` of a running step shows all of it under ``HostConfig``; ``just step`` sets the
+same by hand. The provider's operator has no arguments for most of these; docker-py has.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from docker.types import LogConfig, Mount
+
+from bulkhead import run_folder
+from bulkhead.registry import LOGS
+
+if TYPE_CHECKING:
+    from bulkhead.identity import Identity
+    from bulkhead.records import Pipeline
+    from bulkhead_airflow.settings import Settings
+
+# The libraries that scikit-learn computes with read these; without them each starts a thread for
+# every core of the host, however small the quota.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def host_config(settings: Settings, mounts: list[Mount]) -> dict[str, Any]:
+    """Arguments of docker-py's ``create_host_config`` for a sealed container."""
+    return {
+        "auto_remove": False,  # it is inspected first
+        "mounts": mounts,
+        "network_mode": "none",
+        "read_only": True,
+        "tmpfs": {"/tmp": "size=256m,mode=1777"},  # noqa: S108  # the container's own, gone with it
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "pids_limit": settings.pids,
+        "init": True,  # forwards SIGTERM, reaps children
+        "nano_cpus": int(settings.cpus * 1e9),
+        "mem_limit": settings.memory,
+        "memswap_limit": settings.memory,
+        # Whatever the engine's default driver: this one can be followed, and is bounded.
+        "log_config": LogConfig(type="json-file", config={"max-size": "50m", "max-file": "2"}),
+    }
+
+
+def mounts(settings: Settings, identity: Identity, pipeline: Pipeline, *, publishes: bool) -> list[Mount]:
+    """The folders a step sees, named from the host's point of view.
+
+    A step that publishes may write the whole registry. Any other sees it read-only and can append
+    to its pipeline's log alone.
+    """
+
+    def mount(target: str, source: str, *, read_only: bool) -> Mount:
+        return Mount(target, f"{settings.host_folder}/{source}", type="bind", read_only=read_only)
+
+    registry = [mount(run_folder.MODELS, "models", read_only=not publishes)]
+    if not publishes:
+        log = LOGS[pipeline]
+        registry.append(mount(f"{run_folder.MODELS}/{log}", f"models/{log}", read_only=False))
+    return [
+        mount(run_folder.SHARED, identity.run_path, read_only=False),
+        mount(run_folder.INPUTS, "shared/inputs", read_only=True),
+        *registry,
+    ]
+
+
+def variables(settings: Settings, identity: Identity, environment: str) -> dict[str, str]:
+    """The environment variables of a step: its identity, and threads to match its quota."""
+    threads = str(max(1, math.ceil(settings.cpus)))
+    known = {
+        "BULKHEAD_ENVIRONMENT": environment,
+        "BULKHEAD_DAG_ID": identity.dag_id,
+        "BULKHEAD_RUN_ID": identity.run_id,
+        "BULKHEAD_TASK_ID": identity.task_id,
+        "BULKHEAD_TRY_NUMBER": identity.try_number,
+        "BULKHEAD_MAP_INDEX": identity.map_index,
+        "BULKHEAD_IMAGE": identity.image,
+    }
+    return {**{name: str(value) for name, value in known.items()}, **dict.fromkeys(_THREAD_VARIABLES, threads)}
+
+
+def labels(settings: Settings, identity: Identity, image: str) -> dict[str, str]:
+    """Whose container it is, for ``docker ps --filter label=...``."""
+    return {
+        "io.bulkhead.project": settings.project,
+        "io.bulkhead.dag": str(identity.dag_id),
+        "io.bulkhead.run": str(identity.run_id),
+        "io.bulkhead.task": str(identity.task_id),
+        "io.bulkhead.map-index": str(identity.map_index),
+        "io.bulkhead.try": str(identity.try_number),
+        "io.bulkhead.image": image,
+        # Compose marks the images that it builds as a service's, and containers inherit that: without
+        # these a step would pass for a surplus container of the service, and be removed as one.
+        "com.docker.compose.project": "",
+        "com.docker.compose.service": "",
+    }
