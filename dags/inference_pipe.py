@@ -1,0 +1,60 @@
+"""The inference pipeline, once for each environment."""
+
+from airflow.sdk import DAG, Param
+
+from bulkhead_airflow import ENVIRONMENTS, StepOperator
+
+DOC = """
+### Predict with the newest model
+
+`generate_inf_data` checks the source table, `preprocess_inf_data` applies the transformation of
+training, `model_inference` predicts with the newest model of this environment.
+
+The predictions are in the run's folder below `shared/runs/` and in `models/log_inference.txt`. Data
+that the model was not trained for fails its task with what differs, and leaves one record and no
+predictions.
+"""
+
+PARAMS = {
+    "source": Param(
+        "sample",
+        type="string",
+        minLength=1,
+        title="Source table",
+        description="A .csv or .parquet file in shared/inputs/, by its name there; or: sample, a built-in table.",
+    ),
+}
+
+for environment in ENVIRONMENTS:
+    with DAG(
+        dag_id=f"{environment}_inference_pipe_dag",
+        description=f"Predict with the newest model of {environment}",
+        schedule=None,
+        catchup=False,
+        tags=["bulkhead", "inference", environment],
+        params=PARAMS,
+        doc_md=DOC,
+    ):
+        generate_inf_data = StepOperator(
+            task_id="generate_inf_data",
+            image="inference",
+            pipeline="inference",
+            environment=environment,
+            flags={"source": "{{ params.source }}"},
+            doc_md="Reads the source table and checks every cell. Writes `generate_inf_data.parquet`.",
+        )
+        preprocess_inf_data = StepOperator(
+            task_id="preprocess_inf_data",
+            image="inference",
+            pipeline="inference",
+            environment=environment,
+            doc_md="Applies the transformation that training applied. Writes `preprocess_inf_data.parquet`.",
+        )
+        model_inference = StepOperator(
+            task_id="model_inference",
+            image="inference",
+            pipeline="inference",
+            environment=environment,
+            doc_md="Predicts with the newest model. Writes the predictions and a record in `models/log_inference.txt`.",
+        )
+        generate_inf_data >> preprocess_inf_data >> model_inference

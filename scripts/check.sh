@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Everything that can be said about the code without running it. Changes nothing.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+scripts/engine.sh
+scripts/setup.sh
+export PATH=$PWD/.venv/bin:$PATH
+
+ruff check
+ruff format --check
+mypy
+mapfile -t shell_files < <(find . -name .venv -prune -o -name .git -prune -o -name '*.sh' -print)
+shellcheck --external-sources "${shell_files[@]}" .ci/run
+just --unstable --fmt --check
+# With settings of its own: the check says nothing about this clone's .env, and needs none.
+settings=$(mktemp)
+trap 'rm -f "$settings"' EXIT
+BULKHEAD_ENV_FILE=$settings scripts/env.sh 2>/dev/null
+docker compose --env-file "$settings" config --quiet

@@ -1,0 +1,122 @@
+"""``just demo``: train in prd, predict in prd, and show what the registry has to say about it.
+
+Needs a running stack (``just up``), and nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_client import Airflow, AirflowError, read_env
+
+ROOT = Path(__file__).resolve().parent.parent
+INPUTS = ROOT / "shared" / "inputs"
+SHOWN = 5
+
+
+class DemoError(Exception):
+    """Why the demo cannot go on: what, where, what next."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the demo; returns the exit code."""
+    arguments = _parse(argv)
+    try:
+        source = _source_of(arguments.table)
+        airflow = Airflow(read_env(ROOT / ".env"))
+        airflow.log_in()
+        print(f"\nTraining on {arguments.table}")
+        conf = {"source": source, "target": arguments.target, "features": arguments.features}
+        _show_model(_run(airflow, "prd_train_model_dag", conf, "log.txt"))
+        print(f"\nPredicting {arguments.table}")
+        _show_predictions(_run(airflow, "prd_inference_pipe_dag", {"source": source}, "log_inference.txt"))
+    except (DemoError, AirflowError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    print(f"\nSee both runs at {airflow.address} (user {airflow.user}, password {airflow.password})")
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="just demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "table", nargs="?", default="shared/inputs/diabetes.csv", help="a .csv or .parquet file in shared/inputs/"
+    )
+    parser.add_argument("--target", default="target", help="the column to predict (default: target)")
+    parser.add_argument(
+        "--features", default="", help="the columns to predict from: a,b,c (default: all but the target)"
+    )
+    return parser.parse_args(argv)
+
+
+def _source_of(table: str) -> str:
+    path = Path(table).resolve()
+    if not path.is_file():
+        raise DemoError(f"{table}: no such file. Give a .csv or .parquet file in shared/inputs/.")
+    if not path.is_relative_to(INPUTS):
+        raise DemoError(f"{table}: is not in shared/inputs/, the only folder that steps can read. Copy it there first.")
+    return str(path.relative_to(INPUTS))
+
+
+def _run(airflow: Airflow, dag_id: str, conf: dict[str, Any], log: str) -> dict[str, Any]:
+    """The record that a run of ``dag_id`` left in ``log``; prints each change of a task's state."""
+    airflow.wait_for_dag(dag_id)
+    run_id = airflow.trigger(dag_id, conf)
+    print(f"  {dag_id}  {run_id}")
+    shown: dict[str, str | None] = {}
+    state = ""
+    for run_state, tasks in airflow.states(dag_id, run_id):
+        for task in sorted(tasks, key=lambda task: (tasks[task] is None, task)):
+            if tasks[task] and shown.get(task) != tasks[task]:
+                print(f"    {task:<20} {tasks[task]}", flush=True)
+        state, shown = run_state, tasks
+    lines = (ROOT / "models" / log).read_text(errors="replace").splitlines()
+    record = next(
+        (r for r in map(_decode, reversed(lines)) if (r.get("dag_id"), r.get("run_id")) == (dag_id, run_id)), {}
+    )
+    if state != "success":
+        reason = record.get("detail") or record.get("error_message") or "see the task's log"
+        raise DemoError(f"{dag_id} failed: {reason}\n      Its runs: {airflow.address}/dags/{dag_id}/runs")
+    return record
+
+
+def _decode(line: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _show_model(record: dict[str, Any]) -> None:
+    metrics = record["metrics"]
+    print(f"  Registered models/{record['model_filename']}")
+    print(
+        f"    data     {record['data']['path']}, {record['data']['rows']} rows, sha256 {record['data']['sha256'][:12]}…"
+    )
+    print(f"    features {', '.join(record['features'])} → {record['target']}")
+    if metrics["rmse"] is None:
+        print(f"    metrics  none: {metrics['evaluated_on']}")
+    else:
+        measured = ", ".join(
+            f"{name} {metrics[name]:.4g}" for name in ("r2", "rmse", "mae") if metrics[name] is not None
+        )
+        print(f"    metrics  {measured}  (on {metrics['test_rows']} held-out rows of {record['data']['rows']})")
+
+
+def _show_predictions(record: dict[str, Any]) -> None:
+    print(f"  {record['rows']} predictions by {record['model_used']}")
+    print(f"    file     {record['predictions_path']}")
+    if record["predictions"]:
+        first = ", ".join(f"{value:.6g}" for value in record["predictions"][:SHOWN])
+        print(f"    first    {first}{', …' if record['rows'] > SHOWN else ''}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

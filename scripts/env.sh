@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Make .env once, and complete an old one: scripts/env.sh
+# Say what a setting is, the environment before .env: scripts/env.sh get NAME
+#
+# A value that is there is never changed, but for BULKHEAD_HOST_DIR when the clone has moved. Secrets are random,
+# and printed nowhere. Also makes the folders that containers share with the host, writable for group 0.
+# shellcheck disable=SC2329  # the functions that make values are called by name, through setting()
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+
+readonly FILE=${BULKHEAD_ENV_FILE:-.env}
+readonly HOST_DIR=$PWD
+
+value_of() { [[ -f $FILE ]] && sed -n "s/^$1=//p" "$FILE" | tail -n 1 | sed "s/^'\(.*\)'\$/\1/"; }
+
+if [[ ${1:-} == get ]]; then
+  name=${2:?usage: scripts/env.sh get NAME}
+  printf '%s\n' "${!name:-$(value_of "$name")}"
+  exit 0
+fi
+
+random() { python3 -c "import secrets; print(secrets.token_urlsafe($1))"; }
+# 32 bytes in URL-safe base64 with its padding: what Fernet takes.
+fernet_key() { python3 -c 'import base64, secrets; print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())'; }
+
+container_uid() { if [[ $EUID -eq 0 ]]; then echo 50000; else id -u; fi; }
+
+docker_gid() {
+  local socket=${BULKHEAD_DOCKER_SOCKET:-/var/run/docker.sock}
+  # Outside Linux the engine runs in a machine of its own, where the socket is group 0's.
+  if [[ $(uname) == Linux && -S $socket ]]; then stat --dereference --format=%g "$socket"; else echo 0; fi
+}
+
+# 8080, or the next port on loopback that nobody listens on.
+free_port() {
+  python3 - <<'PYTHON'
+import socket
+for port in range(8080, 8180):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+    print(port)
+    break
+PYTHON
+}
+
+# `bulkhead`, unless another clone's database already goes by that name: then bulkhead-2, and so on.
+project_name() {
+  local name=bulkhead number=1
+  while [[ ${made:-} ]] && docker volume inspect "${name}_database" >/dev/null 2>&1; do
+    number=$((number + 1))
+    name=bulkhead-$number
+  done
+  echo "$name"
+}
+
+# setting NAME COMMAND...: the command's words become the value where .env has none.
+setting() {
+  local name=$1 value
+  shift
+  grep -q "^$name=" "$FILE" && return 0
+  value=$("$@")
+  [[ -n $value ]] || fail "no value could be made for $name." "Put a line $name=... into $FILE, then run this again."
+  printf "%s='%s'\n" "$name" "$value" >>"$FILE"
+  added+=("$name")
+}
+
+[[ $HOST_DIR != *[\':]* ]] || fail "the path of this clone holds a quote or a colon, which Docker cannot mount: $HOST_DIR" \
+  "Move the clone, then run this again."
+
+added=()
+umask 077
+if [[ ! -e $FILE ]]; then
+  made=1
+  printf '# Made by scripts/env.sh for this clone; secret, and not in git. .env.example explains each name.\n' >"$FILE"
+fi
+# An editor may have left the last line without its end.
+[[ -z $(tail -c 1 "$FILE") ]] || printf '\n' >>"$FILE"
+
+old_dir=$(value_of BULKHEAD_HOST_DIR)
+if [[ -n $old_dir && $old_dir != "$HOST_DIR" ]]; then
+  BULKHEAD_NEW_LINE="BULKHEAD_HOST_DIR='$HOST_DIR'" awk '/^BULKHEAD_HOST_DIR=/ { print ENVIRON["BULKHEAD_NEW_LINE"]; next } { print }' "$FILE" >"$FILE.new"
+  mv "$FILE.new" "$FILE"
+  say "this clone has moved: BULKHEAD_HOST_DIR in $FILE is now $HOST_DIR (it was $old_dir)"
+fi
+
+setting BULKHEAD_HOST_DIR printf %s "$HOST_DIR"
+setting BULKHEAD_PROJECT project_name
+setting BULKHEAD_UID container_uid
+setting BULKHEAD_DOCKER_GID docker_gid
+setting BULKHEAD_PORT free_port
+setting BULKHEAD_ADMIN_PASSWORD random 12
+setting BULKHEAD_DB_PASSWORD random 24
+setting BULKHEAD_JWT_SECRET random 48
+setting BULKHEAD_API_SECRET_KEY random 32
+setting BULKHEAD_FERNET_KEY fernet_key
+chmod 0600 "$FILE"
+
+if [[ ${made:-} ]]; then
+  say "made $FILE: project $(value_of BULKHEAD_PROJECT), user id $(value_of BULKHEAD_UID), port $(value_of BULKHEAD_PORT), random passwords and keys"
+elif [[ ${#added[@]} -gt 0 ]]; then
+  say "added to $FILE what it lacked: ${added[*]}"
+fi
+
+umask 022
+for folder in models shared/inputs shared/runs; do
+  mkdir -p "$folder"
+  # Group 0 is every container's group; a folder of another owner stays as that owner set it.
+  [[ -O $folder ]] && chmod 0775 "$folder"
+done
+exit 0

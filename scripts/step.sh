@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Run one step by hand in the very seal that Airflow gives it: step.sh IMAGE TASK [FLAG...]
+#
+# The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
+# (BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+
+[[ $# -ge 1 ]] || fail "usage: just step IMAGE TASK [FLAG...]" "For example: just step trainer preprocessing --source sample"
+image=$1
+shift
+setting() { local value; value=$(scripts/env.sh get "$1"); echo "${value:-$2}"; }
+
+scripts/engine.sh
+scripts/env.sh
+tagged=bulkhead/$image:$(setting BULKHEAD_TAG latest)
+id=$(docker image inspect --format '{{.Id}}' "$tagged" 2>/dev/null) ||
+  fail "there is no image $tagged here." "Run 'just build-images', then run this again."
+
+run_folder=$PWD/shared/runs/${BULKHEAD_RUN_FOLDER:-debug}
+mkdir -p "$run_folder"
+[[ ! -O $run_folder ]] || chmod 0775 "$run_folder"
+
+mounts=(--volume "$run_folder:/shared" --volume "$PWD/shared/inputs:/inputs:ro")
+if [[ ${1:-} == train_model ]]; then
+  mounts+=(--volume "$PWD/models:/models")
+else
+  # Only what publishes may write the registry; any other step reads it, and appends to its own log.
+  log=models/log.txt
+  [[ $image != inference ]] || log=models/log_inference.txt
+  # A bind needs the file to be there. 0664, because containers write it as group 0.
+  [[ -e $log ]] || install -m 0664 /dev/null "$log"
+  mounts+=(--volume "$PWD/models:/models:ro" --volume "$PWD/$log:/${log}")
+fi
+
+identity=(--env "BULKHEAD_IMAGE=${BULKHEAD_IMAGE:-$tagged@$id}")
+for name in ENVIRONMENT DAG_ID RUN_ID TASK_ID TRY_NUMBER MAP_INDEX; do
+  variable=BULKHEAD_$name
+  [[ -z ${!variable:-} ]] || identity+=(--env "$variable")
+done
+
+# As many threads as CPUs: the numerical libraries would start one for every core of the host.
+cpus=$(setting BULKHEAD_STEP_CPUS 2)
+threads=$(awk -v cpus="$cpus" 'BEGIN { n = int(cpus); if (n < cpus) n++; print (n < 1 ? 1 : n) }')
+for name in OMP OPENBLAS MKL; do identity+=(--env "${name}_NUM_THREADS=$threads"); done
+memory=$(setting BULKHEAD_STEP_MEMORY 2g)
+
+# The same as images/airflow/src/bulkhead_airflow/seal.py, option by option.
+exec docker run --rm --init --network none --read-only --tmpfs /tmp:size=256m,mode=1777 \
+  --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
+  --memory "$memory" --memory-swap "$memory" --cpus "$cpus" \
+  --user "$(setting BULKHEAD_UID 50000):0" --label "io.bulkhead.project=$(setting BULKHEAD_PROJECT bulkhead)" \
+  --label com.docker.compose.project= --label com.docker.compose.service= \
+  "${mounts[@]}" "${identity[@]}" "$tagged" "$@"
