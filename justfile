@@ -1,0 +1,95 @@
+# Every action a person takes. Bare `just` lists them; CI calls these and nothing else.
+
+set positional-arguments
+
+# List the recipes
+[private]
+default:
+    @just --list --unsorted
+
+# Train and predict in prd, on the built-in sample or on a table of yours: just demo [shared/inputs/FILE.csv]
+[group('run')]
+[no-exit-message]
+demo *args: up
+    @python3 scripts/demo.py "$@"
+
+# Start everything, building what is missing; wait until healthy; print the address and login
+[group('run')]
+[no-exit-message]
+up:
+    @scripts/up.sh
+
+# Stop everything; models, runs, Airflow's database and logs stay
+[group('run')]
+[no-exit-message]
+down:
+    @docker compose down
+
+# Follow the logs, of all services or of those named: just logs scheduler
+[group('run')]
+[no-exit-message]
+logs *services:
+    @docker compose logs --follow --tail 200 "$@"
+
+# Run one step by hand, sealed as Airflow runs it: just step trainer preprocessing --source my.csv
+[group('run')]
+[no-exit-message]
+step *args:
+    @scripts/step.sh "$@"
+
+# Show the registered models in a table
+[group('registry')]
+[no-exit-message]
+models:
+    @scripts/registry.sh list
+
+# The registry's command line, read-only: just registry --help
+[group('registry')]
+[no-exit-message]
+registry *args:
+    @scripts/registry.sh "$@"
+
+# Build the images, all or those named: just build-images trainer
+[group('build')]
+[no-exit-message]
+build-images *names:
+    @scripts/build-images.sh "$@"
+
+# Resolve the locks anew: just lock [--upgrade | --upgrade-package NAME]
+[group('build')]
+[no-exit-message]
+lock *options:
+    @scripts/lock.sh "$@"
+
+# Remove containers, volumes, images and .env, after asking (or with --yes); never models/ or shared/
+[group('build')]
+[no-exit-message]
+clean *options:
+    @scripts/clean.sh "$@"
+
+# Lint, formatting, types, shell, justfile and compose; changes nothing
+[group('develop')]
+check:
+    @scripts/check.sh
+
+# Mend what can be mended: lint, formatting, this file
+[group('develop')]
+fix: setup
+    .venv/bin/ruff check --fix
+    .venv/bin/ruff format
+    just --unstable --fmt
+
+# Every test, with all it needs: images, containers, whole stacks
+[group('develop')]
+test *args: setup build-images
+    .venv/bin/pytest "$@"
+
+# The tests that need no engine, for the inner loop
+[group('develop')]
+test-fast *args: setup
+    .venv/bin/pytest -m 'not container and not system and not fault' "$@"
+
+# Make .venv, if its lock has changed
+[private]
+setup:
+    @scripts/setup.sh

@@ -1,0 +1,38 @@
+"""Runs inside the Airflow image: prints what Airflow makes of the DAG files, as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from airflow.dag_processing.dagbag import DagBag
+
+bag = DagBag(sys.argv[1])
+dags = {
+    dag_id: {
+        "schedule": type(dag.timetable).__name__,
+        "catchup": dag.catchup,
+        "tags": sorted(dag.tags),
+        "doc": dag.doc_md,
+        "params": {name: param.schema | {"default": param.value} for name, param in dag.params.items()},
+        "descriptions": {name: param.description for name, param in dag.params.items()},
+        "tasks": {
+            task.task_id: {
+                "operator": type(task).__name__,
+                "bases": [base.__name__ for base in type(task).__mro__],
+                "command": task.command,
+                "image": task.image,
+                "environment": task.bulkhead_environment,
+                "publishes": task.publishes,
+                "downstream": sorted(task.downstream_task_ids),
+                "doc": task.doc_md,
+            }
+            for task in dag.tasks
+        },
+    }
+    for dag_id, dag in bag.dags.items()
+}
+heavy = {"docker", "joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn"} & {
+    name.partition(".")[0] for name in sys.modules
+}
+print(json.dumps({"errors": bag.import_errors, "dags": dags, "heavy": sorted(heavy)}))

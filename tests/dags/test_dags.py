@@ -1,0 +1,90 @@
+"""What Airflow, in its own image, makes of the DAG files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from tests.containers.support import TAG
+
+pytestmark = pytest.mark.container
+
+DAG_IDS = {
+    f"{environment}_{pipeline}_dag" for environment in ("dev", "prd") for pipeline in ("train_model", "inference_pipe")
+}
+
+
+@pytest.fixture(scope="module")
+def described(pytestconfig: pytest.Config) -> dict[str, Any]:
+    root = pytestconfig.rootpath
+    mounts = ("-v", f"{root / 'dags'}:/dags:ro", "-v", f"{root / 'tests/dags'}:/tests:ro")
+    image = f"bulkhead/airflow:{TAG}"
+    command = ["docker", "run", "--rm", "--entrypoint", "python", *mounts, image, "/tests/describe_dags.py", "/dags"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return dict(json.loads(output.splitlines()[-1]))
+
+
+def test_every_dag_file_imports_and_gives_the_four_dags(described: dict[str, Any]) -> None:
+    assert described["errors"] == {}
+    assert set(described["dags"]) == DAG_IDS
+
+
+def test_reading_the_dags_loads_no_ml_library(described: dict[str, Any]) -> None:
+    assert set(described["heavy"]) <= {"docker"}  # the provider's own
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_a_dag_runs_only_when_asked_and_explains_itself(described: dict[str, Any], dag_id: str) -> None:
+    dag = described["dags"][dag_id]
+    assert dag["schedule"] == "NullTimetable"
+    assert dag["catchup"] is False
+    assert {"bulkhead", dag_id[:3]} <= set(dag["tags"])
+    assert dag["doc"].strip()
+    assert all(dag["descriptions"].values())
+    for task in dag["tasks"].values():
+        assert task["doc"].strip()
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_every_task_is_a_docker_operator_of_the_dags_own_environment(described: dict[str, Any], dag_id: str) -> None:
+    for task in described["dags"][dag_id]["tasks"].values():
+        assert task["operator"] == "StepOperator"
+        assert "DockerOperator" in task["bases"]
+        assert task["environment"] == dag_id[:3]
+
+
+@pytest.mark.parametrize("environment", ["dev", "prd"])
+def test_the_tasks_run_in_the_order_of_the_pipeline(described: dict[str, Any], environment: str) -> None:
+    def edges(dag_id: str) -> dict[str, list[str]]:
+        return {name: task["downstream"] for name, task in described["dags"][dag_id]["tasks"].items()}
+
+    assert edges(f"{environment}_train_model_dag") == {"preprocessing": ["train_model"], "train_model": []}
+    assert edges(f"{environment}_inference_pipe_dag") == {
+        "generate_inf_data": ["preprocess_inf_data"],
+        "preprocess_inf_data": ["model_inference"],
+        "model_inference": [],
+    }
+
+
+def test_only_train_model_may_write_model_files(described: dict[str, Any]) -> None:
+    publishing = {
+        task_id for dag in described["dags"].values() for task_id, task in dag["tasks"].items() if task["publishes"]
+    }
+    assert publishing == {"train_model"}
+
+
+@pytest.mark.parametrize("pipeline", ["train_model", "inference_pipe"])
+def test_the_twins_differ_in_nothing_but_their_environment(described: dict[str, Any], pipeline: str) -> None:
+    def without_environment(environment: str) -> str:
+        dag = described["dags"][f"{environment}_{pipeline}_dag"]
+        dag = dag | {"tags": sorted(set(dag["tags"]) - {environment})}
+        return json.dumps(dag, sort_keys=True).replace(environment, "ENV")
+
+    assert without_environment("dev") == without_environment("prd")
+
+
+def test_the_form_checks_the_hold_out_share(described: dict[str, Any]) -> None:
+    share = described["dags"]["prd_train_model_dag"]["params"]["test_fraction"]
+    assert (share["minimum"], share["exclusiveMaximum"], share["default"]) == (0, 1, 0.2)

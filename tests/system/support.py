@@ -1,0 +1,124 @@
+"""A whole stack of the tests' own: project, folders, port, image tags and secrets."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_client import Airflow, read_env
+from tests.containers.support import TAG, records, remove_containers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ("airflow", "trainer", "inference")
+
+
+class Stack:
+    """Compose's services under a project of their own, on folders below ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = f"bulkhead-test-{uuid.uuid4().hex[:8]}"
+        self.folder = folder
+        self.models = folder / "models"
+        self.inputs = folder / "shared" / "inputs"
+        self.runs = folder / "shared" / "runs"
+        env_file = folder / ".env"
+        self._environment = os.environ | {
+            "BULKHEAD_PROJECT": self.project,
+            "BULKHEAD_TAG": self.project,
+            "BULKHEAD_ENV_FILE": str(env_file),
+            "BULKHEAD_HOST_DIR": str(folder),
+            "BULKHEAD_PORT": str(_free_port()),
+            "BULKHEAD_STEP_MEMORY": "400m",
+            "COMPOSE_ENV_FILES": str(env_file),
+        }
+        for made in (self.models, self.inputs, self.runs):
+            made.mkdir(parents=True)
+            made.chmod(0o775)
+        subprocess.run([ROOT / "scripts/env.sh"], env=self._environment, check=True, capture_output=True)
+        self.airflow = Airflow(read_env(env_file) | self._environment)
+
+    def compose(self, *arguments: str) -> str:
+        command = ["docker", "compose", "--env-file", self._environment["BULKHEAD_ENV_FILE"], *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr[-2000:]}"
+        return done.stdout
+
+    def up(self) -> None:
+        for image in IMAGES:
+            self.tag(image)
+        self.compose("up", "--detach", "--wait", "--no-build")
+        self.airflow.log_in()
+
+    def down(self) -> None:
+        self.compose("down", "--volumes", "--timeout", "5")
+        remove_containers(f"io.bulkhead.project={self.project}")
+        for image in IMAGES:
+            self.untag(image)
+
+    def tag(self, image: str) -> None:
+        subprocess.run(["docker", "tag", f"bulkhead/{image}:{TAG}", f"bulkhead/{image}:{self.project}"], check=True)
+
+    def untag(self, image: str) -> None:
+        subprocess.run(["docker", "rmi", f"bulkhead/{image}:{self.project}"], check=False, capture_output=True)
+
+    def run(self, dag_id: str, conf: dict[str, Any] | None = None, run_id: str | None = None) -> tuple[str, str]:
+        """Trigger a DAG and wait for its end; returns the run's id and its state."""
+        self.airflow.wait_for_dag(dag_id)
+        id_and_state: tuple[str, str] = self.airflow.run(dag_id, conf, run_id)
+        return id_and_state
+
+    def trainings(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        return [r for r in records(self.models / "log.txt") if run_id in (None, r["run_id"])]
+
+    def inferences(self, run_id: str | None = None) -> list[dict[str, Any]]:
+        return [r for r in records(self.models / "log_inference.txt") if run_id in (None, r["run_id"])]
+
+    def model_files(self) -> set[str]:
+        return {path.name for path in self.models.glob("model_*")}
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str) -> str:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+        return json.dumps(self.airflow.request("GET", path))
+
+    def step_containers(self) -> list[dict[str, Any]]:
+        """``docker inspect`` of every step of this stack that there is, running or not."""
+        listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={self.project}"]
+        ids = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+        if not ids:
+            return []
+        inspected = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=False).stdout
+        return list(json.loads(inspected))
+
+    def wait_for_step(self, task_id: str, seconds: float = 60) -> dict[str, Any]:
+        """``docker inspect`` of the step ``task_id``, once it runs."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for container in self.step_containers():
+                if container["Config"]["Labels"]["io.bulkhead.task"] == task_id and container["State"]["Running"]:
+                    return container
+            time.sleep(0.05)
+        raise AssertionError(f"no container of {task_id} ran within {seconds} s")
+
+    @contextmanager
+    def locked(self, log: str) -> Iterator[None]:
+        """Holds the lock of a log: a step that comes to write to it waits."""
+        with (self.models / log).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

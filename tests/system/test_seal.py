@@ -1,0 +1,126 @@
+"""A running step, as ``docker inspect`` sees it, and what becomes of one that is broken on purpose."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from bulkhead.run_folder import run_path
+
+if TYPE_CHECKING:
+    from tests.system.support import Stack
+
+pytestmark = [pytest.mark.system, pytest.mark.fault]
+
+
+def test_a_running_step_is_sealed(stack: Stack) -> None:
+    stack.run("dev_train_model_dag")  # there is a log to lock
+    with stack.locked("log.txt"):
+        run_id = stack.airflow.trigger("dev_train_model_dag")
+        container = stack.wait_for_step("train_model")
+    list(stack.airflow.states("dev_train_model_dag", run_id))
+    host = container["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert set(host["Tmpfs"]) == {"/tmp"}
+    assert host["CapDrop"] == ["ALL"]
+    assert host["CapAdd"] is None
+    assert host["Privileged"] is False
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["PidsLimit"] == 256
+    assert host["Init"] is True
+    assert host["NetworkMode"] == "none"
+    assert host["NanoCpus"] == 2_000_000_000
+    assert host["Memory"] == host["MemorySwap"] == 400 * 1024 * 1024
+    user, group = container["Config"]["User"].split(":")
+    assert int(user) > 0
+    assert group == "0"
+    assert container["Image"].startswith("sha256:")
+    assert "docker.sock" not in str(container["Mounts"])
+    assert mounts_of(stack, container) == {
+        "/shared": ("rw", run_path("dev_train_model_dag", run_id)),
+        "/inputs": ("ro", "shared/inputs"),
+        "/models": ("rw", "models"),
+    }
+
+
+def test_an_inference_sees_models_read_only_and_can_write_its_log_alone(stack: Stack) -> None:
+    stack.run("dev_train_model_dag")
+    stack.run("dev_inference_pipe_dag")
+    with stack.locked("log_inference.txt"):
+        run_id = stack.airflow.trigger("dev_inference_pipe_dag")
+        container = stack.wait_for_step("model_inference")
+        mounts = mounts_of(stack, container)
+        tried = {
+            name: subprocess.run(
+                ["docker", "exec", container["Id"], "sh", "-c", f": >> {name}"], check=False, capture_output=True
+            ).returncode
+            for name in ("/models/log_inference.txt", "/models/log.txt", "/models/new", "/inputs/new", "/etc/new")
+        }
+    *_, (state, _) = stack.airflow.states("dev_inference_pipe_dag", run_id)
+    assert state == "success"
+    assert mounts["/models"] == ("ro", "models")
+    assert mounts["/models/log_inference.txt"] == ("rw", "models/log_inference.txt")
+    assert {name for name, code in tried.items() if code == 0} == {"/models/log_inference.txt"}
+
+
+def test_a_step_killed_from_outside_fails_with_its_cause_and_one_record(stack: Stack) -> None:
+    stack.run("dev_train_model_dag")
+    models = stack.model_files()
+    with stack.locked("log.txt"):
+        run_id = stack.airflow.trigger("dev_train_model_dag")
+        container = stack.wait_for_step("train_model")
+        subprocess.run(["docker", "kill", container["Id"]], check=True, capture_output=True)
+    *_, (state, _) = stack.airflow.states("dev_train_model_dag", run_id)
+    assert state == "failed"
+    (record,) = stack.trainings(run_id)
+    assert (record["cause"], record["step"]) == ("killed", "train_model")
+    assert "137" in record["detail"]
+    assert stack.model_files() == models
+    assert stack.step_containers() == []
+
+
+def test_a_step_out_of_memory_fails_with_the_limit_and_one_record(stack: Stack) -> None:
+    (stack.inputs / "large.csv").write_text("a,b,target\n" + "123456,7891011,12131415\n" * 4_000_000)
+    run_id, state = stack.run("dev_train_model_dag", {"source": "large.csv"})
+    (stack.inputs / "large.csv").unlink()
+    assert state == "failed"
+    (record,) = stack.trainings(run_id)
+    assert (record["cause"], record["step"]) == ("out_of_memory", "preprocessing")
+    assert "400m" in record["detail"]
+
+
+def test_a_missing_image_fails_with_the_command_that_builds_it(stack: Stack) -> None:
+    stack.untag("inference")
+    try:
+        run_id, state = stack.run("dev_inference_pipe_dag")
+    finally:
+        stack.tag("inference")
+    assert state == "failed"
+    (record,) = stack.inferences(run_id)
+    assert record["cause"] == "image_missing"
+    assert "just build-images" in record["error_message"]
+
+
+def test_a_registry_that_cannot_be_written_fails_the_task_and_publishes_nothing(stack: Stack) -> None:
+    stack.run("dev_train_model_dag")
+    models = stack.model_files()
+    stack.models.chmod(0o555)
+    try:
+        run_id, state = stack.run("dev_train_model_dag")
+    finally:
+        stack.models.chmod(0o775)
+    assert state == "failed"
+    (record,) = stack.trainings(run_id)
+    assert (record["cause"], record["step"]) == ("refused", "train_model")
+    assert stack.model_files() == models
+
+
+def mounts_of(stack: Stack, container: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Target → (mode, source relative to the stack's folder)."""
+    return {
+        mount["Destination"]: ("rw" if mount["RW"] else "ro", str(Path(mount["Source"]).relative_to(stack.folder)))
+        for mount in container["Mounts"]
+    }
