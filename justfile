@@ -89,6 +89,11 @@ test *args: setup build-images
 test-fast *args: setup
     .venv/bin/pytest -m 'not container and not system and not fault' "$@"
 
+# What Airflow adds to a training, beside the bare docker runs: prints the ratio
+[group('develop')]
+benchmark: setup build-images
+    @PYTHONPATH=.:scripts .venv/bin/python benchmarks/train_dag.py
+
 # Make .venv, if its lock has changed
 [private]
 setup:

@@ -12,6 +12,8 @@ import pytest
 from airflow_client import Airflow, AirflowError
 from tests.system.support import ROOT
 
+from bulkhead.run_folder import run_path
+
 if TYPE_CHECKING:
     from tests.system.support import Stack
 
@@ -83,7 +85,7 @@ def test_the_shipped_table_goes_through_both_pipelines(stack: Stack) -> None:
     assert len(predictions) == 442
 
 
-@pytest.mark.parametrize("run_id", ["odd: run+id~1", "umlaut ü 'quoted' \"twice\"", "x" * 200])
+@pytest.mark.parametrize("run_id", ["odd:run+id~1", "odd:run~id+1", "-.-", "x" * 200])
 def test_a_run_id_of_odd_characters_gets_a_folder_of_its_own(stack: Stack, run_id: str) -> None:
     _, state = stack.run("dev_train_model_dag", run_id=run_id)
     assert state == "success"
@@ -119,7 +121,7 @@ def test_a_bad_table_fails_the_task_and_leaves_one_record_and_nothing_else(stack
     assert telling in (record["detail"] if pipeline == "train_model" else record["error_message"])
     assert record["environment"] == "dev"
     assert stack.model_files() == models
-    assert not list((stack.runs / f"dev_{pipeline}_dag").glob(f"{run_id[:20]}*/predictions*"))
+    assert not list((stack.folder / run_path(f"dev_{pipeline}_dag", run_id)).glob("predictions*"))
     assert stack.step_containers() == []
 
 

@@ -1,0 +1,131 @@
+"""Scripts that need no engine: .env, refusals, and what no tracked file may hold."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.recipes.conftest import Clone
+
+
+def settings(clone: Clone) -> dict[str, str]:
+    lines = (clone.folder / ".env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
+@pytest.fixture
+def path_without_docker(tmp_path: Path) -> str:
+    """A PATH with everything of this machine's but what is called docker."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for place in ("/bin", "/usr/bin"):
+        listed = subprocess.run(["ls", place], capture_output=True, text=True, check=True).stdout.split("\n")
+        for name in filter(None, listed):
+            if not name.startswith("docker") and not (folder / name).is_symlink():
+                (folder / name).symlink_to(f"{place}/{name}")
+    return str(folder)
+
+
+def test_env_is_made_once_with_secrets_that_only_the_owner_reads(clone: Clone) -> None:
+    assert clone.run("scripts/env.sh").returncode == 0
+    file = clone.folder / ".env"
+    first = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert clone.run("scripts/env.sh").stderr == ""
+    assert file.read_text() == first
+
+
+def test_two_clones_share_no_secret(clone: Clone, tmp_path: Path) -> None:
+    clone.run("scripts/env.sh")
+    first = settings(clone)
+    clone.run("scripts/env.sh", BULKHEAD_ENV_FILE=str(tmp_path / "other"))
+    second = dict(
+        line.split("=", 1) for line in (tmp_path / "other").read_text().splitlines() if not line.startswith("#")
+    )
+    for name in ("ADMIN_PASSWORD", "DB_PASSWORD", "JWT_SECRET", "API_SECRET_KEY", "FERNET_KEY"):
+        assert len(first[f"BULKHEAD_{name}"]) > 12
+        assert first[f"BULKHEAD_{name}"] != second[f"BULKHEAD_{name}"]
+
+
+def test_a_value_set_by_hand_stays_and_a_missing_one_is_added(clone: Clone) -> None:
+    (clone.folder / ".env").write_text("BULKHEAD_PORT='9999'\nBULKHEAD_STEP_MEMORY='1g'")
+    assert clone.run("scripts/env.sh").returncode == 0
+    made = settings(clone)
+    assert made["BULKHEAD_PORT"] == "'9999'"
+    assert made["BULKHEAD_STEP_MEMORY"] == "'1g'"
+    assert "BULKHEAD_FERNET_KEY" in made
+
+
+def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:
+    clone.run("scripts/env.sh")
+    moved = clone.folder.rename(clone.folder.with_name("moved"))
+    clone.folder = moved
+    assert "has moved" in clone.run("scripts/env.sh").stderr
+    assert settings(clone)["BULKHEAD_HOST_DIR"] == f"'{moved}'"
+
+
+def test_compose_without_env_says_what_makes_it(clone: Clone) -> None:
+    ended = clone.run("docker", "compose", "config")
+    assert ended.returncode != 0
+    assert "just up" in ended.stderr
+
+
+def test_a_missing_engine_is_one_clear_line_where_installing_is_forbidden(
+    clone: Clone, path_without_docker: str
+) -> None:
+    ended = clone.run("scripts/engine.sh", PATH=path_without_docker, BULKHEAD_NO_BOOTSTRAP="1")
+    assert ended.returncode == 1
+    assert "no Docker engine" in ended.stderr
+    assert "Install or start Docker Engine" in ended.stderr
+
+
+def test_an_engine_elsewhere_that_does_not_answer_is_left_alone(clone: Clone) -> None:
+    ended = clone.run("scripts/engine.sh", DOCKER_HOST="tcp://127.0.0.1:1")
+    assert ended.returncode == 1
+    assert "tcp://127.0.0.1:1" in ended.stderr
+
+
+def test_a_missing_base_image_is_not_built_where_that_is_forbidden(clone: Clone) -> None:
+    ended = clone.run(
+        "scripts/base-images.sh", BULKHEAD_PYTHON_IMAGE="localhost:1/none:none", BULKHEAD_NO_BOOTSTRAP="1"
+    )
+    assert ended.returncode == 1
+    assert "localhost:1/none:none cannot be pulled" in ended.stderr
+
+
+def test_bare_just_lists_the_recipes_in_groups(clone: Clone) -> None:
+    listed = clone.run("just").stdout
+    for group in ("run", "registry", "build", "develop"):
+        assert f"[{group}]" in listed
+    for recipe in (
+        "build-images",
+        "up",
+        "down",
+        "demo",
+        "step",
+        "logs",
+        "lock",
+        "check",
+        "fix",
+        "test",
+        "models",
+        "clean",
+    ):
+        assert re.search(rf"^    {recipe}\b", listed, re.MULTILINE), recipe
+
+
+def test_no_tracked_file_names_a_package_registry_or_a_path_of_this_machine(pytestconfig: pytest.Config) -> None:
+    root = pytestconfig.rootpath
+    # In pieces, because this file is tracked too.
+    registries = ["pypi" + ".org", "pythonhosted" + ".org", "deb.debian" + ".org", "registry.npmjs" + ".org"]
+    wanted = [*registries, "docker" + ".io/", str(root) + "/"]
+    words = [word for name in wanted for word in ("-e", name)]
+    found = subprocess.run(["git", "grep", "-lF", *words], cwd=root, capture_output=True, text=True, check=False)
+    assert found.stdout.split() == []
