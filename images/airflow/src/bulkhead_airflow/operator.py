@@ -26,7 +26,7 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk.exceptions import AirflowFailException
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from bulkhead import clock, result, run_folder
+from bulkhead import result, run_folder
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
 from bulkhead.records import failure
@@ -110,7 +110,7 @@ class StepOperator(DockerOperator):
         identity = Identity(
             dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, try_number=ti.try_number, map_index=ti.map_index
         )
-        started = clock.in_record(clock.now())
+        since = registry.size_of_log(self.pipeline)
         outcome: Failed | Result
         image = self._find_image(settings)
         if isinstance(image, Failed):
@@ -131,7 +131,7 @@ class StepOperator(DockerOperator):
             identity=identity,
         )
         try:
-            registry.record_failure_once(self.pipeline, record, since=started)
+            registry.record_failure_once(self.pipeline, record, since=since)
         except OSError as error:
             self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence
         raise (AirflowException if outcome.retry else AirflowFailException)(sentence)

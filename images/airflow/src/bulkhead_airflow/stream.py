@@ -24,10 +24,17 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     rest = ""
     for chunk in chunks:
         *whole, rest = _BREAK.split(rest + decoder.decode(chunk))
-        yield from whole
-        while len(rest) > LONGEST_LINE:
+        for line in whole:
+            yield from _pieces(line)
+        while len(rest) > LONGEST_LINE + 1:  # + 1: its last character may be half of a line break
             yield rest[:LONGEST_LINE]
             rest = rest[LONGEST_LINE:]
     rest += decoder.decode(b"", final=True)
     if rest:
-        yield rest.rstrip("\r")
+        yield from _pieces(rest.removesuffix("\r"))
+
+
+def _pieces(line: str) -> Iterator[str]:
+    yield line[:LONGEST_LINE]
+    for start in range(LONGEST_LINE, len(line), LONGEST_LINE):
+        yield line[start : start + LONGEST_LINE]

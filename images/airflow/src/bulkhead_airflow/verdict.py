@@ -44,6 +44,8 @@ def judge(
     """
     code = int(state["ExitCode"])
     said = f" It said: {tail[-1]}" if tail else ""
+    if code == 0 and result is not None and result.container and container.startswith(result.container):
+        return result
     if state.get("OOMKilled"):
         return Failed(
             "out_of_memory",
@@ -52,8 +54,6 @@ def judge(
             retry=False,
         )
     if code == 0:
-        if result is not None and container.startswith(result.container):
-            return result
         return Failed(
             "no_result", f"exit code 0 and no result file of this attempt.{said} See the task log.", retry=True
         )

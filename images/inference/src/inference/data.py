@@ -40,9 +40,11 @@ def generate(step: Step, source: str) -> Outcome:
         Refused: it is no table of finite numbers.
     """
     table = tables.read_source(source, step.inputs, sample_csv)
-    frame, dtypes = table.numbers(table.names)
+    # A column of text, a name say, is set aside: training may have left it out. Where the model
+    # needs it, model_inference refuses it by its type.
+    frame, dtypes = table.numbers([name for name in table.names if not table.is_text(name)] or table.names)
     output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
-    schema = Schema(data=table.data, dtypes=dtypes)
+    schema = Schema(data=table.data, dtypes={name: dtypes.get(name, "text") for name in table.names})
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(schema))
 
 
@@ -53,7 +55,7 @@ def preprocess(step: Step) -> Outcome:
         Refused: generate_inf_data has not run here, its output has changed, or the transformation
             gave no finite numbers.
     """
-    schema = msgspec.convert(step.previous("generate_inf_data").facts, Schema)
+    schema = step.facts("generate_inf_data", Schema)
     frame = transformation.apply(tables.from_parquet(step.read("generate_inf_data", "table")))
     output = step.write(PREPROCESSED, tables.to_parquet(frame), len(frame))
     schema = msgspec.structs.replace(schema, transformation=transformation.fingerprint())

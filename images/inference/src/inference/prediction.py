@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bulkhead import clock, tables
-from bulkhead.errors import NotVerified, Refused
+from bulkhead.errors import NotVerified, Refused, listed
 from bulkhead.records import InferenceRecord
 from bulkhead.step import Outcome
 from inference.data import GENERATED, Schema
@@ -34,8 +34,7 @@ def predict(step: Step, filename: str | None = None) -> Outcome:
             or the data is not what it was trained for.
         OSError: the predictions or the record cannot be written; neither is left.
     """
-    before = step.previous("preprocess_inf_data")
-    schema = msgspec.convert(before.facts, Schema)
+    schema = step.facts("preprocess_inf_data", Schema)
     frame = tables.from_parquet(step.read("preprocess_inf_data", "table"))
     model_record = _choose(step, filename)
     check_schema(model_record, schema)
@@ -105,11 +104,11 @@ def check_schema(model: ModelRecord, schema: Schema) -> None:
     found = {name: dtype for name, dtype in schema.dtypes.items() if name in model.dtypes or name not in ignored}
     differences = []
     if missing := [name for name in model.features if name not in found]:
-        differences.append(f"missing {missing}")
+        differences.append(f"missing [{listed(missing)}]")
     if unexpected := [name for name in found if name not in model.dtypes]:
-        differences.append(f"unexpected {unexpected}")
+        differences.append(f"unexpected [{listed(unexpected)}]")
     if not differences and list(found) != model.features:
-        differences.append(f"order {list(found)} instead of {model.features}")
+        differences.append(f"order [{listed(found)}] instead of [{listed(model.features)}]")
     differences += [
         f"{name!r} is {found[name]}, was {dtype}"
         for name, dtype in model.dtypes.items()

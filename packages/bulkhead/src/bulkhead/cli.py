@@ -23,7 +23,7 @@ _HEADER = ("", "ENVIRONMENT", "MODEL", "TRAINED", "ROWS", "R2", "RMSE", "SOURCE"
 @click.group(no_args_is_help=True)
 @click.option(
     "--models",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=click.Path(path_type=Path),
     default="/models",
     show_default=True,
     help="The registry's folder.",
@@ -43,6 +43,8 @@ def list_models(registry: Registry, environment: str | None, *, as_json: bool) -
 
     Lines of the log that are no record are counted on stderr.
     """
+    if not registry.folder.is_dir():
+        raise click.UsageError(f"no registry at {registry.folder}: there is no such folder. Name it with --models.")
     models, unreadable = [], 0
     for record in log.read(registry.trainings):
         if isinstance(record, Unreadable):
@@ -77,8 +79,9 @@ def _rows(models: Sequence[ModelRecord]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _number(value: object) -> str:
+    # A record can be edited by hand: a metric need not be a number, or one that a float can hold.
+    return f"{value:.4g}" if isinstance(value, float) else "-"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -27,10 +27,13 @@ def parse(text: str) -> datetime:
     """The aware UTC time that a record of ours or of the original program holds.
 
     Raises:
-        ValueError: ``text`` is in neither format.
+        ValueError: ``text`` is in neither format, or beyond the calendar in UTC.
     """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = datetime.strptime(text, ORIGINAL_FORMAT).replace(tzinfo=UTC)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None

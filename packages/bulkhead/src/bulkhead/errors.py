@@ -7,6 +7,10 @@ A message says what is wrong, where, and what to do next, in one line. Anything 
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 EXIT_REFUSED = 1
 """Refused for a reason that a retry cannot mend."""
@@ -42,8 +46,20 @@ class NoModel(Refused):
     """The registry has no model that answers the request."""
 
 
-class Stopped(BulkheadError):
-    """SIGTERM arrived."""
+class Stopped(BaseException):
+    """SIGTERM arrived. No ``Exception``: a broad ``except`` in a user's transformation must not swallow it."""
+
+
+def short(name: str, limit: int = 60) -> str:
+    """``name`` in quotes, cut at ``limit`` characters: a message must keep room for what to do next."""
+    return repr(name if len(name) <= limit else name[: limit - 1] + "…")
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """``'a', 'b'``, with the rest counted after ``most`` names and long names cut."""
+    shown = [short(name) for name in names]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
 
 
 def one_line(text: str, limit: int = 2000) -> str:

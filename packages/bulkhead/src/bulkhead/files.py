@@ -31,6 +31,16 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An ``OSError`` of the block names ``path`` where it names no file: a failed write knows only its descriptor."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
+@contextmanager
 def temporary_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     """A synced temporary file with ``data`` in the folder of ``path``; gone when the block ends.
 
@@ -39,7 +49,7 @@ def temporary_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fchmod(file.fileno(), mode)

@@ -110,17 +110,17 @@ def append(path: Path, record: Record) -> None:
         log.append(record)
 
 
-def read(path: Path) -> Iterator[Record | Unreadable]:
-    """Every line of the log, oldest first; nothing where there is no log."""
+def read(path: Path, since: int = 0) -> Iterator[Record | Unreadable]:
+    """Every line of the log from byte ``since`` on, oldest first; nothing where there is no log."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
         return
     with file:
-        offset = 0
+        offset = file.seek(since)
         for line in file:
             if line.strip():
-                yield records.decode(line, offset)
+                yield records.decode(line.rstrip(b"\n"), offset)
             offset += len(line)
 
 

@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bulkhead import clock, log
-from bulkhead.errors import NoModel, NotVerified, Refused
+from bulkhead.errors import NoModel, NotVerified, Refused, one_line
 from bulkhead.files import sha256, sync_folder, temporary_beside
 from bulkhead.records import (
     Failure,
-    InferenceFailure,
     InferenceRecord,
     Lineage,
     ModelRecord,
-    TrainingFailure,
     Unreadable,
 )
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bulkhead.records import Pipeline, Record
+    from bulkhead.records import Pipeline
 
 TRAININGS = "log.txt"
 INFERENCES = "log_inference.txt"
@@ -41,6 +40,7 @@ LOGS: dict[Pipeline, str] = {"training": TRAININGS, "inference": INFERENCES}
 
 _SHOWN = f"models/{TRAININGS}"  # messages end up in records, which name paths from the project
 
+_MODEL_NAME = re.compile(r"model_\d{8}T\d{12}Z_[0-9a-f]+\.joblib")
 _MODEL_MODE = 0o444  # a published model never changes
 
 
@@ -71,12 +71,12 @@ class Registry:
         joblib.dump(model, buffer)
         content = buffer.getvalue()
         model_hash = joblib.hash(model)
-        moment = clock.now()
         with (
             temporary_beside(self.folder / f"model_{model_hash}.joblib", content, _MODEL_MODE) as temporary,
             # Locked before the name exists: a log that cannot be written must not leave a model behind.
             log.locked(self.trainings) as trainings,
         ):
+            moment = clock.now()
             while True:
                 final = self.folder / f"model_{clock.in_filename(moment)}_{model_hash}.joblib"
                 try:
@@ -140,12 +140,13 @@ class Registry:
                 f"{record.model_filename}: its record in {_SHOWN} has no sha256 (the original program wrote none), so"
                 " nobody can tell whether it is the file that was trained. Train a new model, and use that."
             )
+        if not _MODEL_NAME.fullmatch(record.model_filename):
+            shown = one_line(record.model_filename, 80)
+            raise NotVerified(f"{shown!r} in {_SHOWN} is not the name of a published model. Train a new model.")
         path = self.folder / record.model_filename
-        if path.name != record.model_filename:
-            raise NotVerified(f"{record.model_filename!r} in {_SHOWN} is not a plain file name. Train a new model.")
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             raise NotVerified(
                 f"models/{path.name} is recorded in {_SHOWN} and missing. Restore it from a backup, or train a new one."
             ) from None
@@ -172,8 +173,8 @@ class Registry:
         """
         log.append(self.log_of(pipeline), failure)
 
-    def record_failure_once(self, pipeline: Pipeline, failure: Failure, since: str) -> bool:
-        """Append ``failure`` unless its attempt has recorded one itself since the time ``since``.
+    def record_failure_once(self, pipeline: Pipeline, failure: Failure, since: int) -> bool:
+        """Append ``failure`` unless its attempt has recorded one itself since the log was ``since`` bytes long.
 
         Returns:
             Whether it was appended.
@@ -183,16 +184,18 @@ class Registry:
         """
         path = self.log_of(pipeline)
         with log.locked(path) as appender:
-            for record in log.read_newest_first(path):
-                if isinstance(record, Unreadable):
-                    continue
-                time = _time_of(record)
-                if time is not None and time < since:
-                    break
+            for record in log.read(path, since):
                 if isinstance(record, Failure) and failure.same_attempt(record):
                     return False
             appender.append(failure)
         return True
+
+    def size_of_log(self, pipeline: Pipeline) -> int:
+        """How many bytes the log of ``pipeline`` has: a point in it that no clock can move."""
+        try:
+            return self.log_of(pipeline).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def check_writable(self, pipeline: Pipeline) -> None:
         """Refuse now what would fail at the end: a log of ``pipeline`` that cannot be appended to.
@@ -214,16 +217,3 @@ class Registry:
                 log.report(record, self.trainings)
             elif isinstance(record, ModelRecord):
                 yield record
-
-
-def _time_of(record: Record) -> str | None:
-    key = {
-        ModelRecord: "training_timestamp",
-        TrainingFailure: "error_timestamp",
-        InferenceRecord: "inference_time",
-        InferenceFailure: "error_time",
-    }[type(record)]
-    try:
-        return clock.in_record(clock.parse(getattr(record, key)))
-    except ValueError:
-        return None

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bulkhead.errors import Refused
-from bulkhead.files import SHARED_MODE, sha256, sync_folder
+from bulkhead.files import SHARED_MODE, naming, sha256, sync_folder
 from bulkhead.identity import Identity
 
 _ROOM = 1 << 16
@@ -57,8 +57,10 @@ def checked_output(folder: Path, result: Result, name: str) -> bytes:
     Raises:
         Refused: the file is missing or is another one by now.
     """
-    output = result.outputs[name]
     step = result.identity.task_id
+    output = result.outputs.get(name)
+    if output is None:
+        raise Refused(f"{step}.json names no output {name!r}, so {step} did not write it. Run {step} again.")
     try:
         content = (folder / output.path).read_bytes()
     except FileNotFoundError:
@@ -82,7 +84,8 @@ class Reservation:
         self._descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{self._path.name[:100]}.", suffix=".tmp")
         self._temporary = Path(name)
         try:
-            os.posix_fallocate(self._descriptor, 0, _ROOM)
+            with naming(self._path):
+                os.posix_fallocate(self._descriptor, 0, _ROOM)
         except BaseException:
             self.drop()
             raise
@@ -90,7 +93,7 @@ class Reservation:
     def fill(self, result: Result) -> None:
         """Write ``result`` and give it its name."""
         content = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-        with os.fdopen(self._descriptor, "wb") as file:
+        with naming(self._path), os.fdopen(self._descriptor, "wb") as file:
             file.write(content)
             file.flush()
             file.truncate()

@@ -10,6 +10,7 @@ MODELS = "/models"
 INPUTS = "/inputs"
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^[.-]")
+_HASHED = re.compile(r"-[0-9a-f]{8}$")
 _LONGEST = 100
 
 
@@ -20,9 +21,10 @@ def slug(name: str) -> str:
     (run ids may hold ``: + ~``, which Airflow allows).
     """
     safe = _UNSAFE.sub("_", name)
-    if safe == name and 0 < len(name) <= _LONGEST:
+    # One that ends like a hashed one is hashed too, or it could pass for another's.
+    if safe == name and 0 < len(name) <= _LONGEST and not _HASHED.search(name):
         return name
-    return f"{safe[: _LONGEST - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{safe[: _LONGEST - 9] or '_'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def run_path(dag_id: str | None, run_id: str) -> str:

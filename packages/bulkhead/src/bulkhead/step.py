@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from bulkhead.records import Pipeline
+
+
+Facts = TypeVar("Facts")
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,18 @@ class Step:
                 f" Run {task_id} for {self.environment} first, or use another run folder."
             )
         return before
+
+    def facts(self, task_id: str, kind: type[Facts]) -> Facts:
+        """What the step before this one left for it to know.
+
+        Raises:
+            Refused: as :meth:`previous`; or it left something else.
+        """
+        try:
+            return msgspec.convert(self.previous(task_id).facts, kind)
+        except msgspec.ValidationError as error:
+            where = f"{self.identity.run_path}/{task_id}.json"
+            raise Refused(f"{where} is not what {task_id} writes: {error}. Run {task_id} again.") from None
 
     def read(self, task_id: str, name: str) -> bytes:
         """The bytes of an output of the step before this one, proven to be those it wrote.
@@ -122,7 +137,6 @@ def run(task_id: str, pipeline: Pipeline, environment: Environment, work: Callab
         The exit code: 0, EXIT_REFUSED, EXIT_KILLED or EXIT_CRASHED.
     """
     os.umask(0o002)  # files are shared through group 0, which every container has
-    signal.signal(signal.SIGTERM, _stop)
     started = clock.in_record(clock.now())
     try:
         step = Step(task_id, pipeline, environment)
@@ -130,6 +144,7 @@ def run(task_id: str, pipeline: Pipeline, environment: Environment, work: Callab
         _say(task_id, "refused", str(error))
         return EXIT_REFUSED
     try:
+        signal.signal(signal.SIGTERM, _stop)
         step.registry.check_writable(pipeline)
         reservation = _reserve(step)
         try:
@@ -148,7 +163,7 @@ def run(task_id: str, pipeline: Pipeline, environment: Environment, work: Callab
                 facts=outcome.facts,
             )
         )
-    except Exception as error:  # noqa: BLE001  # every end of a step is recorded, a bug's too
+    except (Exception, Stopped) as error:  # noqa: BLE001  # every end of a step is recorded, a bug's too
         return _failed(step, error)
     return 0
 
@@ -162,7 +177,7 @@ def _reserve(step: Step) -> result.Reservation:
     return result.Reservation(step.shared, step.task_id)
 
 
-def _failed(step: Step, error: Exception) -> int:
+def _failed(step: Step, error: Exception | Stopped) -> int:
     # A second SIGTERM must not cut off the record of the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if isinstance(error, OSError):

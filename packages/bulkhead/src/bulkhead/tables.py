@@ -9,8 +9,8 @@ hashed are the bytes that are parsed.
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
-from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,19 +19,25 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from bulkhead.errors import Refused, one_line
+from bulkhead.errors import Refused, one_line, short
 from bulkhead.files import sha256
 from bulkhead.records import Data
 from bulkhead.run_folder import input_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 SAMPLE = "sample"
 """The source that stands for the built-in table."""
 
 LARGEST = 1e150
 """Least squares squares its numbers and adds them up: beyond this, float64 overflows."""
+
+_TOO_LONG = re.compile(rb"[^\r\n]{1000001}")
+"""pyarrow reads blocks of a mebibyte, and a row must fit into one."""
+
+_LIKE_A_NUMBER = r"(?i)^\s*([+-]?(\d|\.\d|nan|inf)|$)"
 
 _PANDAS_INDEX = "__index_level_"
 
@@ -47,6 +53,13 @@ class SourceTable:
     def names(self) -> list[str]:
         """The column names, in the table's order."""
         return list(self._table.column_names)
+
+    def is_text(self, name: str) -> bool:
+        """Whether no cell of the column ``name`` so much as begins like a number."""
+        column = self._table.column(name)
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            return not pc.any(pc.match_substring_regex(column, _LIKE_A_NUMBER)).as_py()
+        return not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
 
     def numbers(self, names: Sequence[str]) -> tuple[pd.DataFrame, dict[str, str]]:
         """The columns ``names`` as float64, and the type each had: ``int64``, ``double``, ...
@@ -83,8 +96,8 @@ def read_source(source: str, inputs: Path, sample: Callable[[], bytes]) -> Sourc
         content, path = sample(), SAMPLE
         table = _csv(SAMPLE, content)
     else:
-        content = _bytes_of(source, inputs)
-        path = input_path(str(PurePosixPath(source)))
+        content, below = _bytes_of(source, inputs)
+        path = input_path(below)
         table = (_parquet if source.lower().endswith(".parquet") else _csv)(source, content)
     _check_names(source, table.column_names)
     if table.num_rows == 0:
@@ -105,8 +118,9 @@ def from_parquet(content: bytes) -> pd.DataFrame:
     return frame
 
 
-def _bytes_of(source: str, inputs: Path) -> bytes:
-    shown = repr(one_line(source, 200))
+def _bytes_of(source: str, inputs: Path) -> tuple[bytes, str]:
+    """The file's bytes, and its path below ``inputs``, links followed."""
+    shown = short(source, 200)
     if not source.isprintable() or not source.lower().endswith((".csv", ".parquet")):
         raise Refused(
             f"source {shown}: not the name of a .csv or .parquet file. Put one in shared/inputs/ and give its name."
@@ -123,11 +137,10 @@ def _bytes_of(source: str, inputs: Path) -> bytes:
             raise Refused(f"source {shown}: no such file in shared/inputs/. Put it there, or give another name.")
         if not path.is_file():
             raise Refused(f"source {shown}: not a plain file. Put a .csv or .parquet file in shared/inputs/.")
-        return path.read_bytes()
-    except OSError as error:
-        raise Refused(
-            f"source {shown}: cannot be read: {error.strerror}. Mend the file or its mode (chmod a+r)."
-        ) from error
+        return path.read_bytes(), str(path.relative_to(inputs.resolve()))
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
+        raise Refused(f"source {shown}: cannot be read: {reason}. Mend the file or its mode (chmod a+r).") from error
 
 
 def _csv(source: str, content: bytes) -> pa.Table:
@@ -135,11 +148,17 @@ def _csv(source: str, content: bytes) -> pa.Table:
         raise Refused(f"{source}: it is compressed with gzip. Unpack it first.")
     if b"\x00" in content[: 1 << 20]:
         raise Refused(f"{source}: it holds zero bytes, so it is not CSV text. Export it as CSV in UTF-8.")
+    content = content.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n"
     if not content.strip():
         raise Refused(f"{source}: it is empty. Give a table with a header and at least one row.")
+    if long := _TOO_LONG.search(content):
+        line = content.count(b"\n", 0, long.start()) + 1
+        raise Refused(f"{source}: line {line} is longer than a megabyte. Give each row a line of its own.")
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     try:
         names = pyarrow.csv.open_csv(io.BytesIO(content), parse_options=parse).schema.names
+        # In a table of one column a blank line is an empty cell; passing over it would shift the rows.
+        parse.ignore_empty_lines = len(names) > 1
         # Every column as text: a type guessed from the first block would turn a bad cell further
         # down into an error without a row.
         as_text = pyarrow.csv.ConvertOptions(
@@ -153,10 +172,12 @@ def _csv(source: str, content: bytes) -> pa.Table:
 
 def _parquet(source: str, content: bytes) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(content))
+        # Not read_table: that one chokes on two columns of one name.
+        table = pq.ParquetFile(io.BytesIO(content)).read()
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise Refused(f"{source}: cannot be read as Parquet: {one_line(str(error), 300)}. Mend the file.") from None
     # pandas stores a frame's index as columns of this name; to its user they are none.
+    table = table.rename_columns([name.strip() if name.isprintable() else name for name in table.column_names])
     return table.select([i for i, name in enumerate(table.column_names) if not name.startswith(_PANDAS_INDEX)])
 
 
@@ -180,13 +201,15 @@ def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         text = pc.utf8_trim_whitespace(column)
         text = pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
-        for wanted in (pa.int64(), pa.float64()):
+        # Arrow reads 0x10 as 16, but only among whole numbers.
+        hexadecimal = pc.any(pc.match_substring_regex(text, "^[+-]?0[xX]")).as_py()
+        for wanted in (pa.float64(),) if hexadecimal else (pa.int64(), pa.float64()):
             try:
                 return text.cast(wanted)
             except pa.ArrowInvalid:
                 continue
         row = _first(lambda end: _casts(text.slice(0, end)), len(text))
-        shown = repr(one_line(str(text[row - 1].as_py()), 60))
+        shown = short(str(text[row - 1].as_py()))
         raise Refused(f"column {name!r}, row {row}: {shown} is not a number. Mend the cell, or leave the column out.")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise Refused(f"column {name!r}, row 1: its type is {column.type}, not a number. Convert it, or leave it out.")
