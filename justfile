@@ -7,7 +7,7 @@ set positional-arguments
 default:
     @just --list --unsorted
 
-# Train and predict in prd, on the built-in sample or on a table of yours: just demo [shared/inputs/FILE.csv]
+# Train and predict in prd, on the diabetes table or on one of yours: just demo [shared/inputs/FILE.csv]
 [group('run')]
 [no-exit-message]
 demo *args: up

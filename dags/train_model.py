@@ -23,9 +23,10 @@ PARAMS = {
         description="A .csv or .parquet file in shared/inputs/, by its name there; or: sample, a built-in table.",
     ),
     "target": Param("target", type="string", minLength=1, title="Target", description="The column to predict."),
+    # Null, not "": the form takes an empty string for one that is still to be filled in.
     "features": Param(
-        "",
-        type="string",
+        None,
+        type=["null", "string"],
         title="Features",
         description="The columns to predict from: a,b,c (one with a comma: quoted). Empty: all but the target.",
     ),
@@ -57,7 +58,7 @@ for environment in ENVIRONMENTS:
             flags={
                 "source": "{{ params.source }}",
                 "target": "{{ params.target }}",
-                "features": "{{ params.features }}",
+                "features": "{{ params.features or '' }}",
             },
             doc_md="Reads the source table, checks its cells, transforms the features. Writes `preprocessing.parquet`.",
         )

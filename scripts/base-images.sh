@@ -12,8 +12,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=scripts/lib.sh
 source "$here/lib.sh"
 
-readonly PYTHON_IMAGE=${BULKHEAD_PYTHON_IMAGE:-python:3.13-slim-trixie}
-readonly POSTGRES_IMAGE=${BULKHEAD_POSTGRES_IMAGE:-postgres:17}
+python_image=$("$here/env.sh" get BULKHEAD_PYTHON_IMAGE)
+postgres_image=$("$here/env.sh" get BULKHEAD_POSTGRES_IMAGE)
+readonly PYTHON_IMAGE=${python_image:-python:3.13-slim-trixie}
+readonly POSTGRES_IMAGE=${postgres_image:-postgres:17}
 readonly STAND_IN=io.bulkhead.stand-in
 # A registry behind a firewall that drops packets would otherwise hold us up for minutes.
 readonly PULL_SECONDS=300

@@ -14,7 +14,7 @@ scripts/env.sh
 scripts/base-images.sh
 
 # The machine's bundle holds its company's certificate where there is one; Debian's path, then RedHat's.
-for bundle in "${BULKHEAD_CA_BUNDLE:-}" "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
+for bundle in "$(scripts/env.sh get BULKHEAD_CA_BUNDLE)" "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
   [[ -n $bundle && -r $bundle ]] || continue
   export BULKHEAD_CA_BUNDLE=$bundle
   break

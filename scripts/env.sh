@@ -29,7 +29,8 @@ fernet_key() { python3 -c 'import base64, secrets; print(base64.urlsafe_b64encod
 container_uid() { if [[ $EUID -eq 0 ]]; then echo 50000; else id -u; fi; }
 
 docker_gid() {
-  local socket=${BULKHEAD_DOCKER_SOCKET:-/var/run/docker.sock}
+  local socket=${BULKHEAD_DOCKER_SOCKET:-$(value_of BULKHEAD_DOCKER_SOCKET)}
+  socket=${socket:-/var/run/docker.sock}
   # Outside Linux the engine runs in a machine of its own, where the socket is group 0's.
   if [[ $(uname) == Linux && -S $socket ]]; then stat --dereference --format=%g "$socket"; else echo 0; fi
 }
@@ -109,7 +110,7 @@ elif [[ ${#added[@]} -gt 0 ]]; then
 fi
 
 umask 022
-for folder in models shared/inputs shared/runs; do
+for folder in models shared/inputs shared/runs shared/runs/debug; do
   mkdir -p "$folder"
   # Group 0 is every container's group; a folder of another owner stays as that owner set it.
   [[ -O $folder ]] && chmod 0775 "$folder"

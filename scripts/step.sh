@@ -2,7 +2,9 @@
 # Run one step by hand in the very seal that Airflow gives it: step.sh IMAGE TASK [FLAG...]
 #
 # The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
-# (BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set.
+# (BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set. The log that it
+# may write is log.txt for the trainer image and log_inference.txt for any other; BULKHEAD_PIPELINE=training or
+# BULKHEAD_PIPELINE=inference says otherwise.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -29,8 +31,10 @@ if [[ ${1:-} == train_model ]]; then
   mounts+=(--volume "$PWD/models:/models")
 else
   # Only what publishes may write the registry; any other step reads it, and appends to its own log.
-  log=models/log.txt
-  [[ $image != inference ]] || log=models/log_inference.txt
+  case ${BULKHEAD_PIPELINE:-$image} in
+    trainer | training) log=models/log.txt ;;
+    *) log=models/log_inference.txt ;;
+  esac
   # A bind needs the file to be there. 0664, because containers write it as group 0.
   [[ -e $log ]] || install -m 0664 /dev/null "$log"
   mounts+=(--volume "$PWD/models:/models:ro" --volume "$PWD/$log:/${log}")
@@ -50,7 +54,7 @@ memory=$(setting BULKHEAD_STEP_MEMORY 2g)
 
 # The same as images/airflow/src/bulkhead_airflow/seal.py, option by option.
 exec docker run --rm --init --network none --read-only --tmpfs /tmp:size=256m,mode=1777 \
-  --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
+  --log-driver json-file --log-opt max-size=50m --log-opt max-file=2 --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
   --memory "$memory" --memory-swap "$memory" --cpus "$cpus" \
   --user "$(setting BULKHEAD_UID 50000):0" --label "io.bulkhead.project=$(setting BULKHEAD_PROJECT bulkhead)" \
   --label com.docker.compose.project= --label com.docker.compose.service= \

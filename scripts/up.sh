@@ -18,7 +18,7 @@ missing=()
 for name in airflow trainer inference; do present "bulkhead/$name:$tag" || missing+=("$name"); done
 if [[ ${#missing[@]} -gt 0 ]]; then
   scripts/build-images.sh "${missing[@]}"
-elif ! present "${BULKHEAD_POSTGRES_IMAGE:-postgres:17}"; then
+elif postgres=$(setting BULKHEAD_POSTGRES_IMAGE) && ! present "${postgres:-postgres:17}"; then
   scripts/base-images.sh
 fi
 

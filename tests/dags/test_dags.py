@@ -85,6 +85,13 @@ def test_the_twins_differ_in_nothing_but_their_environment(described: dict[str, 
     assert without_environment("dev") == without_environment("prd")
 
 
+@pytest.mark.parametrize("dag_id", sorted(DAG_IDS))
+def test_a_click_on_trigger_needs_no_other(described: dict[str, Any], dag_id: str) -> None:
+    """Airflow's form takes an empty string for a field that is still to be filled in, and waits."""
+    for name, param in described["dags"][dag_id]["params"].items():
+        assert param["default"] != "", name
+
+
 def test_the_form_checks_the_hold_out_share(described: dict[str, Any]) -> None:
     share = described["dags"]["prd_train_model_dag"]["params"]["test_fraction"]
     assert (share["minimum"], share["exclusiveMaximum"], share["default"]) == (0, 1, 0.2)

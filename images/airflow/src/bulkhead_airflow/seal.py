@@ -90,8 +90,8 @@ def labels(settings: Settings, identity: Identity, image: str) -> dict[str, str]
         "io.bulkhead.map-index": str(identity.map_index),
         "io.bulkhead.try": str(identity.try_number),
         "io.bulkhead.image": image,
-        # Compose marks the images that it builds as a service's, and containers inherit that: without
-        # these a step would pass for a surplus container of the service, and be removed as one.
+        # Compose marks the images that it builds as a service's, and containers inherit that. A step is
+        # no container of the service, and must not depend on how a version of compose tells.
         "com.docker.compose.project": "",
         "com.docker.compose.service": "",
     }

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @click.group(no_args_is_help=True)
 def inference() -> None:
-    r"""Steps of the inference pipeline.
+    """Steps of the inference pipeline.
 
     Each works in the run folder mounted at /shared, with the registry mounted at /models:
 
     \b
-      docker run --rm -v "$PWD/models:/models" -v "$PWD/shared/runs/debug:/shared" \
+      docker run --rm -v "$PWD/models:/models" -v "$PWD/shared/runs/debug:/shared" \\
         bulkhead/inference generate_inf_data
 
     Exit codes: 0 done, 1 refused (the reason is printed and recorded), 2 wrong usage, else a crash.
-    """
+    """  # noqa: D301  # \b is click's sign for lines to leave as they are
 
 
 @inference.command("generate_inf_data")

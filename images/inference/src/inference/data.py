@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from bulkhead.step import Step
 
 GENERATED = "generate_inf_data.parquet"
+TEXT = "text"
+"""The type, in a schema, of a column that holds no numbers."""
 PREPROCESSED = "preprocess_inf_data.parquet"
 
 
@@ -44,7 +46,7 @@ def generate(step: Step, source: str) -> Outcome:
     # needs it, model_inference refuses it by its type.
     frame, dtypes = table.numbers([name for name in table.names if not table.is_text(name)] or table.names)
     output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
-    schema = Schema(data=table.data, dtypes={name: dtypes.get(name, "text") for name in table.names})
+    schema = Schema(data=table.data, dtypes={name: dtypes.get(name, TEXT) for name in table.names})
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(schema))
 
 

@@ -12,7 +12,7 @@ from bulkhead import clock, tables
 from bulkhead.errors import NotVerified, Refused, listed
 from bulkhead.records import InferenceRecord
 from bulkhead.step import Outcome
-from inference.data import GENERATED, Schema
+from inference.data import GENERATED, TEXT, Schema
 
 if TYPE_CHECKING:
     from bulkhead.records import ModelRecord
@@ -122,7 +122,7 @@ def check_schema(model: ModelRecord, schema: Schema) -> None:
 
 
 def _fits(found: str, trained: str) -> bool:
-    return _is_whole(found) or not _is_whole(trained)
+    return found != TEXT and (_is_whole(found) or not _is_whole(trained))
 
 
 def _is_whole(dtype: str) -> bool:

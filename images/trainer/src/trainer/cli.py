@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 @click.group(no_args_is_help=True)
 def trainer() -> None:
-    r"""Steps of the training pipeline.
+    """Steps of the training pipeline.
 
     Each works in the run folder mounted at /shared, with the registry mounted at /models:
 
     \b
-      docker run --rm -v "$PWD/models:/models" -v "$PWD/shared/runs/debug:/shared" \
+      docker run --rm -v "$PWD/models:/models" -v "$PWD/shared/runs/debug:/shared" \\
         bulkhead/trainer preprocessing
 
     Exit codes: 0 done, 1 refused (the reason is printed and recorded), 2 wrong usage, else a crash.
-    """
+    """  # noqa: D301  # \b is click's sign for lines to leave as they are
 
 
 @trainer.command()
