@@ -24,29 +24,33 @@ engine_is_remote() {
   [[ -n $host && $host != unix:///var/run/docker.sock ]]
 }
 
+# known PACKAGE: apt has it to install.
+known() { apt-cache policy "$1" | grep -q '^  Candidate: [^(]'; }
+
 install_on_debian() {
-  local id codename release packages=(docker.io docker-cli docker-compose docker-buildx iptables)
+  local id codename packages=(docker.io docker-cli docker-compose docker-buildx)
   # shellcheck source=/dev/null
-  read -r id codename release < <(source /etc/os-release && echo "$ID ${VERSION_CODENAME:-none} ${VERSION_ID:-0}")
-  local options=(--yes --no-install-recommends)
-  if [[ $id == debian && ${release%%.*} -lt 13 ]]; then
-    # Debian 12's own engine is 20.10, with neither plugin. Priority 100 keeps every package that
-    # is not asked for by name at the machine's own release.
+  read -r id codename < <(source /etc/os-release && echo "$ID ${VERSION_CODENAME:-none}")
+  [[ $id != ubuntu ]] || packages=(docker.io docker-compose-v2 docker-buildx)
+  run_as_root apt-get update -qq
+  if [[ $id == debian ]] && ! { known docker-cli && known docker-buildx; }; then
+    # Debian 12's own engine is 20.10, with neither plugin. Priority 100 keeps every package that is not
+    # asked for by name at the machine's own release; and asked for one by one, as NAME/trixie, they
+    # bring nothing else of trixie along (with --target-release libc6 and base-files would be upgraded).
     local mirror
     mirror=$(configured_mirror)
     [[ -n $mirror ]] || fail "apt knows no Debian mirror on this machine." \
       "Add one to /etc/apt/sources.list, run apt-get update, then run this again."
-    say "adding the suite trixie to apt, with pin priority 100 (this release, $codename, has too old an engine)"
+    say "adding the suite trixie to apt, with pin priority 100 (what apt has, $codename, is too old an engine)"
     printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' \
       "$mirror" | run_as_root tee "$TRIXIE_LIST" >/dev/null
     printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' | run_as_root tee "$TRIXIE_PIN" >/dev/null
-    options+=(-t trixie)
-  elif [[ $id == ubuntu ]]; then
-    packages=(docker.io docker-compose-v2 docker-buildx iptables)
+    run_as_root apt-get update -qq
+    packages=("${packages[@]/%//trixie}")
   fi
+  packages+=(iptables)
   say "installing ${packages[*]} from the distribution's packages"
-  run_as_root apt-get update -qq
-  run_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq "${options[@]}" "${packages[@]}" >/dev/null ||
+  run_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null ||
     fail "apt-get could not install the engine." "Read its words above, mend that, then run this again."
 }
 
