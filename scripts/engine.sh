@@ -25,7 +25,7 @@ engine_is_remote() {
 }
 
 # known PACKAGE: apt has it to install.
-known() { apt-cache policy "$1" | grep -q '^  Candidate: [^(]'; }
+known() { LC_ALL=C apt-cache policy "$1" | grep -q '^  Candidate: [^(]'; }
 
 install_on_debian() {
   local id codename packages=(docker.io docker-cli docker-compose docker-buildx)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -101,31 +102,35 @@ def test_a_disk_that_takes_half_a_record_leaves_the_log_as_it_was_and_no_model(
     assert caught.value.errno == errno.ENOSPC
 
 
-@pytest.fixture
-def files_at_most() -> Iterator[Callable[[int], None]]:
-    """A function that sets the size beyond which this process can write no file; lifted at the end."""
+@contextlib.contextmanager
+def files_at_most(size: int) -> Iterator[None]:
+    """This process can write no file beyond ``size``; around the publish alone, because pytest writes too."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [0, 1, 100])
 def test_a_kernel_that_cuts_a_record_short_leaves_the_log_as_it_was_and_no_model(
-    room: int, registry_with_a_model: Registry, files_at_most: Callable[[int], None]
+    room: int, registry_with_a_model: Registry
 ) -> None:
     """No patch: the kernel itself takes only ``room`` bytes of the record."""
     log_file = registry_with_a_model.trainings
     log_file.write_bytes(log_file.read_bytes() * 9)
-    files_at_most(log_file.stat().st_size + room)
-    with nothing_changed(registry_with_a_model), pytest.raises(OSError, match=r"No space left|File too large"):
+    limit = files_at_most(log_file.stat().st_size + room)
+    too_large = pytest.raises(OSError, match=r"No space left|File too large")
+    with nothing_changed(registry_with_a_model), too_large, limit:
         publish(registry_with_a_model)
 
 
 def test_a_kernel_that_cuts_the_model_short_leaves_the_registry_as_it_was(
-    registry_with_a_model: Registry, files_at_most: Callable[[int], None]
+    registry_with_a_model: Registry,
 ) -> None:
-    files_at_most(10)
-    with nothing_changed(registry_with_a_model), pytest.raises(OSError, match="File too large"):
+    too_large = pytest.raises(OSError, match="File too large")
+    with nothing_changed(registry_with_a_model), too_large, files_at_most(10):
         publish(registry_with_a_model)
 
 
