@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import ENVIRONMENTS, StepOperator
+from bulkhead_airflow import ENVIRONMENTS, StepOperator, follows, models_of
 
 DOC = """
 ### Predict with the newest model
@@ -29,7 +29,7 @@ for environment in ENVIRONMENTS:
     with DAG(
         dag_id=f"{environment}_inference_pipe_dag",
         description=f"Predict with the newest model of {environment}",
-        schedule=None,
+        schedule=[models_of(environment)] if follows(environment) else None,
         catchup=False,
         tags=["bulkhead", "inference", environment],
         params=PARAMS,

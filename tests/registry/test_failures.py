@@ -9,7 +9,7 @@ from tests.helpers import identity, lines_of, publish, records_of, training_fail
 
 from bulkhead import log, records
 from bulkhead.errors import Refused
-from bulkhead.records import InferenceFailure, TrainingFailure
+from bulkhead.records import Evidence, InferenceFailure, TrainingFailure
 from bulkhead.registry import Registry
 
 START = 0
@@ -91,7 +91,9 @@ def test_a_clock_set_back_does_not_hide_the_attempts_own(
 
 def test_each_pipeline_has_its_own_log(empty_registry: Registry) -> None:
     made = {
-        pipeline: records.failure(pipeline, "crashed", "it broke", environment="prd", step="s", identity=identity())
+        pipeline: records.failure(
+            pipeline, "crashed", "it broke", environment="prd", identity=identity(), evidence=Evidence()
+        )
         for pipeline in ("training", "inference")
     }
     empty_registry.record_failure("training", made["training"])
@@ -115,8 +117,8 @@ def test_a_failure_begins_with_the_original_keys_and_is_one_line(
         "crashed",
         "two\nlines\x1b[31m",
         environment="prd",
-        step="s",
         identity=identity(),
+        evidence=Evidence(),
     )
     path = empty_registry.trainings if pipeline == "training" else empty_registry.inferences
     log.append(path, failure)

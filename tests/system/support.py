@@ -40,6 +40,7 @@ class Stack:
             "BULKHEAD_HOST_DIR": str(folder),
             "BULKHEAD_PORT": str(_free_port()),
             "BULKHEAD_STEP_MEMORY": "400m",
+            "BULKHEAD_STEP_RETRIES": "0",
             "COMPOSE_ENV_FILES": str(env_file),
         }
         for made in (self.models, self.inputs, self.runs):
@@ -100,12 +101,16 @@ class Stack:
         inspected = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=False).stdout
         return list(json.loads(inspected))
 
+    def running_steps(self) -> list[dict[str, Any]]:
+        """Those of them that run; a failed one stays for a day, as evidence."""
+        return [container for container in self.step_containers() if container["State"]["Running"]]
+
     def wait_for_step(self, task_id: str, seconds: float = 60) -> dict[str, Any]:
         """``docker inspect`` of the step ``task_id``, once it runs."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            for container in self.step_containers():
-                if container["Config"]["Labels"]["io.bulkhead.task"] == task_id and container["State"]["Running"]:
+            for container in self.running_steps():
+                if container["Config"]["Labels"]["io.bulkhead.task"] == task_id:
                     return container
             time.sleep(0.05)
         raise AssertionError(f"no container of {task_id} ran within {seconds} s")

@@ -122,7 +122,7 @@ def test_a_bad_table_fails_the_task_and_leaves_one_record_and_nothing_else(stack
     assert record["environment"] == "dev"
     assert stack.model_files() == models
     assert not list((stack.folder / run_path(f"dev_{pipeline}_dag", run_id)).glob("predictions*"))
-    assert stack.step_containers() == []
+    assert stack.running_steps() == []
 
 
 def test_the_form_refuses_a_hold_out_share_of_one(stack: Stack) -> None:

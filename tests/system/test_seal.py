@@ -79,7 +79,7 @@ def test_a_step_killed_from_outside_fails_with_its_cause_and_one_record(stack: S
     assert (record["cause"], record["step"]) == ("killed", "train_model")
     assert "137" in record["detail"]
     assert stack.model_files() == models
-    assert stack.step_containers() == []
+    assert stack.running_steps() == []
 
 
 def test_a_step_out_of_memory_fails_with_the_limit_and_one_record(stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """What Airflow needs of Bulkhead: the operator that runs a step, and nothing that learns."""
 
 from bulkhead.identity import ENVIRONMENTS, Environment
-from bulkhead_airflow.operator import StepOperator
+from bulkhead_airflow.operator import StepOperator, models_of
+from bulkhead_airflow.settings import follows
 
-__all__ = ["ENVIRONMENTS", "Environment", "StepOperator"]
+__all__ = ["ENVIRONMENTS", "Environment", "StepOperator", "follows", "models_of"]

@@ -1,43 +1,52 @@
-"""StepOperator: one Airflow task, one sealed container, one outcome.
+"""StepOperator: one Airflow task, one sealed container, one outcome, whatever dies meanwhile.
 
-The life of a step::
+The states of a step, and who may be dead in each::
 
-    prepare   run folder and log exist; the image is on the engine
-    create    sealed (seal.py), by image id, so that what is recorded is what runs
-    start     lines of its output go to the task log as they come (stream.py)
-    wait      for the end
-    judge     exit code, OOM flag, result file (verdict.py)
-    remove    once judged
-    record    a failure, unless the step has recorded its own
+              ┌────────── none ──────────┐ no container has the logical task's name
+              │ prepare, create, start   │
+              ▼                          │
+    ┌──────running◀──────────────┐       │ Airflow may die here: the next try finds the
+    │         │ follow to the end│attach │ container (by its id in the task state store, or by
+    │         ▼                  │       │ its name) and follows it from its beginning
+    │       exited ──────────────┘       │
+    │         │ judge (verdict.py)       │ nobody has judged it: the next try does
+    │    ┌────┴─────┐                    │
+    │  success   failure                 │
+    │    │          │ record once        │ in the attempt's name, unless the step has done so
+    │    ▼          ▼                    │
+    │ removed   set aside ───────────────┘ renamed: kept as evidence, out of the next try's way
+    └─ on_kill: stop, then judged as ``killed`` whatever its exit code
 
-Crash recovery, finding the container of an attempt that lost its Airflow, has its place between
-prepare and create.
+The mixin decides between attach and start (``execute_resumable``); the methods below tell it of the
+container. Airflow forgets the stored id when it has seen the success (``clear_on_success``), so a
+deliberate clear runs a finished task afresh, and a try whose success nobody saw is not run again.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from airflow.exceptions import AirflowException
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk import Asset
+from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
+from docker import APIClient
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from bulkhead import result, run_folder
-from bulkhead.errors import one_line
-from bulkhead.identity import Identity
+from bulkhead import result
+from bulkhead.errors import Refused, one_line
 from bulkhead.records import failure
 from bulkhead.registry import Registry
-from bulkhead_airflow import seal, stream, verdict
-from bulkhead_airflow.settings import Settings
+from bulkhead_airflow import seal, verdict, watch
+from bulkhead_airflow.attempt import Attempt, Image
+from bulkhead_airflow.settings import Settings, default_retries
 from bulkhead_airflow.verdict import Failed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
@@ -48,19 +57,16 @@ _GRACE_SECONDS = 3
 """Airflow's supervisor kills the task 5 s after SIGTERM; the container must be gone before."""
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
-_TAIL_LINES = 20
 _ENGINE_ERRORS = (DockerException, AirflowException, OSError)
 """What docker-py, the provider's hook and the socket raise when the engine does not answer."""
 
 
-class Image(msgspec.Struct, frozen=True):
-    """The image that runs: its tag for people, its id as the proof."""
-
-    tag: str
-    id: str
+def models_of(environment: Environment) -> Asset:
+    """The asset that a published model of ``environment`` updates."""
+    return Asset(name=f"{environment}_models", uri=f"bulkhead://models/{environment}")
 
 
-class StepOperator(DockerOperator):
+class StepOperator(ResumableJobMixin, DockerOperator):
     """Runs ``<image> <task_id> --flag=value ...`` and returns the step's result.
 
     Args:
@@ -68,9 +74,10 @@ class StepOperator(DockerOperator):
         pipeline: whose log a failure goes to.
         environment: ``dev`` or ``prd``.
         flags: the step's long flags without dashes; values are templated.
-        publishes: whether the step may write model files.
+        publishes: whether the step may write model files; its success updates the environment's asset.
     """
 
+    external_id_key = "container"
     # Only the command is ours to template: a host path or a label with braces in it is not.
     template_fields = ("command",)
     template_ext = ()
@@ -88,14 +95,21 @@ class StepOperator(DockerOperator):
         # A list, because a string that begins with "[" would be taken for one; and one element a
         # flag, because a value may begin with a dash.
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
+        if publishes:
+            kwargs.setdefault("outlets", [models_of(environment)])
+        kwargs.setdefault("retries", default_retries())
+        kwargs.setdefault("retry_delay", timedelta(seconds=10))
+        kwargs.setdefault("retry_exponential_backoff", 2)
+        kwargs.setdefault("max_retry_delay", timedelta(minutes=5))
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.pipeline: Pipeline = pipeline
         self.bulkhead_environment: Environment = environment
         self.publishes = publishes
+        self._container: str | None = None
         self._stopped = False
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Run the step to its end.
+        """Run the step to its end, or follow the container that an earlier try has left.
 
         Returns:
             The content of its result file.
@@ -104,119 +118,239 @@ class StepOperator(DockerOperator):
             AirflowFailException: it failed, and another attempt would fail alike.
             AirflowException: it failed, and another attempt may succeed.
         """
-        settings = Settings.from_environment()
-        registry = Registry(settings.folder / "models")
-        ti = context["ti"]
-        identity = Identity(
-            dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, try_number=ti.try_number, map_index=ti.map_index
-        )
-        since = registry.size_of_log(self.pipeline)
-        outcome: Failed | Result
-        image = self._find_image(settings)
-        if isinstance(image, Failed):
-            outcome = image
-        else:
-            identity = msgspec.structs.replace(identity, image=f"{image.tag}@{image.id}")
-            outcome = self._run(settings, registry, identity, image)
-        if not isinstance(outcome, Failed):
-            return dict(msgspec.to_builtins(outcome))
-        sentence = f"{self.task_id}: {outcome.cause}: {one_line(outcome.detail)}"
-        self.log.error("%s", sentence)
-        record = failure(
-            self.pipeline,
-            outcome.cause,
-            outcome.detail,
-            environment=self.bulkhead_environment,
-            step=self.task_id,
-            identity=identity,
-        )
+        self._settings = Settings.from_environment(self.task_id)
+        self._registry = Registry(self._settings.folder / "models")
+        self._attempt = Attempt.of(context, self._registry, self.pipeline)
         try:
-            registry.record_failure_once(self.pipeline, record, since=since)
-        except OSError as error:
-            self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence
-        raise (AirflowException if outcome.retry else AirflowFailException)(sentence)
+            return dict(self.execute_resumable(context))
+        except AirflowRuntimeError as error:
+            # The API server did not take or give the id; the container is found by its name as well.
+            self.log.warning("going on without the task state store: %s", one_line(str(error), 300))
+            return self.poll_until_complete(self.submit_job(context), context)
 
     def on_kill(self) -> None:
-        """Stop the container; :meth:`execute` then sees its end, and fails the task whatever its exit code."""
+        """Stop the container; :meth:`poll_until_complete` sees its end, and fails the task whatever its exit code."""
         self._stopped = True
-        if self.container is not None:
-            with suppress(NotFound):
-                self.cli.stop(self.container["Id"], timeout=_GRACE_SECONDS)
+        if self._container is not None:
+            self._stop(self._container)
 
-    def _find_image(self, settings: Settings) -> Image | Failed:
-        tag = f"bulkhead/{self.image}:{settings.tag}"
+    # What the mixin asks.
+
+    def submit_job(self, context: Context) -> str:  # noqa: ARG002  # the mixin's signature
+        """The id of the logical task's container: the one that is there, or a new one.
+
+        Raises:
+            AirflowException: none could be started; recorded.
+        """
+        image = self._find_image()
+        self._attempt = self._attempt.with_image(image)
+        name = self._attempt.container_name(self._settings)
         try:
-            return Image(tag, self.cli.inspect_image(tag)["Id"])
-        except ImageNotFound:
-            next_step = "Run 'just build-images', then clear the task."
-            return Failed("image_missing", f"no image {tag} on this engine. {next_step}", retry=False)
+            left = watch.inspect(self.cli, name)
+            if left is not None and (left["State"]["Status"] == "running" or self._is_success(left)):
+                self.log.info("container %s of this task is there already; going on with it", left["Id"][:12])
+                return str(left["Id"])
+            if left is not None and left["State"]["Status"] == "created":
+                self.cli.remove_container(left["Id"], force=True)  # never ran: Airflow died in between
         except _ENGINE_ERRORS as error:
-            return Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True)
+            self._fail(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
+        return self._start(name, image)
 
-    def _run(self, settings: Settings, registry: Registry, identity: Identity, image: Image) -> Failed | Result:
+    def get_job_status(self, external_id: Any, context: Context) -> str:  # noqa: ARG002  # the mixin's signature
+        """``running``, ``succeeded`` or ``failed``; a failure that nobody has judged is recorded and set aside."""
+        container = watch.inspect(self.cli, str(external_id))
+        if container is None:
+            proof = self._result()
+            return "succeeded" if proof is not None and str(external_id).startswith(proof.container) else "failed"
+        if container["State"]["Status"] in {"running", "paused", "restarting"}:
+            return "running"
+        return "succeeded" if self._is_success(container) else "failed"
+
+    def is_job_active(self, status: str) -> bool:
+        """Whether there is a container to follow."""
+        return status == "running"
+
+    def is_job_succeeded(self, status: str) -> bool:
+        """Whether the step has finished and proved it."""
+        return status == "succeeded"
+
+    def poll_until_complete(self, external_id: Any, context: Context) -> dict[str, Any]:
+        """Follow the container to its end and judge it.
+
+        Raises:
+            AirflowException: it failed; recorded, and set aside.
+        """
+        container = self._container = str(external_id)
         try:
-            folder = self._prepare(settings, registry, identity)
-        except OSError as error:
-            next_step = f"Make it writable for user {settings.user}, then clear the task."
-            return Failed("mount_missing", f"{error.filename}: {error.strerror}. {next_step}", retry=False)
-        try:
-            container = self._create(settings, identity, image)
-        except APIError as error:
-            cause = "mount_missing" if "bind source path" in str(error) else "crashed"
-            next_step = "Mend that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
-            return Failed(cause, f"the engine refused the container: {error.explanation}. {next_step}", retry=False)
-        try:
-            tail = self._follow(container)
-            if self._stopped:
-                return Failed(
-                    "killed", "Airflow stopped the task before its end. Clear it to run it again.", retry=False
+            seen = watch.follow(self.cli, container, self._settings.seconds, self._log_line, lambda: self._stopped)
+        except AirflowTaskTimeout:
+            self._stop(container)
+            self._end(container, Failed("timed_out", "Airflow's execution_timeout is over.", retry=True))
+        except watch.EngineLostError as error:
+            next_step = "Its container is followed again by the next try."
+            self._fail(Failed("engine_unreachable", f"{error} {next_step}", retry=True))
+        if seen.timed_out:
+            self._stop(container)
+            limit = f"{self._settings.seconds:g} s (BULKHEAD_STEP_SECONDS)"
+            self._end(
+                container,
+                Failed("timed_out", f"not done after {limit}. Raise it in .env, or give less data.", retry=False),
+            )
+        if self._stopped:
+            self._end(
+                container,
+                Failed(
+                    "killed",
+                    "Airflow stopped the task before its end. It is run again if it is cleared or has a retry left.",
+                    retry=True,
+                ),
+            )
+        if seen.state is None:
+            self._fail(
+                Failed(
+                    "killed",
+                    f"container {container[:12]} was removed by somebody else. Run the task again.",
+                    retry=True,
                 )
-            state = self.cli.inspect_container(container)["State"]
-            return verdict.judge(state, result.read(folder, self.task_id), container, tail, settings)
-        except _ENGINE_ERRORS as error:
-            return Failed("engine_unreachable", f"{error}. Look at the engine's log, then clear the task.", retry=True)
-        finally:
-            self._remove(container)
+            )
+        outcome = self._judge(container, seen.state, seen.peak_memory_bytes)
+        if isinstance(outcome, Failed):
+            self._end(container, outcome)
+        return self.get_job_result(container, context)
 
-    def _prepare(self, settings: Settings, registry: Registry, identity: Identity) -> Path:
-        """Make what is mounted: a bind mount's source must exist."""
-        folder = settings.folder / identity.run_path
-        folder.mkdir(parents=True, exist_ok=True)
-        # What an earlier attempt left is not this attempt's proof.
-        result.path_of(folder, self.task_id).unlink(missing_ok=True)
-        registry.check_writable(self.pipeline)
-        return folder
-
-    def _create(self, settings: Settings, identity: Identity, image: Image) -> str:
-        parts = (settings.project, identity.dag_id, identity.run_id, self.task_id, identity.try_number)
-        mounts = seal.mounts(settings, identity, self.pipeline, publishes=self.publishes)
-        self.container = self.cli.create_container(
-            image=image.id,
-            command=self.command,
-            name=run_folder.slug(".".join(map(str, parts))),
-            user=settings.user,
-            environment=seal.variables(settings, identity, self.bulkhead_environment),
-            labels=seal.labels(settings, identity, image.tag),
-            host_config=self.cli.create_host_config(**seal.host_config(settings, mounts)),
-        )
-        return str(self.container["Id"])
-
-    def _follow(self, container: str) -> list[str]:
-        """Start the container, log its lines until it ends, and return the last of them."""
-        tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        if self._stopped:  # between create and start
-            return []
-        self.cli.start(container)
-        for line in stream.lines(self.cli.logs(container, stream=True, follow=True)):
-            self.log.info("%s", line)
-            tail.append(line)
-        self.cli.wait(container)
-        return list(tail)
-
-    def _remove(self, container: str) -> None:
+    def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:
+        """The content of the result file; the container has nothing more to tell, and goes."""
+        proof = self._result()
+        if proof is None:
+            self._fail(
+                Failed("no_result", "the result file has gone since the step ended. Clear the task.", retry=True)
+            )
+        if self.publishes:
+            facts = {key: proof.facts[key] for key in ("model_filename", "model_hash", "sha256")}
+            context["outlet_events"][models_of(self.bulkhead_environment)].extra = facts
         try:
-            self.cli.remove_container(container, force=True)
+            self.cli.remove_container(str(external_id))
         except NotFound:
             pass
-        except (DockerException, OSError) as error:
-            self.log.warning("container %s is left behind: %s", container[:12], error)
+        except _ENGINE_ERRORS as error:
+            self.log.warning("container %s is left behind ('just reap' removes it): %s", str(external_id)[:12], error)
+        return dict(msgspec.to_builtins(proof))
+
+    # Start.
+
+    def _find_image(self) -> Image:
+        tag = f"bulkhead/{self.image}:{self._settings.tag}"
+        try:
+            return Image.inspected(tag, self.cli.inspect_image(tag))
+        except ImageNotFound:
+            next_step = "Run 'just build-images', then clear the task."
+            self._fail(Failed("image_missing", f"no image {tag} on this engine. {next_step}", retry=False))
+        except _ENGINE_ERRORS as error:
+            self._fail(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
+
+    def _start(self, name: str, image: Image) -> str:
+        settings, attempt = self._settings, self._attempt
+        try:
+            # A bind mount's source must exist; and what an earlier attempt left is not this one's proof.
+            attempt.folder(settings).mkdir(parents=True, exist_ok=True)
+            result.path_of(attempt.folder(settings), self.task_id).unlink(missing_ok=True)
+            self._registry.check_writable(self.pipeline)
+        except (OSError, Refused) as error:
+            next_step = f"Make it writable for user {settings.user}, then clear the task."
+            self._fail(Failed("mount_missing", f"{error}. {next_step}", retry=False))
+        mounts = seal.mounts(settings, attempt.identity, self.pipeline, publishes=self.publishes)
+        try:
+            container = self.cli.create_container(
+                image=image.id,
+                command=self.command,
+                name=name,
+                user=settings.user,
+                environment=seal.variables(settings, attempt.identity, self.bulkhead_environment),
+                labels=attempt.labels(settings),
+                host_config=self.cli.create_host_config(**seal.host_config(settings, mounts)),
+            )["Id"]
+            self._container = container
+            if not self._stopped:  # a kill between create and start found nothing to stop
+                self.cli.start(container)
+        except APIError as error:
+            if self._container is not None:
+                self._remove_unstarted(self._container)
+            cause = "mount_missing" if "mount" in str(error) else "crashed"
+            next_step = "Mend that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
+            self._fail(
+                Failed(cause, f"the engine refused the container: {error.explanation}. {next_step}", retry=False)
+            )
+        except _ENGINE_ERRORS as error:
+            self._fail(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
+        return str(container)
+
+    def _remove_unstarted(self, container: str) -> None:
+        with suppress(*_ENGINE_ERRORS):
+            self.cli.remove_container(container, force=True)
+
+    # End.
+
+    def _stop(self, container: str) -> None:
+        # A client of its own: this may be called by a signal in the middle of a request of the other.
+        url = self.docker_url if isinstance(self.docker_url, str) else self.docker_url[0]
+        with suppress(NotFound):
+            APIClient(base_url=url, version="auto", timeout=_GRACE_SECONDS + 2).stop(container, timeout=_GRACE_SECONDS)
+
+    def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback
+        (self.log.warning if is_error else self.log.info)("%s", line)
+
+    def _result(self) -> Result | None:
+        return result.read(self._attempt.folder(self._settings), self.task_id)
+
+    def _judge(self, container: str, state: dict[str, Any], peak_memory_bytes: int | None = None) -> Failed | Result:
+        tail = watch.last_lines(self.cli, container)
+        return verdict.judge(state, self._result(), container, tail, self._settings, peak_memory_bytes)
+
+    def _is_success(self, container: dict[str, Any]) -> bool:
+        """Judge a container that an earlier try left; a failure is recorded for that try, and set aside."""
+        outcome = self._judge(container["Id"], container["State"])
+        if not isinstance(outcome, Failed):
+            return True
+        if watch.is_live_name(container, self._attempt.container_name(self._settings)):
+            left = Attempt.of_container(container["Config"]["Labels"])
+            self.log.info("try %s ended unseen: %s: %s", left.identity.try_number, outcome.cause, outcome.detail)
+            self._record(left, outcome)
+            watch.set_aside(self.cli, container["Id"])
+        return False
+
+    def _end(self, container: str, failed: Failed) -> NoReturn:
+        """Record the end of ``container`` in the name of the try that started it, keep it as evidence, and raise."""
+        found = None
+        with suppress(*_ENGINE_ERRORS):
+            found = watch.inspect(self.cli, container)
+        attempt = self._attempt
+        if found is not None:
+            attempt = Attempt.of_container(found["Config"]["Labels"])
+            if failed.evidence.exit_code is None:
+                # Stopped by us: its exit code says less than why.
+                outcome = self._judge(container, found["State"])
+                evidence = outcome.evidence if isinstance(outcome, Failed) else failed.evidence
+                failed = msgspec.structs.replace(failed, evidence=evidence)
+            watch.set_aside(self.cli, container)
+        self._fail(failed, attempt)
+
+    def _fail(self, failed: Failed, attempt: Attempt | None = None) -> NoReturn:
+        """Record the failure, unless the step has, and raise."""
+        sentence = f"{self.task_id}: {failed.cause}: {one_line(failed.detail)}"
+        self.log.error("%s", sentence)
+        self._record(attempt or self._attempt, failed)
+        raise (AirflowException if failed.retry else AirflowFailException)(sentence)
+
+    def _record(self, attempt: Attempt, failed: Failed) -> None:
+        record = failure(
+            self.pipeline,
+            failed.cause,
+            failed.detail,
+            environment=self.bulkhead_environment,
+            identity=attempt.identity,
+            evidence=failed.evidence,
+        )
+        try:
+            self._registry.record_failure_once(self.pipeline, record, since=attempt.since)
+        except OSError as error:
+            self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence

@@ -78,20 +78,3 @@ def variables(settings: Settings, identity: Identity, environment: str) -> dict[
         "BULKHEAD_IMAGE": identity.image,
     }
     return {**{name: str(value) for name, value in known.items()}, **dict.fromkeys(_THREAD_VARIABLES, threads)}
-
-
-def labels(settings: Settings, identity: Identity, image: str) -> dict[str, str]:
-    """Whose container it is, for ``docker ps --filter label=...``."""
-    return {
-        "io.bulkhead.project": settings.project,
-        "io.bulkhead.dag": str(identity.dag_id),
-        "io.bulkhead.run": str(identity.run_id),
-        "io.bulkhead.task": str(identity.task_id),
-        "io.bulkhead.map-index": str(identity.map_index),
-        "io.bulkhead.try": str(identity.try_number),
-        "io.bulkhead.image": image,
-        # Compose marks the images that it builds as a service's, and containers inherit that. A step is
-        # no container of the service, and must not depend on how a version of compose tells.
-        "com.docker.compose.project": "",
-        "com.docker.compose.service": "",
-    }

@@ -16,6 +16,7 @@ _VARIABLES = {
     "cpus": "BULKHEAD_STEP_CPUS",
     "memory": "BULKHEAD_STEP_MEMORY",
     "pids": "BULKHEAD_STEP_PIDS",
+    "seconds": "BULKHEAD_STEP_SECONDS",
 }
 
 
@@ -34,19 +35,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory: str = "2g"
     """Docker's notation; swap is not added to it."""
     pids: int = 256
+    seconds: float = 3600.0
+    """How long a step may run, from its container's start, however often Airflow lost sight of it."""
 
     @classmethod
-    def from_environment(cls) -> Settings:
-        """The settings in ``BULKHEAD_*``.
+    def from_environment(cls, task_id: str) -> Settings:
+        """The settings in ``BULKHEAD_*``; ``BULKHEAD_STEP_SECONDS_<TASK_ID>`` is one step's own time limit.
 
         Raises:
             AirflowFailException: the host folder is unknown, or a number is not one.
         """
-        given = {name: os.environ[variable] for name, variable in _VARIABLES.items() if os.environ.get(variable)}
+        variables = _VARIABLES
+        own_limit = f"BULKHEAD_STEP_SECONDS_{task_id.upper()}"
+        if os.environ.get(own_limit):
+            variables = _VARIABLES | {"seconds": own_limit}
+        given = {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
         try:
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
-            names = ", ".join(_VARIABLES.values())
+            names = ", ".join(variables.values())
             raise AirflowFailException(f"{error}, among {names}. Mend .env, then run 'just up'.") from None
 
     @property
@@ -58,3 +65,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def folder(self) -> Path:
         """The project's folder as this process sees it: beside it compose mounts ``models`` and ``shared``."""
         return Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow"))
+
+
+def default_retries() -> int:
+    """How often a crashed step is run again: ``BULKHEAD_STEP_RETRIES``."""
+    return int(os.environ.get("BULKHEAD_STEP_RETRIES") or 2)
+
+
+def follows(environment: str) -> bool:
+    """Whether the inference pipe of ``environment`` runs after each published model: ``BULKHEAD_INFERENCE_FOLLOWS``."""
+    return environment in os.environ.get("BULKHEAD_INFERENCE_FOLLOWS", "").replace(",", " ").split()

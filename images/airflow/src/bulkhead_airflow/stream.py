@@ -1,4 +1,4 @@
-"""A container's output as lines, whole characters, and never all of it in memory."""
+"""Bytes of a container's output as lines: whole characters, bounded length, constant memory."""
 
 from __future__ import annotations
 
@@ -15,23 +15,40 @@ LONGEST_LINE = 1 << 16
 _BREAK = re.compile(r"\r\n|\n|\r(?!$)")
 
 
-def lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """The lines in ``chunks``, without their ends; a bare carriage return (a progress bar) ends one too.
+class Lines:
+    """Puts one stream's chunks together into lines, without their ends.
 
-    A character cut by a chunk's border is put together again; bytes that are no UTF-8 become ``�``.
+    A bare carriage return (a progress bar) ends a line too. A character cut by a chunk's border is
+    put together again; bytes that are no UTF-8 become ``�``.
     """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
-    for chunk in chunks:
-        *whole, rest = _BREAK.split(rest + decoder.decode(chunk))
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._rest = ""
+
+    def feed(self, chunk: bytes) -> Iterator[str]:
+        """The lines that ``chunk`` completes."""
+        *whole, self._rest = _BREAK.split(self._rest + self._decoder.decode(chunk))
         for line in whole:
             yield from _pieces(line)
-        while len(rest) > LONGEST_LINE + 1:  # + 1: its last character may be half of a line break
-            yield rest[:LONGEST_LINE]
-            rest = rest[LONGEST_LINE:]
-    rest += decoder.decode(b"", final=True)
-    if rest:
-        yield from _pieces(rest.removesuffix("\r"))
+        while len(self._rest) > LONGEST_LINE + 1:  # + 1: its last character may be half of a line break
+            yield self._rest[:LONGEST_LINE]
+            self._rest = self._rest[LONGEST_LINE:]
+
+    def end(self) -> Iterator[str]:
+        """The last line, where it had no end."""
+        rest = self._rest + self._decoder.decode(b"", final=True)
+        self._rest = ""
+        if rest:
+            yield from _pieces(rest.removesuffix("\r"))
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines in ``chunks``."""
+    made = Lines()
+    for chunk in chunks:
+        yield from made.feed(chunk)
+    yield from made.end()
 
 
 def _pieces(line: str) -> Iterator[str]:

@@ -59,14 +59,32 @@ class ModelRecord(Lineage, frozen=True, kw_only=True):
     size_bytes: int | None = None
 
 
-class TrainingFailure(Identity, frozen=True, kw_only=True):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What can still be told of a failed container; None where nobody could tell."""
+
+    exit_code: int | None = None
+    oom_killed: bool | None = None
+    memory_limit: str | None = None
+    peak_memory_bytes: int | None = None
+    duration_seconds: float | None = None
+    last_lines: list[str] | None = None
+    """The end of stderr."""
+
+
+class FailedAttempt(Identity, frozen=True, kw_only=True):
+    """What the failures of both pipelines share."""
+
+    environment: str | None = None
+    step: str | None = None
+    cause: str | None = None
+    evidence: Evidence | None = None
+
+
+class TrainingFailure(FailedAttempt, frozen=True, kw_only=True):
     """A failed attempt of a step of the training pipeline."""
 
     error_timestamp: str
     detail: str
-    environment: str | None = None
-    step: str | None = None
-    cause: str | None = None
 
 
 class InferenceRecord(Identity, frozen=True, kw_only=True):
@@ -87,14 +105,11 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     output_sha256: str | None = None
 
 
-class InferenceFailure(Identity, frozen=True, kw_only=True):
+class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
     """A failed attempt of a step of the inference pipeline."""
 
     error_time: str
     error_message: str
-    environment: str | None = None
-    step: str | None = None
-    cause: str | None = None
 
 
 Record = ModelRecord | TrainingFailure | InferenceRecord | InferenceFailure
@@ -118,15 +133,18 @@ class Unreadable(msgspec.Struct, frozen=True):
     """The line's first characters."""
 
 
-def failure(pipeline: Pipeline, cause: str, detail: str, *, environment: str, step: str, identity: Identity) -> Failure:
-    """The record, as of now, of a failed attempt of ``step``; ``detail`` is made one line."""
-    moment = clock.in_record(clock.now())
+def failure(
+    pipeline: Pipeline, cause: str, detail: str, *, environment: str, identity: Identity, evidence: Evidence
+) -> Failure:
+    """The record, as of now, of the failed attempt ``identity``; ``detail`` is made one line."""
     common: dict[str, Any] = {
         "environment": environment,
-        "step": step,
+        "step": identity.task_id,
         "cause": cause,
+        "evidence": evidence,
         **msgspec.structs.asdict(identity),
     }
+    moment = clock.in_record(clock.now())
     if pipeline == "training":
         return TrainingFailure(error_timestamp=moment, detail=one_line(detail), **common)
     return InferenceFailure(error_time=moment, error_message=one_line(detail), **common)
@@ -134,10 +152,12 @@ def failure(pipeline: Pipeline, cause: str, detail: str, *, environment: str, st
 
 def encode(record: Record) -> bytes:
     """``record`` as the one line that is appended, line break included."""
-    inherited = Lineage if isinstance(record, ModelRecord) else Identity
-    own = record.__struct_fields__[len(inherited.__struct_fields__) :]
-    # The keys of the original format stay first, where people and scripts look for them.
-    return msgspec.json.encode({key: getattr(record, key) for key in (*own, *inherited.__struct_fields__)}) + b"\n"
+    # The keys of the original format stay first, where people and scripts look for them: a class's own
+    # before those of its base.
+    keys: dict[str, None] = {}
+    for kind in type(record).__mro__[:-2]:  # without msgspec.Struct and object
+        keys |= dict.fromkeys(kind.__annotations__)
+    return msgspec.json.encode({key: getattr(record, key) for key in keys}) + b"\n"
 
 
 def decode(line: bytes, offset: int = 0) -> Record | Unreadable:

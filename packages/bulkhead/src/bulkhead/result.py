@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from pathlib import Path
@@ -71,14 +72,20 @@ def checked_output(folder: Path, result: Result, name: str) -> bytes:
 
 
 class Reservation:
-    """Room for a result, taken before the work: a disk that fills up later cannot keep a finished step from saying so.
+    """The right to write a result, and room for it, both taken before the work.
+
+    The right, because two containers of one step on the same run folder would overwrite each other:
+    the second is refused, whoever started it. The room, because a disk that fills up later must not
+    keep a finished step from saying so.
 
     Raises:
+        Refused: another container runs this step in this run folder.
         OSError: the run folder cannot be written.
     """
 
     def __init__(self, folder: Path, task_id: str) -> None:
         self._path = path_of(folder, task_id)
+        self._lock = _Lock(folder / f".{task_id}.lock", task_id)
         # What an earlier attempt left is not this attempt's proof.
         self._path.unlink(missing_ok=True)
         self._descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{self._path.name[:100]}.", suffix=".tmp")
@@ -101,8 +108,34 @@ class Reservation:
             os.fsync(file.fileno())
         self._temporary.replace(self._path)
         sync_folder(self._path.parent)
+        self._lock.release()
 
     def drop(self) -> None:
         """Give the room back, unwritten."""
         os.close(self._descriptor)
         self._temporary.unlink(missing_ok=True)
+        self._lock.release()
+
+
+class _Lock:
+    """A lock file; the kernel lets go of it when the process ends, however it ends."""
+
+    def __init__(self, path: Path, task_id: str) -> None:
+        self._path = path
+        while True:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SHARED_MODE)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.exists() and path.stat().st_ino == os.fstat(self._descriptor).st_ino:
+                    return
+            except BlockingIOError:
+                os.close(self._descriptor)
+                raise Refused(
+                    f"another container runs {task_id} in this run folder. Wait for its end, or stop it (docker ps)."
+                ) from None
+            os.close(self._descriptor)  # its holder removed the file between open and lock
+
+    def release(self) -> None:
+        """Remove the file while the lock is held, then let go."""
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)

@@ -9,8 +9,10 @@ nothing half-written, a failure becomes one record in the pipeline's log and one
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -30,7 +32,7 @@ from bulkhead.errors import (
 )
 from bulkhead.files import sha256, write_whole
 from bulkhead.identity import Environment, Identity, container_id
-from bulkhead.records import failure
+from bulkhead.records import Evidence, failure
 from bulkhead.registry import Registry
 from bulkhead.result import Output, Result
 
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
     from bulkhead.records import Pipeline
 
+
+_IMPORTED = time.monotonic()  # the step's beginning, as near as it can be told from inside
 
 Facts = TypeVar("Facts")
 
@@ -193,8 +197,13 @@ def _failed(step: Step, error: Exception | Stopped) -> int:
             traceback.print_exception(error)
             cause, code, detail = "crashed", EXIT_CRASHED, f"{type(error).__name__}: {error}"
     _say(step.task_id, cause, detail)
+    evidence = Evidence(
+        exit_code=code,
+        duration_seconds=round(time.monotonic() - _IMPORTED, 3),
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
     record = failure(
-        step.pipeline, cause, detail, environment=step.environment, step=step.task_id, identity=step.identity
+        step.pipeline, cause, detail, environment=step.environment, identity=step.identity, evidence=evidence
     )
     try:
         step.registry.record_failure(step.pipeline, record)

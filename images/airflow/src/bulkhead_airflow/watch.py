@@ -1,0 +1,148 @@
+"""Watches a container through the engine, and through the engine's own outages."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow.exceptions import AirflowException
+from docker.errors import APIError, DockerException, NotFound
+from requests.exceptions import ReadTimeout
+
+from bulkhead.errors import one_line
+from bulkhead_airflow.logs import Follower
+from bulkhead_airflow.stream import lines
+from bulkhead_airflow.verdict import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from docker import APIClient
+
+_SLICE_SECONDS = 2
+"""How long one wait lasts, before limits and kills are looked at again."""
+_OUTAGE_SECONDS = 900
+"""How long the engine may be away while a step runs."""
+_DRAIN_SECONDS = 60
+"""How long the last of the output may take to arrive."""
+_TAIL_LINES = 20
+_LOST = (DockerException, AirflowException, OSError)
+
+
+class EngineLostError(Exception):
+    """The engine has not answered for longer than an outage may last."""
+
+
+class Seen(msgspec.Struct):
+    """What was seen of a container until its end."""
+
+    state: dict[str, Any] | None = None
+    """``State`` of ``docker inspect``; None where somebody has removed the container."""
+    timed_out: bool = False
+    peak_memory_bytes: int | None = None
+
+
+def inspect(client: APIClient, container: str) -> dict[str, Any] | None:
+    """``docker inspect``, or None where there is no such container."""
+    try:
+        return dict(client.inspect_container(container))
+    except NotFound:
+        return None
+
+
+def follow(
+    client: APIClient,
+    container: str,
+    seconds: float,
+    emit: Callable[[str, bool], None],
+    is_stopped: Callable[[], bool],
+) -> Seen:
+    """Hand the container's lines to ``emit(line, is_error)`` until it ends, is stopped or has run for ``seconds``.
+
+    Raises:
+        EngineLostError: the engine did not come back.
+    """
+    seen = Seen()
+    follower = Follower(client, container, emit)
+    follower.start()
+    away_since: float | None = None
+    try:
+        while not is_stopped():
+            try:
+                ended = _wait(client, container)
+                found = inspect(client, container)
+                away_since = None
+            except _LOST as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > _OUTAGE_SECONDS:
+                    raise EngineLostError(f"the engine has been away for {_OUTAGE_SECONDS} s: {error}.") from error
+                time.sleep(1)
+                continue
+            if found is None:
+                return seen
+            seen.state = found["State"]
+            if ended and found["State"]["Status"] not in {"running", "paused", "restarting"}:
+                return seen
+            if _age(found["State"]) > seconds:
+                seen.timed_out = True
+                return seen
+            _sample_memory(client, container, seen)
+        return seen
+    finally:
+        follower.finish(0 if is_stopped() or seen.timed_out else _DRAIN_SECONDS)
+
+
+def last_lines(client: APIClient, container: str) -> list[str]:
+    """The end of the container's stderr; of its stdout where stderr was silent."""
+    for stderr in (True, False):
+        with suppress(*_LOST):
+            if tail := client.logs(container, stdout=not stderr, stderr=stderr, tail=_TAIL_LINES):
+                return [one_line(line, 500) for line in lines([tail])]
+    return []
+
+
+def is_live_name(container: dict[str, Any], name: str) -> bool:
+    """Whether ``container`` still has its logical task's name, so that nobody has judged it."""
+    return str(container["Name"]).lstrip("/") == name
+
+
+def set_aside(client: APIClient, container: str) -> None:
+    """Rename a judged failure: kept as evidence, and no longer in the way of the next try."""
+    with suppress(*_LOST):
+        found = inspect(client, container)
+        if found is not None:
+            client.rename(container, f"{str(found['Name']).lstrip('/')[:200]}.failed-{container[:12]}")
+
+
+def _wait(client: APIClient, container: str) -> bool:
+    """Whether the container has ended; asks for one slice of time."""
+    try:
+        client.wait(container, timeout=_SLICE_SECONDS)
+    except ReadTimeout:
+        return False
+    except APIError as error:
+        if isinstance(error, NotFound):
+            return True
+        raise
+    except OSError as error:
+        # requests wraps the time-out of a connection's read in its own ConnectionError.
+        if "timed out" in str(error).lower():
+            return False
+        raise
+    return True
+
+
+def _age(state: dict[str, Any]) -> float:
+    started = moment(state["StartedAt"])
+    return (datetime.now(UTC) - started).total_seconds() if started else 0.0
+
+
+def _sample_memory(client: APIClient, container: str, seen: Seen) -> None:
+    with suppress(*_LOST, KeyError):
+        memory = client.stats(container, stream=False, one_shot=True)["memory_stats"]
+        # Only cgroup v1 keeps the maximum; elsewhere it is the most that a sample saw.
+        used = int(memory.get("max_usage") or memory["usage"])
+        seen.peak_memory_bytes = max(used, seen.peak_memory_bytes or 0)
