@@ -26,7 +26,7 @@ IMAGES = ("airflow", "trainer", "inference")
 class Stack:
     """Compose's services under a project of their own, on folders below ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.project = f"bulkhead-test-{uuid.uuid4().hex[:8]}"
         self.folder = folder
         self.models = folder / "models"
@@ -41,6 +41,7 @@ class Stack:
             "BULKHEAD_PORT": str(_free_port()),
             "BULKHEAD_STEP_MEMORY": "400m",
             "BULKHEAD_STEP_RETRIES": "0",
+            **settings,
             "COMPOSE_ENV_FILES": str(env_file),
         }
         for made in (self.models, self.inputs, self.runs):

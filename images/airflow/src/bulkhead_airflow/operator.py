@@ -25,7 +25,6 @@ deliberate clear runs a finished task afresh, and a try whose success nobody saw
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -43,7 +42,7 @@ from bulkhead.records import failure
 from bulkhead.registry import Registry
 from bulkhead_airflow import seal, verdict, watch
 from bulkhead_airflow.attempt import Attempt, Image
-from bulkhead_airflow.settings import Settings, default_retries
+from bulkhead_airflow.settings import Settings, retries
 from bulkhead_airflow.verdict import Failed
 
 if TYPE_CHECKING:
@@ -97,10 +96,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
         if publishes:
             kwargs.setdefault("outlets", [models_of(environment)])
-        kwargs.setdefault("retries", default_retries())
-        kwargs.setdefault("retry_delay", timedelta(seconds=10))
-        kwargs.setdefault("retry_exponential_backoff", 2)
-        kwargs.setdefault("max_retry_delay", timedelta(minutes=5))
+        kwargs = retries() | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.pipeline: Pipeline = pipeline
         self.bulkhead_environment: Environment = environment

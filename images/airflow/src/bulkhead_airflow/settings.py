@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from airflow.sdk.exceptions import AirflowFailException
@@ -67,9 +69,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow"))
 
 
-def default_retries() -> int:
-    """How often a crashed step is run again: ``BULKHEAD_STEP_RETRIES``."""
-    return int(os.environ.get("BULKHEAD_STEP_RETRIES") or 2)
+def retries() -> dict[str, Any]:
+    """Airflow's arguments for running a crashed step again: ``BULKHEAD_STEP_RETRIES``, ``BULKHEAD_STEP_RETRY_SECONDS``."""
+    return {
+        "retries": int(os.environ.get("BULKHEAD_STEP_RETRIES") or 2),
+        "retry_delay": timedelta(seconds=float(os.environ.get("BULKHEAD_STEP_RETRY_SECONDS") or 10)),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(minutes=5),
+    }
 
 
 def follows(environment: str) -> bool:

@@ -1,0 +1,92 @@
+"""What every fault ends with: the same four checks, and a row in the table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.system.support import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TRAIN = "dev_train_model_dag"
+INFER = "dev_inference_pipe_dag"
+
+
+@dataclass
+class Row:
+    """A line of the table that is printed at the end."""
+
+    fault: str
+    recovered_seconds: float | None = None
+    outcomes: str = "-"
+    models: str = "-"
+    containers: str = "-"
+
+
+@dataclass
+class Fault:
+    """One fault on one run: what was there before, and the four checks after."""
+
+    stack: Stack
+    row: Row
+    before: set[str] = field(default_factory=set)
+
+    def begin(self) -> None:
+        self.before = self.stack.model_files()
+
+    def end(self, dag_id: str, run_id: str, *, state: str, models: int, failures: list[tuple[int, str]]) -> None:
+        """Wait for the run's end and check it.
+
+        Args:
+            dag_id: its DAG.
+            run_id: the run.
+            state: ``success`` or ``failed``.
+            models: how many models the run must have published.
+            failures: the failure records it must have left: (try number, cause), in order.
+        """
+        *_, (ended, _) = self.stack.airflow.states(dag_id, run_id)
+        records = self.stack.trainings(run_id) + self.stack.inferences(run_id)
+        failed = [(record["try_number"], record["cause"]) for record in records if "cause" in record]
+        published = [record for record in records if "model_filename" in record]
+        running = self.stack.running_steps()
+        self.row.outcomes = ", ".join(f"try {number}: {cause}" for number, cause in failed) or "success"
+        self.row.models = str(len(published))
+        self.row.containers = str(len(running))
+        assert failed == failures, records
+        assert len(published) == models, records
+        assert len(self.stack.model_files() - self.before) == models
+        assert running == []
+        verify(self.stack.models)
+        assert ended == state
+
+
+def verify(models: Path) -> None:
+    """Every model record has its file, whole; every model file has its record; no line is torn."""
+    recorded = {}
+    log = models / "log.txt"
+    for line in log.read_text().splitlines() if log.exists() else []:
+        record = json.loads(line)
+        if "model_filename" in record:
+            assert record["model_filename"] not in recorded, "two records of one file"
+            recorded[record["model_filename"]] = record["sha256"]
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models.glob("model_*")}
+    assert files == recorded
+    inferences = models / "log_inference.txt"
+    for line in inferences.read_text().splitlines() if inferences.exists() else []:
+        json.loads(line)
+
+
+def wait_until(what: Callable[[], Any], seconds: float, message: str) -> Any:
+    """The first truthy answer of ``what()``."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if answer := what():
+            return answer
+        time.sleep(0.1)
+    raise AssertionError(f"{message}: not within {seconds} s")
