@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.system.support import Stack
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.system.support import Stack
 
 TRAIN = "dev_train_model_dag"
 INFER = "dev_inference_pipe_dag"

@@ -70,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def retries() -> dict[str, Any]:
-    """Airflow's arguments for running a crashed step again: ``BULKHEAD_STEP_RETRIES``, ``BULKHEAD_STEP_RETRY_SECONDS``."""
+    """Airflow's arguments for running a crashed step again: ``BULKHEAD_STEP_RETRIES`` and ``_RETRY_SECONDS``."""
     return {
         "retries": int(os.environ.get("BULKHEAD_STEP_RETRIES") or 2),
         "retry_delay": timedelta(seconds=float(os.environ.get("BULKHEAD_STEP_RETRY_SECONDS") or 10)),
