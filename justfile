@@ -31,6 +31,11 @@ down:
 logs *services:
     @docker compose logs --follow --tail 200 "$@"
 
+# Remove containers of steps that nobody needs any more: failed ones after a day, orphans at once
+[group('run')]
+reap:
+    @python3 scripts/reap.py
+
 # Run one step by hand, sealed as Airflow runs it: just step trainer preprocessing --source my.csv
 [group('run')]
 [no-exit-message]
@@ -79,10 +84,15 @@ fix: setup
     .venv/bin/ruff format
     just --unstable --fmt
 
-# Every test, with all it needs: images, containers, whole stacks
+# Every test but the long fault suite, with all it needs: images, containers, whole stacks
 [group('develop')]
 test *args: setup build-images
-    .venv/bin/pytest "$@"
+    .venv/bin/pytest --ignore tests/faults "$@"
+
+# The fault suite: kills, full disks, lost engines on real stacks; ends in a table
+[group('develop')]
+test-faults *args: setup build-images
+    .venv/bin/pytest tests/faults "$@"
 
 # The tests that need no engine, for the inner loop
 [group('develop')]

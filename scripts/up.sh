@@ -30,6 +30,9 @@ started=$SECONDS
 docker compose up --detach --wait --quiet-pull ||
   fail "the stack did not become healthy." "Read 'just logs', mend what it says, then run 'just up' again."
 
+# What a crash of everything may have left behind.
+python3 scripts/reap.py
+
 cat <<END
 
 Bulkhead is up, after $((SECONDS - started)) s.

@@ -24,6 +24,8 @@ dags = {
                 "image": task.image,
                 "environment": task.bulkhead_environment,
                 "publishes": task.publishes,
+                "outlets": sorted(outlet.name for outlet in task.outlets),
+                "retries": task.retries,
                 "downstream": sorted(task.downstream_task_ids),
                 "doc": task.doc_md,
             }

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.containers.support import TAG
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.container
 
@@ -16,14 +19,20 @@ DAG_IDS = {
 }
 
 
+def describe(root: Path, **variables: str) -> dict[str, Any]:
+    """What Airflow makes of the DAG files, with these environment variables."""
+    mounts = ("-v", f"{root / 'dags'}:/dags:ro", "-v", f"{root / 'tests/dags'}:/tests:ro")
+    settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+    start = ["docker", "run", "--rm", "--entrypoint", "python", *settings, *mounts, f"bulkhead/airflow:{TAG}"]
+    output = subprocess.run(
+        [*start, "/tests/describe_dags.py", "/dags"], capture_output=True, text=True, check=True
+    ).stdout
+    return dict(json.loads(output.splitlines()[-1]))
+
+
 @pytest.fixture(scope="module")
 def described(pytestconfig: pytest.Config) -> dict[str, Any]:
-    root = pytestconfig.rootpath
-    mounts = ("-v", f"{root / 'dags'}:/dags:ro", "-v", f"{root / 'tests/dags'}:/tests:ro")
-    image = f"bulkhead/airflow:{TAG}"
-    command = ["docker", "run", "--rm", "--entrypoint", "python", *mounts, image, "/tests/describe_dags.py", "/dags"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return dict(json.loads(output.splitlines()[-1]))
+    return describe(pytestconfig.rootpath)
 
 
 def test_every_dag_file_imports_and_gives_the_four_dags(described: dict[str, Any]) -> None:
@@ -73,6 +82,31 @@ def test_only_train_model_may_write_model_files(described: dict[str, Any]) -> No
         task_id for dag in described["dags"].values() for task_id, task in dag["tasks"].items() if task["publishes"]
     }
     assert publishing == {"train_model"}
+
+
+def test_train_model_alone_updates_the_asset_of_its_environments_models(described: dict[str, Any]) -> None:
+    updating = {
+        f"{dag_id}.{task_id}": task["outlets"]
+        for dag_id, dag in described["dags"].items()
+        for task_id, task in dag["tasks"].items()
+        if task["outlets"]
+    }
+    assert updating == {f"{name}_train_model_dag.train_model": [f"{name}_models"] for name in ("dev", "prd")}
+
+
+def test_an_inference_pipe_can_be_switched_to_follow_its_models(pytestconfig: pytest.Config) -> None:
+    dags = describe(pytestconfig.rootpath, BULKHEAD_INFERENCE_FOLLOWS="prd")["dags"]
+    assert dags["prd_inference_pipe_dag"]["schedule"] == "AssetTriggeredTimetable"
+    assert dags["dev_inference_pipe_dag"]["schedule"] == "NullTimetable"
+
+
+def test_a_crashed_step_is_tried_twice_more_as_it_comes_and_as_often_as_is_set(pytestconfig: pytest.Config) -> None:
+    def retries(**variables: str) -> set[int]:
+        dags = describe(pytestconfig.rootpath, **variables)["dags"].values()
+        return {task["retries"] for dag in dags for task in dag["tasks"].values()}
+
+    assert retries() == {2}
+    assert retries(BULKHEAD_STEP_RETRIES="0") == {0}
 
 
 @pytest.mark.parametrize("pipeline", ["train_model", "inference_pipe"])

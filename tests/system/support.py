@@ -33,7 +33,7 @@ class Stack:
         self.inputs = folder / "shared" / "inputs"
         self.runs = folder / "shared" / "runs"
         env_file = folder / ".env"
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "BULKHEAD_PROJECT": self.project,
             "BULKHEAD_TAG": self.project,
             "BULKHEAD_ENV_FILE": str(env_file),
@@ -47,12 +47,12 @@ class Stack:
         for made in (self.models, self.inputs, self.runs):
             made.mkdir(parents=True)
             made.chmod(0o775)
-        subprocess.run([ROOT / "scripts/env.sh"], env=self._environment, check=True, capture_output=True)
-        self.airflow = Airflow(read_env(env_file) | self._environment)
+        subprocess.run([ROOT / "scripts/env.sh"], env=self.environment, check=True, capture_output=True)
+        self.airflow = Airflow(read_env(env_file) | self.environment)
 
     def compose(self, *arguments: str) -> str:
-        command = ["docker", "compose", "--env-file", self._environment["BULKHEAD_ENV_FILE"], *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
+        command = ["docker", "compose", "--env-file", self.environment["BULKHEAD_ENV_FILE"], *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr[-2000:]}"
         return done.stdout
 

@@ -138,6 +138,20 @@ def test_nobody_gets_in_without_the_password(stack: Stack) -> None:
         stranger.log_in()
 
 
+def test_only_a_published_model_is_an_asset_event_and_the_event_names_it(stack: Stack) -> None:
+    def events() -> list[dict[str, Any]]:
+        found = stack.airflow.request("GET", "/api/v2/assets/events?order_by=timestamp&limit=1000")["asset_events"]
+        return [event for event in found if event["name"] == "dev_models"]
+
+    before = len(events())
+    stack.run("dev_train_model_dag", {"source": "nowhere.csv"})
+    run_id, _ = stack.run("dev_train_model_dag")
+    (record,) = stack.trainings(run_id)
+    (event,) = events()[before:]
+    assert event["source_run_id"] == run_id
+    assert event["extra"] == {key: record[key] for key in ("model_filename", "model_hash", "sha256")}
+
+
 def test_the_result_file_is_what_xcom_holds(stack: Stack) -> None:
     run_id, _ = stack.run("dev_train_model_dag")
     path = f"/api/v2/dags/dev_train_model_dag/dagRuns/{run_id}/taskInstances/train_model/xcomEntries/return_value"

@@ -131,7 +131,7 @@ class _Lock:
             except BlockingIOError:
                 os.close(self._descriptor)
                 raise Refused(
-                    f"another container runs {task_id} in this run folder. Wait for its end, or stop it (docker ps)."
+                    f"another container runs {task_id} in this run folder. Wait for its end, or stop it, then run this again."
                 ) from None
             os.close(self._descriptor)  # its holder removed the file between open and lock
 

@@ -1,0 +1,52 @@
+"""The five steps, and what a test of each needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.helpers import Project
+
+
+STEPS = [
+    ("trainer", "preprocessing"),
+    ("trainer", "train_model"),
+    ("inference", "generate_inf_data"),
+    ("inference", "preprocess_inf_data"),
+    ("inference", "model_inference"),
+]
+"""In the order of both pipelines."""
+
+WORK = {
+    "preprocessing": "trainer.preprocessing.preprocess",
+    "train_model": "trainer.training.train_and_publish",
+    "generate_inf_data": "inference.data.generate",
+    "preprocess_inf_data": "inference.data.preprocess",
+    "model_inference": "inference.prediction.predict",
+}
+
+each_step = pytest.mark.parametrize(("image", "task"), STEPS, ids=[task for _, task in STEPS])
+
+
+def done_before(project: Project, task: str) -> None:
+    """Everything that ``task`` needs is there."""
+    for image, earlier in STEPS:
+        if earlier == task:
+            return
+        project.done(image, earlier)
+
+
+def log_of(project: Project, image: str) -> Path:
+    return project.registry.trainings if image == "trainer" else project.registry.inferences
+
+
+def raising(error: BaseException) -> Callable[..., NoReturn]:
+    def fail(*_arguments: Any, **_named: Any) -> NoReturn:
+        raise error
+
+    return fail

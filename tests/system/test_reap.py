@@ -1,0 +1,97 @@
+"""What ``just reap`` takes away, and what it must never touch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.containers.support import TAG
+from tests.system.support import ROOT
+
+if TYPE_CHECKING:
+    from tests.system.support import Stack
+
+pytestmark = pytest.mark.system
+
+
+def reap(stack: Stack, hours: str = "24") -> str:
+    command = [sys.executable, str(ROOT / "scripts/reap.py")]
+    environment = stack.environment | {"BULKHEAD_KEEP_FAILED_HOURS": hours}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+
+def exists(container: str) -> bool:
+    return subprocess.run(["docker", "inspect", container], check=False, capture_output=True).returncode == 0
+
+
+def container_of(stack: Stack, run_id: str, *command: str) -> str:
+    """A container with the labels of a task, as a crashed Airflow leaves one behind."""
+    labels = {"project": stack.project, "dag": "dev_train_model_dag", "run": run_id, "task": "train_model"}
+    labels |= {"try": "1", "map-index": "-1"}
+    words = [word for key, value in labels.items() for word in ("--label", f"io.bulkhead.{key}={value}")]
+    start = ["docker", "run", "--detach", "--init", *words, "--entrypoint", command[0], f"bulkhead/trainer:{TAG}"]
+    return subprocess.run([*start, *command[1:]], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_failed_container_is_kept_for_its_time_and_then_removed(stack: Stack) -> None:
+    stack.run("dev_train_model_dag", {"source": "nowhere.csv"})
+    (failed,) = [c for c in stack.step_containers() if "--source=nowhere.csv" in c["Args"]]
+    reap(stack)
+    assert exists(failed["Id"])
+    said = reap(stack, hours="0")
+    assert failed["Name"].lstrip("/")[:60] in said
+    assert not exists(failed["Id"])
+
+
+def test_a_running_step_that_a_task_owns_is_left_alone(stack: Stack) -> None:
+    stack.run("dev_train_model_dag")
+    with stack.locked("log.txt"):
+        run_id = stack.airflow.trigger("dev_train_model_dag")
+        container = stack.wait_for_step("train_model")
+        reap(stack, hours="0")
+        assert exists(container["Id"])
+    *_, (state, _) = stack.airflow.states("dev_train_model_dag", run_id)
+    assert state == "success"
+
+
+def test_a_running_container_of_a_deleted_run_is_stopped_and_removed(stack: Stack) -> None:
+    orphan = container_of(stack, "deleted", "sleep", "600")
+    assert "its task has ended or is gone" in reap(stack)
+    assert not exists(orphan)
+
+
+def test_a_running_container_of_an_ended_task_is_stopped_and_removed(stack: Stack) -> None:
+    run_id, _ = stack.run("dev_train_model_dag")
+    orphan = container_of(stack, run_id, "sleep", "600")
+    reap(stack)
+    assert not exists(orphan)
+
+
+def test_without_airflow_a_running_container_is_left_alone(stack: Stack) -> None:
+    orphan = container_of(stack, "deleted", "sleep", "600")
+    environment = stack.environment | {"BULKHEAD_PORT": "1"}
+    command = [sys.executable, str(ROOT / "scripts/reap.py")]
+    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    assert "left alone" in said
+    assert exists(orphan)
+    reap(stack)
+
+
+def test_a_step_run_by_hand_is_left_alone(stack: Stack) -> None:
+    label = f"io.bulkhead.project={stack.project}"
+    start = [
+        "docker",
+        "run",
+        "--detach",
+        "--init",
+        "--label",
+        label,
+        "--entrypoint",
+        "sleep",
+        f"bulkhead/trainer:{TAG}",
+    ]
+    by_hand = subprocess.run([*start, "600"], check=True, capture_output=True, text=True).stdout.strip()
+    reap(stack, hours="0")
+    assert exists(by_hand)
