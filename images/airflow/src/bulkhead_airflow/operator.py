@@ -15,7 +15,7 @@ The states of a step, and who may be dead in each::
     │    │          │ record once        │ in the attempt's name, unless the step has done so
     │    ▼          ▼                    │
     │ removed   set aside ───────────────┘ renamed: kept as evidence, out of the next try's way
-    └─ on_kill: stop, then judged as ``killed`` whatever its exit code
+    └─ on_kill: stop; then judged ``killed`` whatever the exit code, unless the proof is there
 
 The mixin decides between attach and start (``execute_resumable``); the methods below tell it of the
 container. Airflow forgets the stored id when it has seen the success (``clear_on_success``), so a
@@ -34,14 +34,15 @@ from airflow.sdk import Asset
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import NotFound
 
-from bulkhead import result
-from bulkhead.errors import Refused, one_line
+from bulkhead import clock, result
+from bulkhead.errors import one_line
+from bulkhead.identity import Identity
 from bulkhead.records import failure
 from bulkhead.registry import Registry
-from bulkhead_airflow import seal, verdict, watch
-from bulkhead_airflow.attempt import Attempt, Image
+from bulkhead_airflow import launch, verdict, watch
+from bulkhead_airflow.attempt import Attempt
 from bulkhead_airflow.settings import Settings, retries
 from bulkhead_airflow.verdict import Failed
 
@@ -49,15 +50,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
-    from bulkhead.records import Pipeline
+    from bulkhead.records import InferenceRecord, ModelRecord, Pipeline
     from bulkhead.result import Result
+    from bulkhead_airflow.attempt import Image
 
 _GRACE_SECONDS = 3
 """Airflow's supervisor kills the task 5 s after SIGTERM; the container must be gone before."""
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
-_ENGINE_ERRORS = (DockerException, AirflowException, OSError)
-"""What docker-py, the provider's hook and the socket raise when the engine does not answer."""
 
 
 def models_of(environment: Environment) -> Asset:
@@ -138,19 +138,13 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         Raises:
             AirflowException: none could be started; recorded.
         """
-        image = self._find_image()
-        self._attempt = self._attempt.with_image(image)
-        name = self._attempt.container_name(self._settings)
         try:
-            left = watch.inspect(self.cli, name)
-            if left is not None and (left["State"]["Status"] == "running" or self._is_success(left)):
-                self.log.info("container %s of this task is there already; going on with it", left["Id"][:12])
-                return str(left["Id"])
-            if left is not None and left["State"]["Status"] == "created":
-                self.cli.remove_container(left["Id"], force=True)  # never ran: Airflow died in between
-        except _ENGINE_ERRORS as error:
-            self._fail(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
-        return self._start(name, image)
+            image = launch.find_image(self.cli, f"bulkhead/{self.image}:{self._settings.tag}")
+            self._attempt = self._attempt.with_image(image)
+            left = self._left_behind()
+            return left if left is not None else self._start(image)
+        except launch.NotStartedError as error:
+            self._fail(error.failed)
 
     def get_job_status(self, external_id: Any, context: Context) -> str:  # noqa: ARG002  # the mixin's signature
         """``running``, ``succeeded`` or ``failed``; a failure that nobody has judged is recorded and set aside."""
@@ -158,7 +152,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         if container is None:
             proof = self._result()
             return "succeeded" if proof is not None and str(external_id).startswith(proof.container) else "failed"
-        if container["State"]["Status"] in {"running", "paused", "restarting"}:
+        if container["State"]["Status"] in watch.ALIVE:
             return "running"
         return "succeeded" if self._is_success(container) else "failed"
 
@@ -177,41 +171,31 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             AirflowException: it failed; recorded, and set aside.
         """
         container = self._container = str(external_id)
+        ended: Failed | None = None
         try:
             seen = watch.follow(self.cli, container, self._settings.seconds, self._log_line, lambda: self._stopped)
+            if seen.timed_out:
+                self._stop(container)
+                limit = f"{self._settings.seconds:g} s (BULKHEAD_STEP_SECONDS)"
+                ended = Failed(
+                    "timed_out", f"not done after {limit}. Raise it in .env, or give less data.", retry=False
+                )
+            elif self._stopped:
+                ended = Failed(
+                    "killed", "Airflow stopped the task before its end. Clear it to run it again.", retry=True
+                )
+            peak = seen.peak_memory_bytes
         except AirflowTaskTimeout:
             self._stop(container)
-            self._end(container, Failed("timed_out", "Airflow's execution_timeout is over.", retry=True))
+            peak = None
+            ended = Failed("timed_out", "Airflow's execution_timeout is over before the step's end.", retry=True)
         except watch.EngineLostError as error:
             next_step = "Its container is followed again by the next try."
             self._fail(Failed("engine_unreachable", f"{error} {next_step}", retry=True))
-        if seen.timed_out:
-            self._stop(container)
-            limit = f"{self._settings.seconds:g} s (BULKHEAD_STEP_SECONDS)"
-            self._end(
-                container,
-                Failed("timed_out", f"not done after {limit}. Raise it in .env, or give less data.", retry=False),
-            )
-        if self._stopped:
-            self._end(
-                container,
-                Failed(
-                    "killed",
-                    "Airflow stopped the task before its end. It is run again if it is cleared or has a retry left.",
-                    retry=True,
-                ),
-            )
-        if seen.state is None:
-            self._fail(
-                Failed(
-                    "killed",
-                    f"container {container[:12]} was removed by somebody else. Run the task again.",
-                    retry=True,
-                )
-            )
-        outcome = self._judge(container, seen.state, seen.peak_memory_bytes)
+        outcome = self._judge(container, peak)
         if isinstance(outcome, Failed):
-            self._end(container, outcome)
+            # Stopped by us: its exit code says less than why.
+            self._end(container, msgspec.structs.replace(ended, evidence=outcome.evidence) if ended else outcome)
         return self.get_job_result(container, context)
 
     def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:
@@ -228,61 +212,37 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             self.cli.remove_container(str(external_id))
         except NotFound:
             pass
-        except _ENGINE_ERRORS as error:
+        except launch.ENGINE_ERRORS as error:
             self.log.warning("container %s is left behind ('just reap' removes it): %s", str(external_id)[:12], error)
         return dict(msgspec.to_builtins(proof))
 
     # Start.
 
-    def _find_image(self) -> Image:
-        tag = f"bulkhead/{self.image}:{self._settings.tag}"
+    def _left_behind(self) -> str | None:
+        """The container of an earlier try that this one goes on with: it runs, or has finished unseen."""
         try:
-            return Image.inspected(tag, self.cli.inspect_image(tag))
-        except ImageNotFound:
-            next_step = "Run 'just build-images', then clear the task."
-            self._fail(Failed("image_missing", f"no image {tag} on this engine. {next_step}", retry=False))
-        except _ENGINE_ERRORS as error:
-            self._fail(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
+            left = watch.inspect(self.cli, self._attempt.container_name(self._settings))
+            if left is None:
+                return None
+            container = str(left["Id"])
+            if left["State"]["Status"] == "created":  # never ran: Airflow died in between
+                self.cli.remove_container(container, force=True)
+                return None
+            if left["State"]["Status"] in watch.ALIVE or self._is_success(left):
+                self.log.info("container %s of this task is there already; going on with it", container[:12])
+                return container
+        except launch.ENGINE_ERRORS as error:
+            raise launch.unreachable(error) from error
+        return None
 
-    def _start(self, name: str, image: Image) -> str:
-        settings, attempt = self._settings, self._attempt
-        try:
-            # A bind mount's source must exist; and what an earlier attempt left is not this one's proof.
-            attempt.folder(settings).mkdir(parents=True, exist_ok=True)
-            result.path_of(attempt.folder(settings), self.task_id).unlink(missing_ok=True)
-            self._registry.check_writable(self.pipeline)
-        except (OSError, Refused) as error:
-            next_step = f"Make it writable for user {settings.user}, then clear the task."
-            self._fail(Failed("mount_missing", f"{error}. {next_step}", retry=False))
-        mounts = seal.mounts(settings, attempt.identity, self.pipeline, publishes=self.publishes)
-        try:
-            container = self.cli.create_container(
-                image=image.id,
-                command=self.command,
-                name=name,
-                user=settings.user,
-                environment=seal.variables(settings, attempt.identity, self.bulkhead_environment),
-                labels=attempt.labels(settings),
-                host_config=self.cli.create_host_config(**seal.host_config(settings, mounts)),
-            )["Id"]
-            self._container = container
-            if not self._stopped:  # a kill between create and start found nothing to stop
-                self.cli.start(container)
-        except APIError as error:
-            if self._container is not None:
-                self._remove_unstarted(self._container)
-            cause = "mount_missing" if "mount" in str(error) else "crashed"
-            next_step = "Mend that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
-            self._fail(
-                Failed(cause, f"the engine refused the container: {error.explanation}. {next_step}", retry=False)
-            )
-        except _ENGINE_ERRORS as error:
-            self._fail(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
-        return str(container)
-
-    def _remove_unstarted(self, container: str) -> None:
-        with suppress(*_ENGINE_ERRORS):
-            self.cli.remove_container(container, force=True)
+    def _start(self, image: Image) -> str:
+        launch.prepare(self._settings, self._attempt, self._registry, self.pipeline)
+        where = (self.pipeline, self.bulkhead_environment, self.publishes)
+        container = launch.create(self.cli, self._settings, self._attempt, image, self.command, where)
+        self._container = container
+        if not self._stopped:  # a kill between create and start found nothing to stop
+            launch.start(self.cli, container)
+        return container
 
     # End.
 
@@ -298,13 +258,41 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     def _result(self) -> Result | None:
         return result.read(self._attempt.folder(self._settings), self.task_id)
 
-    def _judge(self, container: str, state: dict[str, Any], peak_memory_bytes: int | None = None) -> Failed | Result:
-        tail = watch.last_lines(self.cli, container)
-        return verdict.judge(state, self._result(), container, tail, self._settings, peak_memory_bytes)
+    def _judge(self, container: str, peak_memory_bytes: int | None = None) -> Failed | Result:
+        """How the container ended, by its proof, by the log, by the engine, in this order."""
+        found = watch.inspect(self.cli, container)
+        if found is None:
+            removed = f"container {container[:12]} was removed by somebody else. Run the task again."
+            attempt, outcome = self._attempt, Failed("killed", removed, retry=True)
+        else:
+            attempt = Attempt.of_container(found["Config"]["Labels"])
+            tail = watch.last_lines(self.cli, container)
+            judged = verdict.judge(found["State"], self._result(), container, tail, self._settings, peak_memory_bytes)
+            if not isinstance(judged, Failed):
+                return judged
+            outcome = judged
+        record = self._registry.success_of(self.pipeline, attempt.identity, attempt.since)
+        return outcome if record is None else self._proof_from(record, container)
+
+    def _proof_from(self, record: ModelRecord | InferenceRecord, container: str) -> Result:
+        """The result file of a step that died between its record and the file: the log is the truth."""
+        self.log.info("the step died after its record in the log, which stands; its result file is made from that")
+        keys = set(record.__struct_fields__) - set(Identity.__struct_fields__)
+        now = clock.in_record(clock.now())
+        proof = result.Result(
+            identity=Identity(**{key: getattr(record, key) for key in Identity.__struct_fields__}),
+            environment=self.bulkhead_environment,
+            container=container[:12],
+            started=now,
+            finished=now,
+            facts={key: msgspec.to_builtins(getattr(record, key)) for key in sorted(keys - {"predictions"})},
+        )
+        result.write(self._attempt.folder(self._settings), proof)
+        return proof
 
     def _is_success(self, container: dict[str, Any]) -> bool:
         """Judge a container that an earlier try left; a failure is recorded for that try, and set aside."""
-        outcome = self._judge(container["Id"], container["State"])
+        outcome = self._judge(container["Id"])
         if not isinstance(outcome, Failed):
             return True
         if watch.is_live_name(container, self._attempt.container_name(self._settings)):
@@ -316,18 +304,11 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
     def _end(self, container: str, failed: Failed) -> NoReturn:
         """Record the end of ``container`` in the name of the try that started it, keep it as evidence, and raise."""
-        found = None
-        with suppress(*_ENGINE_ERRORS):
-            found = watch.inspect(self.cli, container)
         attempt = self._attempt
-        if found is not None:
-            attempt = Attempt.of_container(found["Config"]["Labels"])
-            if failed.evidence.exit_code is None:
-                # Stopped by us: its exit code says less than why.
-                outcome = self._judge(container, found["State"])
-                evidence = outcome.evidence if isinstance(outcome, Failed) else failed.evidence
-                failed = msgspec.structs.replace(failed, evidence=evidence)
-            watch.set_aside(self.cli, container)
+        with suppress(*launch.ENGINE_ERRORS):
+            if (found := watch.inspect(self.cli, container)) is not None:
+                attempt = Attempt.of_container(found["Config"]["Labels"])
+                watch.set_aside(self.cli, container)
         self._fail(failed, attempt)
 
     def _fail(self, failed: Failed, attempt: Attempt | None = None) -> NoReturn:

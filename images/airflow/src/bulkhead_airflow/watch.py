@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+ALIVE = {"running", "paused", "restarting"}
+"""Of ``State.Status``: what can still do something."""
 _SLICE_SECONDS = 2
 """How long one wait lasts, before limits and kills are looked at again."""
 _OUTAGE_SECONDS = 900
@@ -84,7 +86,7 @@ def follow(
             if found is None:
                 return seen
             seen.state = found["State"]
-            if ended and found["State"]["Status"] not in {"running", "paused", "restarting"}:
+            if ended and found["State"]["Status"] not in ALIVE:
                 return seen
             if _age(found["State"]) > seconds:
                 seen.timed_out = True

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bulkhead.identity import Identity
     from bulkhead.records import Pipeline
 
 TRAININGS = "log.txt"
@@ -189,6 +190,13 @@ class Registry:
                     return False
             appender.append(failure)
         return True
+
+    def success_of(self, pipeline: Pipeline, attempt: Identity, since: int) -> ModelRecord | InferenceRecord | None:
+        """What ``attempt`` has published or inferred since the log was ``since`` bytes long; None: nothing."""
+        for record in log.read(self.log_of(pipeline), since):
+            if isinstance(record, ModelRecord | InferenceRecord) and attempt.same_attempt(record):
+                return record
+        return None
 
     def size_of_log(self, pipeline: Pipeline) -> int:
         """How many bytes the log of ``pipeline`` has: a point in it that no clock can move."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bulkhead.errors import Refused
-from bulkhead.files import SHARED_MODE, naming, sha256, sync_folder
+from bulkhead.files import SHARED_MODE, naming, sha256, sync_folder, write_whole
 from bulkhead.identity import Identity
 
 _ROOM = 1 << 16
@@ -50,6 +50,20 @@ def read(folder: Path, task_id: str) -> Result | None:
         return msgspec.json.decode(path_of(folder, task_id).read_bytes(), type=Result)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def write(folder: Path, result: Result) -> None:
+    """Write ``result`` for a step that could not do so itself any more.
+
+    Raises:
+        OSError: the run folder cannot be written.
+    """
+    write_whole(path_of(folder, str(result.identity.task_id)), encode(result))
+
+
+def encode(result: Result) -> bytes:
+    """``result`` as the file has it, for people too."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
 
 
 def checked_output(folder: Path, result: Result, name: str) -> bytes:
@@ -99,9 +113,8 @@ class Reservation:
 
     def fill(self, result: Result) -> None:
         """Write ``result`` and give it its name."""
-        content = msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
         with naming(self._path), os.fdopen(self._descriptor, "wb") as file:
-            file.write(content)
+            file.write(encode(result))
             file.flush()
             file.truncate()
             os.fchmod(file.fileno(), SHARED_MODE)
@@ -131,7 +144,8 @@ class _Lock:
             except BlockingIOError:
                 os.close(self._descriptor)
                 raise Refused(
-                    f"another container runs {task_id} in this run folder. Wait for its end, or stop it, then run this again."
+                    f"another container runs {task_id} in this run folder."
+                    " Wait for its end, or stop it, then run this again."
                 ) from None
             os.close(self._descriptor)  # its holder removed the file between open and lock
 
