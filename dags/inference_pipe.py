@@ -1,8 +1,8 @@
 """The inference pipeline, once for each environment."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
-from bulkhead_airflow import ENVIRONMENTS, StepOperator, follows, models_of
+from bulkhead_airflow import ENVIRONMENTS, SOURCE, StepOperator, follows, models_of
 
 DOC = """
 ### Predict with the newest model
@@ -15,16 +15,6 @@ that the model was not trained for fails its task with what differs, and leaves 
 predictions.
 """
 
-PARAMS = {
-    "source": Param(
-        "sample",
-        type="string",
-        minLength=1,
-        title="Source table",
-        description="A .csv or .parquet file in shared/inputs/, by its name there; or: sample, a built-in table.",
-    ),
-}
-
 for environment in ENVIRONMENTS:
     with DAG(
         dag_id=f"{environment}_inference_pipe_dag",
@@ -32,7 +22,7 @@ for environment in ENVIRONMENTS:
         schedule=[models_of(environment)] if follows(environment) else None,
         catchup=False,
         tags=["bulkhead", "inference", environment],
-        params=PARAMS,
+        params={"source": SOURCE},
         doc_md=DOC,
     ):
         generate_inf_data = StepOperator(

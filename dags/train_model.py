@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import ENVIRONMENTS, StepOperator
+from bulkhead_airflow import ENVIRONMENTS, SOURCE, StepOperator
 
 DOC = """
 ### Train a model
@@ -15,13 +15,7 @@ A table that is not fit for training fails its task with the reason, and leaves 
 """
 
 PARAMS = {
-    "source": Param(
-        "sample",
-        type="string",
-        minLength=1,
-        title="Source table",
-        description="A .csv or .parquet file in shared/inputs/, by its name there; or: sample, a built-in table.",
-    ),
+    "source": SOURCE,
     "target": Param("target", type="string", minLength=1, title="Target", description="The column to predict."),
     # Null, not "": the form takes an empty string for one that is still to be filled in.
     "features": Param(
