@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead.errors import EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE
+from bulkhead.errors import EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, wants_threads
 from bulkhead.records import Evidence
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bulkhead_airflow.settings import Settings
 
 _SIGKILLED = 137
-_PIDS_WORDS = ("can't start new thread", "Resource temporarily unavailable")
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -82,9 +81,13 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
         return "out_of_memory", f"memory ran out at the limit of {settings.memory} ({after}). {next_step}", False
     if code == 0:
         return "no_result", f"{after}, and no result file of this attempt.{said} See the task log.", True
+    refusal = next(filter(None, (line.partition(": refused: ")[2] for line in reversed(tail))), "")
+    # Whatever the exit code: the container's init says 1 when it may not start the step.
+    if not refusal and any(map(wants_threads, tail)):
+        next_step = f"Raise BULKHEAD_STEP_PIDS ({settings.pids}) in .env and run 'just up'."
+        return "crashed", f"no process or thread more could be started ({after}).{said} {next_step}", False
     if code == EXIT_REFUSED:
-        refusals = (line.partition(": refused: ")[2] for line in reversed(tail))
-        return "refused", next(filter(None, refusals), f"{after}.{said} Run it by hand with 'just step'."), False
+        return "refused", refusal or f"{after}.{said} Run it by hand with 'just step'.", False
     if code == EXIT_USAGE:
         return "wrong_usage", f"the command line is wrong ({after}).{said} Mend the DAG or its parameters.", False
     if code == _SIGKILLED:
@@ -92,9 +95,6 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
         return "killed", f"{why} ({after}).{said} Look there.", True
     if code == EXIT_KILLED:
         return "killed", f"SIGTERM: stopped before the end ({after}).{said} It is run again.", True
-    if any(word in line for word in _PIDS_WORDS for line in tail):
-        next_step = f"Raise BULKHEAD_STEP_PIDS ({settings.pids}) in .env and run 'just up'."
-        return "crashed", f"no process or thread more could be started ({after}).{said} {next_step}", False
     return "crashed", f"{after}.{said} The traceback is in the task log.", True
 
 

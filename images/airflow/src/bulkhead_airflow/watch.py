@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from airflow.exceptions import AirflowException
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import DockerException, NotFound
 from requests.exceptions import ReadTimeout
 
 from bulkhead.errors import one_line
@@ -74,7 +74,7 @@ def follow(
     try:
         while not is_stopped():
             try:
-                ended = _wait(client, container)
+                _wait(client, container)
                 found = inspect(client, container)
                 away_since = None
             except _LOST as error:
@@ -86,7 +86,8 @@ def follow(
             if found is None:
                 return seen
             seen.state = found["State"]
-            if ended and found["State"]["Status"] not in ALIVE:
+            # Not the answer to the wait: an engine slower than its slice never gives one.
+            if found["State"]["Status"] not in ALIVE:
                 return seen
             if _age(found["State"]) > seconds:
                 seen.timed_out = True
@@ -119,22 +120,16 @@ def set_aside(client: APIClient, container: str) -> None:
             client.rename(container, f"{str(found['Name']).lstrip('/')[:200]}.failed-{container[:12]}")
 
 
-def _wait(client: APIClient, container: str) -> bool:
-    """Whether the container has ended; asks for one slice of time."""
+def _wait(client: APIClient, container: str) -> None:
+    """Return when the container has ended, or after one slice of time."""
     try:
         client.wait(container, timeout=_SLICE_SECONDS)
-    except ReadTimeout:
-        return False
-    except APIError as error:
-        if isinstance(error, NotFound):
-            return True
-        raise
+    except (ReadTimeout, NotFound):
+        pass
     except OSError as error:
         # requests wraps the time-out of a connection's read in its own ConnectionError.
-        if "timed out" in str(error).lower():
-            return False
-        raise
-    return True
+        if "timed out" not in str(error).lower():
+            raise
 
 
 def _age(state: dict[str, Any]) -> float:

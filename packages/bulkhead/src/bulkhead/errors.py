@@ -21,6 +21,11 @@ EXIT_CRASHED = 70
 EXIT_KILLED = 143
 """Stopped by SIGTERM: 128 + 15, as shells and Docker count."""
 
+EXIT_INTERRUPTED = 130
+"""SIGINT: by hand, or by a library that raises it at itself (OpenBLAS, where it cannot start its threads)."""
+
+_NO_THREAD = ("can't start new thread", "Resource temporarily unavailable")
+
 _NEXT = {
     errno.ENOSPC: "The disk is full: free some space, then run the step again.",
     errno.EDQUOT: "The disk quota is used up: free some space, then run the step again.",
@@ -66,6 +71,11 @@ def one_line(text: str, limit: int = 2000) -> str:
     """``text`` with every line break and control character escaped, cut at ``limit`` characters."""
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in cut)
+
+
+def wants_threads(text: str) -> bool:
+    """Whether ``text`` is what Python or a library says when it may not start another thread or process."""
+    return any(words in text for words in _NO_THREAD)
 
 
 def refusal_of(error: OSError, path: str) -> Refused | None:

@@ -29,6 +29,7 @@ from bulkhead.errors import (
     Stopped,
     one_line,
     refusal_of,
+    wants_threads,
 )
 from bulkhead.files import sha256, write_whole
 from bulkhead.identity import Environment, Identity, container_id
@@ -196,6 +197,8 @@ def _failed(step: Step, error: Exception | Stopped) -> int:
         case _:
             traceback.print_exception(error)
             cause, code, detail = "crashed", EXIT_CRASHED, f"{type(error).__name__}: {error}"
+            if wants_threads(detail):
+                detail += " No thread or process more could be started: raise BULKHEAD_STEP_PIDS in .env."
     _say(step.task_id, cause, detail)
     evidence = Evidence(
         exit_code=code,

@@ -37,6 +37,17 @@ LARGEST = 1e150
 _TOO_LONG = re.compile(rb"[^\r\n]{1000001}")
 """pyarrow reads blocks of a mebibyte, and a row must fit into one."""
 
+_UNREADABLE = (
+    pa.ArrowInvalid,
+    pa.ArrowNotImplementedError,
+    pa.ArrowKeyError,
+    pa.ArrowTypeError,
+    pa.ArrowIndexError,
+    pa.ArrowSerializationError,
+    UnicodeDecodeError,
+)
+"""What pyarrow raises for a file that is not what it should be; not for want of memory or threads."""
+
 _LIKE_A_NUMBER = r"(?i)^\s*([+-]?(\d|\.\d|nan|inf)|$)"
 
 _PANDAS_INDEX = "__index_level_"
@@ -165,7 +176,7 @@ def _csv(source: str, content: bytes) -> pa.Table:
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, quoted_strings_can_be_null=False
         )
         table = pyarrow.csv.read_csv(io.BytesIO(content), parse_options=parse, convert_options=as_text)
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise Refused(f"{source}: cannot be read as CSV: {one_line(str(error), 300)}. Mend the file.") from None
     return table.rename_columns([name.strip() for name in names])
 
@@ -174,7 +185,7 @@ def _parquet(source: str, content: bytes) -> pa.Table:
     try:
         # Not read_table: that one chokes on two columns of one name.
         table = pq.ParquetFile(io.BytesIO(content)).read()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (*_UNREADABLE, OSError) as error:
         raise Refused(f"{source}: cannot be read as Parquet: {one_line(str(error), 300)}. Mend the file.") from None
     # pandas stores a frame's index as columns of this name; to its user they are none.
     table = table.rename_columns([name.strip() if name.isprintable() else name for name in table.column_names])
