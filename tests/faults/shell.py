@@ -1,0 +1,68 @@
+"""What the faults of steps and of the engine share: docker's command line, images made for a test, task logs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from tests.containers.support import TAG
+from tests.faults.support import TRAIN, Fault, wait_until
+
+from bulkhead.run_folder import run_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.system.support import Stack
+
+
+def docker(*arguments: str, stdin: str | None = None) -> str:
+    """What ``docker ...`` printed; it must succeed."""
+    done = subprocess.run(["docker", *arguments], input=stdin, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def build(dockerfile: str, *engine: str, **values: object) -> str:
+    """The id of an image on the trainer's base; ``engine``: options that name another than the user's."""
+    text = dockerfile.format(base=f"bulkhead/trainer:{TAG}", **values)
+    return docker(*engine, "build", "--quiet", "-", stdin=text).strip()
+
+
+def begin_to_publish(stack: Stack) -> tuple[str, dict[str, Any]]:
+    """Start a training and wait until it stands before the log's lock, which the caller holds."""
+    left = set(hidden_files(stack.models))  # what steps that were killed there have left
+    run_id = stack.airflow.trigger(TRAIN)
+    container = stack.wait_for_step("train_model")
+    wait_until(lambda: set(hidden_files(stack.models)) - left, 60, "train_model did not come to publish")
+    return run_id, container
+
+
+def ends_well(fault: Fault, run_id: str, failures: list[tuple[int, str]], since: float) -> None:
+    """The run ends as a success with one model; it has recovered at its last step's end."""
+    fault.end(TRAIN, run_id, state="success", models=1, failures=failures)
+    fault.row.recovered_seconds = ended(fault.stack, run_id) - since
+
+
+def ended(stack: Stack, run_id: str) -> float:
+    """When the run's train_model wrote its proof, as ``time.time`` counts."""
+    return (stack.folder / run_path(TRAIN, run_id) / "train_model.json").stat().st_mtime
+
+
+def record_of(stack: Stack, run_id: str, try_number: int) -> dict[str, Any]:
+    """The failure record of a try; there is one."""
+    (record,) = (r for r in stack.trainings(run_id) if "cause" in r and r["try_number"] == try_number)
+    return record
+
+
+def hidden_files(folder: Path) -> list[str]:
+    """Temporary and lock files."""
+    return sorted(path.name for path in folder.glob(".*"))
+
+
+def task_lines(stack: Stack, run_id: str, task_id: str) -> list[tuple[str, str]]:
+    """(level, line) of all that try 1 of a task has logged; from the file, because the page shows a part."""
+    file = f"/opt/airflow/logs/dag_id={TRAIN}/run_id={run_id}/task_id={task_id}/attempt=1.log"
+    entries = map(json.loads, stack.compose("exec", "--no-TTY", "scheduler", "cat", file).splitlines())
+    return [(entry["level"], entry["event"]) for entry in entries]

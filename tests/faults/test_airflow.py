@@ -1,0 +1,202 @@
+"""Airflow is told to stop, loses its parts, or is asked twice: each attempt has one outcome all the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from airflow_client import AirflowError
+from tests.faults.acts import (
+    clear,
+    created,
+    creations_noted,
+    mark_failed,
+    steps_of,
+    task,
+    terminate_task,
+    wait_until_followed,
+    wait_until_stopped,
+)
+from tests.faults.support import INFER, TRAIN, Fault, wait_until
+from tests.system.support import ROOT
+
+from bulkhead import log
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.system.support import Stack
+
+pytestmark = [pytest.mark.system, pytest.mark.fault]
+
+STOPPED = 12
+"""Seconds until a task's process notices that it must stop (5 s between heartbeats), and its container is gone."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _creations(stack: Stack) -> Iterator[None]:
+    with creations_noted(stack):
+        yield
+
+
+def _running(stack: Stack) -> str:
+    """A run whose train_model runs; call it with ``log.txt`` locked, so that it does not end."""
+    run_id = stack.airflow.trigger(TRAIN)
+    wait_until(lambda: task(stack, run_id).get("state") == "running" and steps_of(stack, run_id), 60, "not running")
+    return run_id
+
+
+def test_a_task_marked_failed_while_it_runs_stops_its_container_and_publishes_nothing(
+    stack: Stack, fault: Fault
+) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        marked = time.monotonic()
+        mark_failed(stack, run_id)
+        fault.row.recovered_seconds = wait_until_stopped(stack, run_id, STOPPED) - marked
+    wait_until(lambda: stack.trainings(run_id), 10, "no record")
+    fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "killed")])
+
+
+def test_a_task_cleared_while_it_runs_is_stopped_and_run_afresh(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        cleared = time.monotonic()
+        clear(stack, run_id)
+        wait_until_stopped(stack, run_id, STOPPED)
+    stack.wait_for_step("train_model")
+    fault.row.recovered_seconds = time.monotonic() - cleared
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[(1, "killed")])
+    assert created(stack, run_id) == 2
+
+
+def test_a_task_whose_process_gets_sigterm_stops_its_container_and_is_retried(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        asked = time.monotonic()
+        terminate_task(stack, run_id)
+        stopped = wait_until_stopped(stack, run_id, 5)
+    wait_until(lambda: task(stack, run_id).get("try_number") == 2 and steps_of(stack, run_id), 30, "no retry")
+    fault.row.recovered_seconds = time.monotonic() - asked
+    assert stopped - asked < 5
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[(1, "killed")])
+
+
+def test_a_run_deleted_while_its_step_runs_leaves_no_container_running(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        run = f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}"
+        with pytest.raises(AirflowError, match="cannot be deleted in running state"):
+            stack.airflow.request("DELETE", run)
+        # Its last state has to be a final one, and its task's process goes on until its next heartbeat.
+        stack.airflow.request("PATCH", run, {"state": "failed"})
+        deleted = time.monotonic()
+        stack.airflow.request("DELETE", run)
+        fault.row.recovered_seconds = wait_until_stopped(stack, run_id, STOPPED) - deleted
+    wait_until(lambda: stack.trainings(run_id), 10, "no record")
+    fault.check(run_id, models=0, failures=[(1, "killed")])
+
+
+def test_the_whole_stack_goes_down_and_up_and_follows_the_step_that_ran_on(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        (before,) = steps_of(stack, run_id)
+        stack.compose("down")
+        back = time.monotonic()
+        stack.compose("up", "--detach", "--wait", "--no-build")
+        fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - back
+        assert [step["Id"] for step in steps_of(stack, run_id)] == [before["Id"]]
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+
+
+def test_75_s_without_the_api_server_harm_neither_a_step_that_ends_meanwhile_nor_one_that_goes_on(
+    stack: Stack, fault: Fault
+) -> None:
+    log.make(stack.models / "log_inference.txt")
+    with stack.locked("log_inference.txt"):
+        with stack.locked("log.txt"):
+            ends = _running(stack)
+            goes_on = stack.airflow.trigger(INFER)
+            stack.wait_for_step("model_inference")
+            stack.compose("stop", "api-server")
+            stopped = time.monotonic()
+        wait_until(lambda: stack.trainings(ends), 20, "not published")
+        time.sleep(75 - (time.monotonic() - stopped))
+        stack.compose("start", "api-server")
+        back = time.monotonic()
+        wait_until(lambda: task(stack, ends).get("state") == "success", 60, "the step that ended is not seen")
+        fault.row.recovered_seconds = time.monotonic() - back
+    *_, _ = stack.airflow.states(INFER, goes_on)
+    fault.end(TRAIN, ends, state="success", models=1, failures=[])
+    fault.begin()
+    fault.end(INFER, goes_on, state="success", models=0, failures=[])
+    assert created(stack, ends) == created(stack, goes_on, "model_inference") == 1
+
+
+def test_a_restart_of_postgres_while_a_step_runs_does_it_no_harm(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        stack.compose("restart", "postgres")
+        back = time.monotonic()
+    wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "no success")
+    fault.row.recovered_seconds = time.monotonic() - back
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
+
+
+def test_two_runs_of_one_dag_at_once_publish_a_model_each_of_their_own_data(stack: Stack, fault: Fault) -> None:
+    shutil.copy(ROOT / "shared/inputs/diabetes.csv", stack.inputs)
+    sources = {"sample": 20, "diabetes.csv": 442}
+    with stack.locked("log.txt"):
+        runs = {stack.airflow.trigger(TRAIN, {"source": source}): rows for source, rows in sources.items()}
+        wait_until(lambda: all(steps_of(stack, run_id) for run_id in runs), 60, "not both running")
+    for run_id, rows in runs.items():
+        *_, _ = stack.airflow.states(TRAIN, run_id)
+        fault.before = stack.model_files() - {record["model_filename"] for record in stack.trainings(run_id)}
+        fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+        (record,) = stack.trainings(run_id)
+        assert record["data"]["rows"] == rows
+
+
+def test_after_a_clock_set_back_the_model_published_last_serves(stack: Stack, fault: Fault) -> None:
+    newest = stack.trainings()[-1]
+    future = newest | {"training_timestamp": "2099-01-01T00:00:00.000000+00:00", "run_id": "of a clock that ran ahead"}
+    future["model_filename"] = f"model_20990101T000000000000Z_{newest['model_hash']}.joblib"
+    shutil.copy2(stack.models / newest["model_filename"], stack.models / future["model_filename"])
+    with (stack.models / "log.txt").open("a") as trainings:
+        trainings.write(json.dumps(future) + "\n")
+    fault.begin()
+    run_id = stack.airflow.trigger(TRAIN)
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    (trained,) = stack.trainings(run_id)
+    fault.begin()
+    run_id = stack.airflow.trigger(INFER)
+    fault.end(INFER, run_id, state="success", models=0, failures=[])
+    (predicted,) = stack.inferences(run_id)
+    assert predicted["model_used"] == trained["model_filename"]
+
+
+def test_a_clear_of_a_finished_task_runs_it_afresh(stack: Stack, fault: Fault) -> None:
+    run_id, _ = stack.run(TRAIN)
+    clear(stack, run_id)
+    fault.end(TRAIN, run_id, state="success", models=2, failures=[])
+    assert [record["try_number"] for record in stack.trainings(run_id)] == [1, 2]
+
+
+def test_a_failed_container_stays_to_be_inspected_and_is_not_in_the_retrys_way(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = _running(stack)
+        (step,) = steps_of(stack, run_id)
+        killed = time.monotonic()
+        subprocess.run(["docker", "kill", step["Id"]], check=True, capture_output=True)
+    wait_until(lambda: task(stack, run_id).get("try_number") == 2, 30, "no retry")
+    stack.wait_for_step("train_model")
+    fault.row.recovered_seconds = time.monotonic() - killed
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[(1, "killed")])
+    (kept,) = steps_of(stack, run_id)
+    assert (kept["Id"], kept["State"]["ExitCode"]) == (step["Id"], 137)
+    assert kept["Name"].endswith(f".failed-{step['Id'][:12]}")

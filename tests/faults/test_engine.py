@@ -1,0 +1,180 @@
+"""Faults of the engine, on one of the tests' own: restarts, outages, slowness, streams that are cut."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.containers.support import TAG
+from tests.faults.engine import Engine, is_possible
+from tests.faults.proxy import Proxy
+from tests.faults.shell import begin_to_publish, build, docker, ends_well, record_of, task_lines
+from tests.faults.support import TRAIN, Fault, wait_until
+from tests.system.support import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.fault,
+    pytest.mark.skipif(not is_possible(), reason="an engine of one's own takes root, or sudo without a password"),
+]
+
+RETRY_SECONDS = 5
+"""Enough for the engine to come back before the second try."""
+
+TALKS = """
+FROM {base}
+COPY <<"EOF" /talk.py
+import os, sys, time
+if sys.argv[1] == "preprocessing":
+    for number in range({lines}):
+        print("out", number, flush=True)
+        print("err", number, file=sys.stderr, flush=True)
+        time.sleep(0.005)
+os.execvp("trainer", ["trainer", *sys.argv[1:]])
+EOF
+ENTRYPOINT ["python", "/talk.py"]
+"""
+
+
+class EngineStack(Stack):
+    """Airflow on the user's engine, its steps on another, reached through a proxy."""
+
+    def __init__(self, folder: Path, engine: Engine) -> None:
+        self.engine = engine
+        self.proxy = Proxy(engine.folder / "proxy.sock", str(engine.socket))
+        super().__init__(
+            folder,
+            BULKHEAD_STEP_RETRIES="2",
+            BULKHEAD_STEP_RETRY_SECONDS=str(RETRY_SECONDS),
+            BULKHEAD_DOCKER_SOCKET=str(self.proxy.path),
+        )
+
+    def step_containers(self) -> list[dict[str, Any]]:
+        label = f"label=io.bulkhead.project={self.project}"
+        ids = docker(*self.engine.host, "ps", "--all", "--quiet", "--filter", label).split()
+        return list(json.loads(docker(*self.engine.host, "inspect", *ids))) if ids else []
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
+    engine = Engine()
+    made = EngineStack(tmp_path_factory.mktemp("stack"), engine)
+    try:
+        engine.start(live_restore=False)
+        engine.load(f"bulkhead/trainer:{TAG}", f"bulkhead/trainer:{made.project}")
+        made.up()
+        made.run(TRAIN)
+        yield made
+    finally:
+        made.down()
+        made.proxy.close()
+        engine.remove()
+
+
+# The tests stand in an order that needs one restart to change live-restore.
+
+
+def test_an_engine_gone_before_the_step_starts_is_one_failed_try(stack: EngineStack, fault: Fault) -> None:
+    stack.engine.stop()
+    run_id = stack.airflow.trigger(TRAIN)
+    wait_until(lambda: stack.trainings(run_id), 60, "no record of the first try")
+    since = time.time()
+    stack.engine.start(live_restore=False)
+    ends_well(fault, run_id, [(1, "engine_unreachable")], since)
+    assert record_of(stack, run_id, 1)["step"] == "preprocessing"
+
+
+def test_an_engine_restart_that_kills_the_step_is_recorded_once_and_run_again(stack: EngineStack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id, container = begin_to_publish(stack)
+        since = time.time()
+        stack.engine.stop()
+        stack.engine.start(live_restore=True)
+        assert not {container["Id"]} & {left["Id"] for left in stack.running_steps()}
+    ends_well(fault, run_id, [(1, "killed")], since)
+
+
+def test_a_step_that_outlives_an_engine_restart_is_followed_to_its_end(stack: EngineStack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id, container = begin_to_publish(stack)
+        since = time.time()
+        stack.engine.stop()
+        stack.engine.start(live_restore=True)
+        assert {left["Id"] for left in stack.running_steps()} == {container["Id"]}
+    ends_well(fault, run_id, [], since)
+
+
+def test_a_step_that_ends_while_the_engine_is_away_for_20_s_has_succeeded(stack: EngineStack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id, _ = begin_to_publish(stack)
+        since = time.time()
+        stack.engine.stop()
+    wait_until(lambda: stack.trainings(run_id), 30, "the step did not publish while the engine was away")
+    time.sleep(max(0.0, since + 20 - time.time()))
+    stack.engine.start(live_restore=True)
+    ends_well(fault, run_id, [], since)
+
+
+def test_log_streams_that_are_cut_lose_no_line_and_repeat_none(stack: EngineStack, fault: Fault) -> None:
+    lines = 1500
+    image = f"bulkhead/trainer:{stack.project}"
+    docker(*stack.engine.host, "tag", build(TALKS, *stack.engine.host, lines=lines), image)
+    try:
+        with cutting(stack.proxy) as cuts:
+            run_id = stack.airflow.trigger(TRAIN)
+            fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    finally:
+        docker(*stack.engine.host, "tag", f"bulkhead/trainer:{TAG}", image)
+    logged = task_lines(stack, run_id, "preprocessing")
+    assert [line for level, line in logged if level == "info" and line.startswith("out ")] == [
+        f"out {number}" for number in range(lines)
+    ]
+    assert [line for level, line in logged if level == "warning" and line.startswith("err ")] == [
+        f"err {number}" for number in range(lines)
+    ]
+    assert sum(cuts) > 3, cuts
+
+
+def test_an_engine_that_answers_after_2_s_starts_one_container_and_publishes_one_model(
+    stack: EngineStack, fault: Fault
+) -> None:
+    stack.proxy.delay = 2
+    try:
+        run_id = stack.airflow.trigger(TRAIN)
+        fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    finally:
+        stack.proxy.delay = 0
+    label = f"label=io.bulkhead.run={run_id}"
+    events = docker(
+        *stack.engine.host,
+        *("events", "--since", "10m", "--until", "0s", "--filter", "event=create", "--filter", label),
+        *("--format", '{{index .Actor.Attributes "io.bulkhead.task"}}'),
+    )
+    assert events.split() == ["preprocessing", "train_model"]
+
+
+@contextmanager
+def cutting(proxy: Proxy) -> Iterator[list[int]]:
+    """Cuts every log stream once a second; how many, each time."""
+    cuts: list[int] = []
+    ended = threading.Event()
+
+    def cut() -> None:
+        while not ended.wait(1):
+            cuts.append(proxy.cut(r"GET \S*/logs\?"))
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    try:
+        yield cuts
+    finally:
+        ended.set()
+        cutter.join()

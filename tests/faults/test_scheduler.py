@@ -1,0 +1,169 @@
+"""The scheduler dies at every place of a step's life, and the step has one container and one outcome."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults.acts import (
+    created,
+    creations_noted,
+    kill_scheduler,
+    steps_of,
+    task,
+    wait_until_followed,
+)
+from tests.faults.proxy import Proxy
+from tests.faults.support import TRAIN, Fault, wait_until
+from tests.system.support import Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.system, pytest.mark.fault]
+
+RECOVERED = 30
+"""Seconds from a kill until the step is followed again, or its task is done."""
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Proxy]:
+    """The socket that this stack takes for the engine's."""
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path is short
+        made = Proxy(Path(folder) / "docker.sock")
+        yield made
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def stack(engine: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack that reaches the engine through the proxy."""
+    made = Stack(
+        tmp_path_factory.mktemp("stack"),
+        BULKHEAD_STEP_RETRIES="2",
+        BULKHEAD_STEP_RETRY_SECONDS="1",
+        BULKHEAD_DOCKER_SOCKET=str(engine.path),
+    )
+    try:
+        made.up()
+        made.run("dev_train_model_dag")
+        yield made
+    finally:
+        made.down()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _creations(stack: Stack) -> Iterator[None]:
+    with creations_noted(stack):
+        yield
+
+
+def test_a_step_is_followed_again_within_30_s_of_the_schedulers_sigkill(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = stack.airflow.trigger(TRAIN)
+        before = stack.wait_for_step("train_model")["Id"]
+        wait_until(lambda: task(stack, run_id)["state"] == "running", 10, "not running")
+        killed = kill_scheduler(stack)
+        fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - killed
+        assert [step["Id"] for step in steps_of(stack, run_id)] == [before]
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
+    assert fault.row.recovered_seconds < RECOVERED
+
+
+def test_a_scheduler_killed_before_create_starts_the_step_once(stack: Stack, engine: Proxy, fault: Fault) -> None:
+    with engine.held(r"POST .*/containers/create.*\.train_m") as create:
+        run_id = stack.airflow.trigger(TRAIN)
+        create.wait_reached()
+        killed = kill_scheduler(stack)
+    stack.wait_for_step("train_model")
+    fault.row.recovered_seconds = time.monotonic() - killed
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
+    assert fault.row.recovered_seconds < RECOVERED
+
+
+def test_a_scheduler_killed_between_create_and_start_starts_the_step_once(
+    stack: Stack, engine: Proxy, fault: Fault
+) -> None:
+    with engine.held(r"POST .*/containers/create.*\.train_m", answers=True) as create:
+        run_id = stack.airflow.trigger(TRAIN)
+        create.wait_reached()
+        killed = kill_scheduler(stack)
+    (left,) = steps_of(stack, run_id)
+    assert left["State"]["Status"] == "created"
+    stack.wait_for_step("train_model")
+    fault.row.recovered_seconds = time.monotonic() - killed
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert steps_of(stack, run_id) == []
+    assert fault.row.recovered_seconds < RECOVERED
+
+
+def test_a_scheduler_killed_before_the_id_of_a_running_step_is_stored_finds_it_by_its_name(
+    stack: Stack, engine: Proxy, fault: Fault
+) -> None:
+    with stack.locked("log.txt"):
+        with engine.held(r"POST .*/start", answers=True) as start:
+            run_id = stack.airflow.trigger(TRAIN)
+            start.wait_reached()
+            assert steps_of(stack, run_id, "preprocessing")
+            killed = kill_scheduler(stack)
+        wait_until(lambda: task(stack, run_id).get("state") == "running", 60, "preprocessing is not gone on with")
+        fault.row.recovered_seconds = time.monotonic() - killed
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id, "preprocessing") == created(stack, run_id) == 1
+    assert fault.row.recovered_seconds < RECOVERED
+
+
+def test_a_scheduler_killed_after_a_steps_exit_and_before_its_judgement_judges_it_in_the_next_try(
+    stack: Stack, engine: Proxy, fault: Fault
+) -> None:
+    with ExitStack() as holds:
+        with stack.locked("log.txt"):
+            run_id = stack.airflow.trigger(TRAIN)
+            step = stack.wait_for_step("train_model")["Id"]
+            holds.enter_context(engine.held(rf"GET .*/containers/{step}/json")).wait_reached()
+        wait_until(lambda: not stack.running_steps(), 20, "the step does not end")
+        assert task(stack, run_id)["state"] == "running"
+        killed = kill_scheduler(stack)
+    wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "not judged")
+    fault.row.recovered_seconds = time.monotonic() - killed
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
+    assert fault.row.recovered_seconds < RECOVERED
+
+
+def test_a_success_that_airflow_has_not_seen_is_not_run_again(stack: Stack, engine: Proxy, fault: Fault) -> None:
+    # The operator has judged the step and removed its container: nothing is left of it but its result file.
+    with ExitStack() as holds:
+        with stack.locked("log.txt"):
+            run_id = stack.airflow.trigger(TRAIN)
+            step = stack.wait_for_step("train_model")["Id"]
+            removal = holds.enter_context(engine.held(rf"DELETE .*/containers/{step}", answers=True))
+        removal.wait_reached()
+        assert steps_of(stack, run_id) == []
+        assert task(stack, run_id)["state"] == "running"
+        killed = kill_scheduler(stack)
+    wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "not judged")
+    fault.row.recovered_seconds = time.monotonic() - killed
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
+    assert fault.row.recovered_seconds < RECOVERED
+
+
+def test_a_restart_of_the_scheduler_stops_no_step_and_the_next_one_follows_it(stack: Stack, fault: Fault) -> None:
+    with stack.locked("log.txt"):
+        run_id = stack.airflow.trigger(TRAIN)
+        before = stack.wait_for_step("train_model")["Id"]
+        wait_until(lambda: task(stack, run_id)["state"] == "running", 10, "not running")
+        asked = time.monotonic()
+        stack.compose("restart", "scheduler")
+        fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - asked
+        assert [step["Id"] for step in steps_of(stack, run_id)] == [before]
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
+    assert fault.row.recovered_seconds < RECOVERED
