@@ -54,7 +54,8 @@ memory=$(setting BULKHEAD_STEP_MEMORY 2g)
 
 # The same as images/airflow/src/bulkhead_airflow/seal.py, option by option.
 exec docker run --rm --init --network none --read-only --tmpfs /tmp:size=256m,mode=1777 \
-  --log-driver json-file --log-opt max-size=50m --log-opt max-file=2 --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
+  --log-driver local --log-opt max-size=50m --log-opt max-file=2 \
+  --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
   --memory "$memory" --memory-swap "$memory" --cpus "$cpus" \
   --user "$(setting BULKHEAD_UID 50000):0" --label "io.bulkhead.project=$(setting BULKHEAD_PROJECT bulkhead)" \
   --label com.docker.compose.project= --label com.docker.compose.service= \

@@ -12,9 +12,11 @@ import struct
 import threading
 from contextlib import suppress
 from datetime import datetime
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import DockerException
+from urllib3.exceptions import HTTPError
 
 from bulkhead_airflow.stream import Lines
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 
 STDERR = 2
 _RECONNECT_SECONDS = 0.5
-_LOST = (DockerException, OSError, ValueError, struct.error)
-"""What docker-py, requests and urllib3 raise where a stream ends in the middle."""
+_LOST = (DockerException, OSError, ValueError, struct.error, HTTPError, HTTPException)
+"""What docker-py, requests, urllib3 (no OSError) and Python raise where a stream ends in the middle."""
 
 
 class Follower(threading.Thread):

@@ -34,7 +34,8 @@ from airflow.sdk import Asset
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 from docker import APIClient
-from docker.errors import NotFound
+from docker.errors import DockerException, NotFound
+from requests.exceptions import RequestException
 
 from bulkhead import clock, result
 from bulkhead.errors import one_line
@@ -118,11 +119,18 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         self._registry = Registry(self._settings.folder / "models")
         self._attempt = Attempt.of(context, self._registry, self.pipeline)
         try:
+            self.hook.api_client  # noqa: B018  # connects now: from here on only the engine itself can be lost
+        except launch.ENGINE_ERRORS as error:
+            self._fail(launch.unreachable(error).failed)
+        try:
             return dict(self.execute_resumable(context))
         except AirflowRuntimeError as error:
             # The API server did not take or give the id; the container is found by its name as well.
             self.log.warning("going on without the task state store: %s", one_line(str(error), 300))
             return self.poll_until_complete(self.submit_job(context), context)
+        except (DockerException, RequestException) as error:
+            # Between two looks at the container; what it has done is judged by the next try.
+            self._fail(launch.unreachable(error).failed)
 
     def on_kill(self) -> None:
         """Stop the container; :meth:`poll_until_complete` sees its end, and fails the task whatever its exit code."""

@@ -39,8 +39,9 @@ def host_config(settings: Settings, mounts: list[Mount]) -> dict[str, Any]:
         "nano_cpus": int(settings.cpus * 1e9),
         "mem_limit": settings.memory,
         "memswap_limit": settings.memory,
-        # Whatever the engine's default driver: this one can be followed, and is bounded.
-        "log_config": LogConfig(type="json-file", config={"max-size": "50m", "max-file": "2"}),
+        # Whatever the engine's default driver: this one can be followed, is bounded, and keeps every byte.
+        # json-file cuts long lines every 16 KiB, and puts U+FFFD for a character that the cut goes through.
+        "log_config": LogConfig(type="local", config={"max-size": "50m", "max-file": "2"}),
     }
 
 
