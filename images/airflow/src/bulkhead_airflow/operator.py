@@ -316,6 +316,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         with suppress(*launch.ENGINE_ERRORS):
             if (found := watch.inspect(self.cli, container)) is not None:
                 attempt = Attempt.of_container(found["Config"]["Labels"])
+                # Recorded before it is out of sight: Airflow may die between the two.
+                self._record(attempt, failed)
                 watch.set_aside(self.cli, container)
         self._fail(failed, attempt)
 
