@@ -36,8 +36,8 @@ def container_of(stack: Stack, run_id: str, *command: str) -> str:
 
 
 def test_a_failed_container_is_kept_for_its_time_and_then_removed(stack: Stack) -> None:
-    stack.run("dev_train_model_dag", {"source": "nowhere.csv"})
-    (failed,) = [c for c in stack.step_containers() if "--source=nowhere.csv" in c["Args"]]
+    run_id, _ = stack.run("dev_train_model_dag", {"source": "nowhere.csv"})
+    (failed,) = [c for c in stack.step_containers() if c["Config"]["Labels"]["io.bulkhead.run"] == run_id]
     reap(stack)
     assert exists(failed["Id"])
     said = reap(stack, hours="0")
