@@ -95,3 +95,4 @@ def test_a_step_run_by_hand_is_left_alone(stack: Stack) -> None:
     by_hand = subprocess.run([*start, "600"], check=True, capture_output=True, text=True).stdout.strip()
     reap(stack, hours="0")
     assert exists(by_hand)
+    subprocess.run(["docker", "rm", "--force", by_hand], check=True, capture_output=True)
