@@ -41,8 +41,9 @@ class Follower(threading.Thread):
         self._container = container
         self._emit = emit
         self._ended = threading.Event()
-        # The last entry's time stamp, and how many entries had it: stamps need not differ.
-        self._seen = ("", 0)
+        # By stream, the last entry's time stamp and how many entries had it: stamps need not differ, and
+        # only within a stream do they never go back.
+        self._seen = {1: ("", 0), STDERR: ("", 0)}
         self._lines = {1: Lines(), STDERR: Lines()}
 
     def run(self) -> None:
@@ -63,28 +64,32 @@ class Follower(threading.Thread):
         self.join(seconds)
 
     def _read(self, *, follow: bool) -> None:
-        stamp, count = self._seen
-        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "since": _since(stamp)}
+        before = dict(self._seen)
+        since = _since(max(stamp for stamp, _ in before.values()))
+        params = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow), "since": since}
         url = self._client._url("/containers/{0}/logs", self._container)
         with self._client._get(url, params=params, stream=True) as response:
             self._client._raise_for_status(response)
             for source, entry in _frames(response.raw):
                 written, _, content = entry.partition(b" ")
                 this = written.decode()
-                if this == stamp and count > 0:  # "since" includes what was seen
-                    count -= 1
+                stamp, count = before[source]
+                if this < stamp:
                     continue
-                self._seen = (this, self._seen[1] + 1 if this == self._seen[0] else 1)
+                if this == stamp and count > 0:
+                    before[source] = (stamp, count - 1)
+                    continue
+                last, times = self._seen[source]
+                self._seen[source] = (this, times + 1 if this == last else 1)
                 for line in self._lines[source].feed(content):
                     self._emit(line, source == STDERR)
 
 
 def _since(stamp: str) -> str:
-    """The engine's parameter for ``2026-11-23T05:19:56.123456789Z``: seconds, a dot, nanoseconds."""
+    """The engine's parameter for ``2026-11-23T05:19:56.123456789Z``, a second earlier: streams overtake each other."""
     if not stamp:
         return "0"
-    whole, _, fraction = stamp.rstrip("Z").partition(".")
-    return f"{int(datetime.fromisoformat(whole + '+00:00').timestamp())}.{fraction.ljust(9, '0')}"
+    return str(int(datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()) - 1)
 
 
 def _frames(raw: Any) -> Iterator[tuple[int, bytes]]:
