@@ -133,7 +133,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             self._fail(launch.unreachable(error).failed)
 
     def on_kill(self) -> None:
-        """Stop the container; :meth:`poll_until_complete` sees its end, and fails the task whatever its exit code."""
+        """Stop the container; :meth:`poll_until_complete` judges its end by its proof, not by its exit code."""
         self._stopped = True
         if self._container is not None:
             self._stop(self._container)

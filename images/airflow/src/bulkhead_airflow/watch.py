@@ -39,10 +39,8 @@ class EngineLostError(Exception):
 
 
 class Seen(msgspec.Struct):
-    """What was seen of a container until its end."""
+    """What only following a container could tell; how it ended, ``docker inspect`` tells afterwards."""
 
-    state: dict[str, Any] | None = None
-    """``State`` of ``docker inspect``; None where somebody has removed the container."""
     timed_out: bool = False
     peak_memory_bytes: int | None = None
 
@@ -85,7 +83,6 @@ def follow(
                 continue
             if found is None:
                 return seen
-            seen.state = found["State"]
             # Not the answer to the wait: an engine slower than its slice never gives one.
             if found["State"]["Status"] not in ALIVE:
                 return seen
