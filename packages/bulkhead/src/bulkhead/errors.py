@@ -51,6 +51,14 @@ class NoModel(Refused):
     """The registry has no model that answers the request."""
 
 
+class OutOfService(Refused):
+    """The model was revoked, removed or quarantined."""
+
+
+class Overtaken(Refused):
+    """Somebody else changed what is served between the look and the decision."""
+
+
 class Stopped(BaseException):
     """SIGTERM arrived. No ``Exception``: a broad ``except`` in a user's transformation must not swallow it."""
 

@@ -3,6 +3,10 @@
 The first keys of each kind are those of the original program, and its lines are still read: their
 times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their errors no environment.
 Everything that such a line lacks is None here.
+
+What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
+:class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
+model's record once more, for the other environment. :mod:`bulkhead.serving` says what follows of them.
 """
 
 from __future__ import annotations
@@ -28,8 +32,15 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
+class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The transformed table that the trainer read, and how many of its rows the fit saw."""
+
+    sha256: str
+    rows: int
+
+
 class Lineage(Identity, frozen=True, kw_only=True):
-    """Who made a model, from what, and how good it is."""
+    """Who made a model, from what, at what cost, and how good it is."""
 
     features: list[str] | None = None
     """Source columns the model needs, in training's order."""
@@ -41,13 +52,38 @@ class Lineage(Identity, frozen=True, kw_only=True):
     transformation: str | None = None
     """Fingerprint of the code that transforms features."""
     data: Data | None = None
+    trained_on: TrainedOn | None = None
     libraries: dict[str, str] | None = None
     parameters: dict[str, Any] | None = None
+    """The seed among them."""
     metrics: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
+    """What the model had to pass before it was published, and how it did."""
+    intercept: float | None = None
+    coefficients: dict[str, float] | None = None
+    """By transformed feature; inline up to 1,000 of them."""
+    duration_seconds: float | None = None
+    """From the step's start to the record."""
+    peak_memory_bytes: int | None = None
+    """The most that the step's process held in memory until then."""
+
+
+class Promotion(Identity, frozen=True, kw_only=True):
+    """How a model came from another environment; the identity is that of the task which did it."""
+
+    promotion_time: str
+    origin: str
+    """The environment that published it."""
+    replaces: str | None
+    """The model file that was served until then; None: none."""
+    by: str
+    reason: str
+    libraries: dict[str, str] | None = None
+    """Versions that the smoke prediction ran with."""
 
 
 class ModelRecord(Lineage, frozen=True, kw_only=True):
-    """A published model."""
+    """A published model; with ``promotion``, one that serves in this environment without a training of its own."""
 
     model_hash: str
     """``joblib.hash`` of the fitted model."""
@@ -57,6 +93,58 @@ class ModelRecord(Lineage, frozen=True, kw_only=True):
     sha256: str | None = None
     """Of the file's bytes."""
     size_bytes: int | None = None
+    promotion: Promotion | None = None
+
+
+class Rollback(Identity, frozen=True, kw_only=True):
+    """An environment serves an earlier model again."""
+
+    rollback_time: str
+    environment: str
+    model_filename: str
+    """What is served from now on."""
+    withdrawn: list[str]
+    """The model files that are served no more, newest first."""
+    by: str
+    reason: str
+
+
+class Revocation(Identity, frozen=True, kw_only=True):
+    """A model is out of service for ever, in every environment."""
+
+    revocation_time: str
+    model_filename: str
+    model_hash: str
+    by: str
+    reason: str
+
+
+class Removal(Identity, frozen=True, kw_only=True):
+    """Files that retention has removed, or is about to remove: the record comes first."""
+
+    removal_time: str
+    paths: list[str]
+    """Model files and run folders, relative to the project."""
+    size_bytes: int
+    by: str
+    reason: str
+
+
+class Quarantine(Identity, frozen=True, kw_only=True):
+    """A file moved out of the readers' way, or a line of a log that readers know as no record."""
+
+    quarantine_time: str
+    path: str
+    """The file, or the log, relative to the project."""
+    offset: int | None = None
+    """The line's first byte in the log; None: the whole file."""
+    size_bytes: int
+    sha256: str
+    """Of the file, or of the line without its end."""
+    moved_to: str
+    """Where the bytes are now (a file), or a copy of them (a line)."""
+    by: str
+    reason: str
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +166,8 @@ class FailedAttempt(Identity, frozen=True, kw_only=True):
     step: str | None = None
     cause: str | None = None
     evidence: Evidence | None = None
+    metrics: dict[str, Any] | None = None
+    """Of a model that was measured, and then not published."""
 
 
 class TrainingFailure(FailedAttempt, frozen=True, kw_only=True):
@@ -99,10 +189,23 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     """A list of numbers, inline up to 1,000 rows; all of them are in ``predictions_path``. The
     original program's shape is not checked."""
     model_hash: str | None = None
+    model_sha256: str | None = None
+    """With ``model_used`` and ``environment`` the link to the model's record."""
     predictions_path: str | None = None
     rows: int | None = None
     input_sha256: str | None = None
     output_sha256: str | None = None
+    source: str | None = None
+    """The input as it was asked for."""
+    dtypes: dict[str, str] | None = None
+    """The type of each column of the input, in its order."""
+    transformation: str | None = None
+    """Fingerprint of the code that transformed the input; the model's own."""
+    libraries: dict[str, str] | None = None
+    version_drift: dict[str, list[str]] | None = None
+    """By library, the version trained with and the one that predicted, where they differ by permission."""
+    duration_seconds: float | None = None
+    peak_memory_bytes: int | None = None
 
 
 class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
@@ -112,10 +215,16 @@ class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
     error_message: str
 
 
-Record = ModelRecord | TrainingFailure | InferenceRecord | InferenceFailure
+Decision = Rollback | Revocation | Removal | Quarantine
 Failure = TrainingFailure | InferenceFailure
+Record = ModelRecord | InferenceRecord | Failure | Decision
 
 _KIND_BY_KEY: dict[str, type[Record]] = {
+    # Before ModelRecord: some of these name a model file too.
+    "rollback_time": Rollback,
+    "revocation_time": Revocation,
+    "removal_time": Removal,
+    "quarantine_time": Quarantine,
     "model_filename": ModelRecord,
     "error_timestamp": TrainingFailure,
     "inference_time": InferenceRecord,

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import clock, log
-from bulkhead.errors import NoModel, NotVerified, Refused, one_line
-from bulkhead.files import sha256, sync_folder, temporary_beside
+from bulkhead import clock, log, serving
+from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
+from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
 from bulkhead.records import (
     Failure,
     InferenceRecord,
     Lineage,
     ModelRecord,
+    Quarantine,
+    Removal,
+    Revocation,
     Unreadable,
 )
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.identity import Identity
-    from bulkhead.records import Pipeline
+    from bulkhead.records import Pipeline, Record
 
 TRAININGS = "log.txt"
 INFERENCES = "log_inference.txt"
@@ -41,7 +44,8 @@ LOGS: dict[Pipeline, str] = {"training": TRAININGS, "inference": INFERENCES}
 
 _SHOWN = f"models/{TRAININGS}"  # messages end up in records, which name paths from the project
 
-_MODEL_NAME = re.compile(r"model_\d{8}T\d{12}Z_[0-9a-f]+\.joblib")
+MODEL_NAME = re.compile(r"model_(\d{8}T\d{12}Z)_([0-9a-f]+)\.joblib")
+"""Time in UTC, and hash, of a published model's file."""
 _MODEL_MODE = 0o444  # a published model never changes
 
 
@@ -103,29 +107,46 @@ class Registry:
         return record
 
     def latest(self, environment: str) -> ModelRecord:
-        """The model of ``environment`` that was published last, by its place in the log.
+        """The model that ``environment`` serves: by its place in the log the newest, unless it was taken back.
 
         Reads the log from its end: as fast in a long log as in a short one.
 
         Raises:
             NoModel: there is none.
         """
-        for record in self._models_newest_first():
-            if record.environment == environment:
-                return record
+        record = serving.served(self.records_newest_first(), environment)
+        if record is not None:
+            return record
+        if any(isinstance(r, ModelRecord) and r.environment == environment for r in self.records_newest_first()):
+            raise NoModel(
+                f"{_SHOWN}: every model of the environment {environment} was revoked or rolled back."
+                f" Run {environment}_train_model_dag, or promote a model."
+            )
         raise NoModel(
             f"{_SHOWN}: no model of the environment {environment} yet. Run {environment}_train_model_dag first."
         )
 
-    def find(self, filename: str) -> ModelRecord:
-        """The record of the model file called ``filename``.
+    def find(self, filename: str, environment: str | None = None) -> ModelRecord:
+        """The record of the model file called ``filename``, in ``environment`` where one is named.
 
         Raises:
-            NoModel: the log has none.
+            OutOfService: it was revoked, removed or quarantined; the sentence says by whom and why.
+            NoModel: the log has none; or only in another environment.
         """
-        for record in self._models_newest_first():
-            if record.model_filename == filename:
-                return record
+        elsewhere: str | None = None
+        for record in self.records_newest_first():
+            reason = _out_of_service(record, filename)
+            if reason is not None:
+                raise OutOfService(f"{filename}: {reason}. Take another model: 'just models' lists them.")
+            if isinstance(record, ModelRecord) and record.model_filename == filename:
+                if environment in (None, record.environment):
+                    return record
+                elsewhere = record.environment
+        if elsewhere is not None:
+            raise NoModel(
+                f"{filename} is a {elsewhere} model, and {environment} was asked for; they never mix."
+                f" Name a {environment} model, or promote this one: 'just registry promote --help'."
+            )
         raise NoModel(f"{_SHOWN}: no record of a model file {filename!r}. 'just models' lists those that there are.")
 
     def load(self, record: ModelRecord) -> Any:
@@ -136,27 +157,36 @@ class Registry:
         """
         import joblib
 
+        path = self._path_of(record)
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            content = None
+        found = None if content is None else sha256(content)
+        if content is None or found != record.sha256:
+            raise _not_verified(record, found)
+        return joblib.load(io.BytesIO(content))
+
+    def check_file(self, record: ModelRecord) -> None:
+        """Refuse what :meth:`load` would, without unpickling: the file is read in pieces, and only hashed.
+
+        Raises:
+            NotVerified: as :meth:`load`.
+        """
+        found = hash_of(self._path_of(record))
+        if found != record.sha256:
+            raise _not_verified(record, found)
+
+    def _path_of(self, record: ModelRecord) -> Path:
         if record.sha256 is None:
             raise NotVerified(
                 f"{record.model_filename}: its record in {_SHOWN} has no sha256 (the original program wrote none), so"
                 " nobody can tell whether it is the file that was trained. Train a new model, and use that."
             )
-        if not _MODEL_NAME.fullmatch(record.model_filename):
+        if not MODEL_NAME.fullmatch(record.model_filename):
             shown = one_line(record.model_filename, 80)
             raise NotVerified(f"{shown!r} in {_SHOWN} is not the name of a published model. Train a new model.")
-        path = self.folder / record.model_filename
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            raise NotVerified(
-                f"models/{path.name} is recorded in {_SHOWN} and missing. Restore it from a backup, or train a new one."
-            ) from None
-        if sha256(content) != record.sha256:
-            raise NotVerified(
-                f"models/{path.name} is not the file that was published: its sha256 is {sha256(content)}, recorded is"
-                f" {record.sha256}. Restore it from a backup, or train a new model."
-            )
-        return joblib.load(io.BytesIO(content))
+        return self.folder / record.model_filename
 
     def record_inference(self, record: InferenceRecord) -> None:
         """Append ``record`` to the inference log.
@@ -219,9 +249,31 @@ class Registry:
             )
         log.make(self.log_of(pipeline))
 
-    def _models_newest_first(self) -> Iterator[ModelRecord]:
+    def records_newest_first(self) -> Iterator[Record]:
+        """Every record of ``log.txt``, newest first; unreadable lines are reported and passed over."""
         for record in log.read_newest_first(self.trainings):
             if isinstance(record, Unreadable):
                 log.report(record, self.trainings)
-            elif isinstance(record, ModelRecord):
+            else:
                 yield record
+
+
+def _not_verified(record: ModelRecord, found: str | None) -> NotVerified:
+    path = f"models/{record.model_filename}"
+    if found is None:
+        return NotVerified(f"{path} is recorded in {_SHOWN} and missing. Restore it from a backup, or train a new one.")
+    return NotVerified(
+        f"{path} is not the file that was published: its sha256 is {found}, recorded is {record.sha256}."
+        " Restore it from a backup, or train a new model."
+    )
+
+
+def _out_of_service(record: Record, filename: str) -> str | None:
+    match record:
+        case Revocation(model_filename=name) if name == filename:
+            return serving.revoked(record)
+        case Removal(paths=paths) if f"models/{filename}" in paths:
+            return serving.removed(record)
+        case Quarantine(path=path, offset=None) if path == f"models/{filename}":
+            return serving.quarantined(record)
+    return None

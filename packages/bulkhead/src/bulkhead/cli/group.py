@@ -1,0 +1,91 @@
+"""The group that ``registry``'s commands belong to: its help, and what they all share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from bulkhead.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HELP = """Look into the model registry, decide what it serves, and keep it in order.
+
+\b
+Examples:
+  just registry list --environment prd
+  just registry show MODEL
+
+Exit codes: 0 done, 1 refused or not clean (the reason is printed), 2 wrong usage, 70 a bug.
+"""
+
+
+class Place(msgspec.Struct, frozen=True):
+    """The folders of one project."""
+
+    models: Path
+    shared: Path
+    """The project's ``shared/``: run folders are below ``runs/`` in it."""
+
+    @property
+    def registry(self) -> Registry:
+        """The registry.
+
+        Raises:
+            click.UsageError: there is no such folder. (Not sooner: ``registry list --help`` needs none.)
+        """
+        if not self.models.is_dir():
+            raise click.UsageError(f"no registry at {self.models}: there is no such folder. Name it with --models.")
+        return Registry(self.models)
+
+    def path(self, in_project: str) -> Path | None:
+        """Where a record's path is here; None where it is neither in ``models/`` nor in ``shared/``."""
+        top, _, rest = in_project.partition("/")
+        folder = {"models": self.models, "shared": self.shared}.get(top)
+        return folder / rest if folder is not None and rest and ".." not in Path(rest).parts else None
+
+
+class Sections(click.Group):
+    """A group whose help lists its commands by what they are for."""
+
+    def __init__(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
+        commands = [command for section in sections.values() for command in section]
+        super().__init__(name="registry", commands=commands, no_args_is_help=True, help=HELP)
+        self._sections = sections
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections, each command with its first sentence."""
+        limit = formatter.width - 6 - max(map(len, self.list_commands(ctx)))
+        for name, commands in filter(lambda section: section[1], self._sections.items()):
+            with formatter.section(name):
+                formatter.write_dl([(str(command.name), command.get_short_help_str(limit)) for command in commands])
+
+
+def common_options(group: click.Group) -> click.Group:
+    """``group`` with the folders as options, and a :class:`Place` for its commands."""
+
+    def place(models: Path, shared: Path) -> None:
+        click.get_current_context().obj = Place(models, shared)
+
+    group.params += [
+        click.Option(
+            ["--models"],
+            type=click.Path(path_type=Path),
+            default="/models",
+            show_default=True,
+            help="The registry's folder.",
+        ),
+        click.Option(
+            ["--shared"],
+            type=click.Path(path_type=Path),
+            default="/shared",
+            show_default=True,
+            help="The project's folder shared/, for predictions and run folders.",
+        ),
+    ]
+    group.callback = place
+    return group
