@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,25 @@ if TYPE_CHECKING:
 
 HELP = """Look into the model registry, decide what it serves, and keep it in order.
 
+MODEL is a model file's name, or the first 6 or more characters of its hash; 'list' shows both.
+
 \b
 Examples:
   just registry list --environment prd
   just registry show MODEL
+  just registry promote MODEL --reason 'better on last month'
+  just registry trace shared/runs/DAG/RUN/predictions_TIME.parquet
 
-Exit codes: 0 done, 1 refused or not clean (the reason is printed), 2 wrong usage, 70 a bug.
+Exit codes: 0 done, 1 refused, nothing found, or not as recorded (the reason is printed), 2 wrong usage, 70 a bug.
 """
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["\b", "Examples:", *(f"  just registry {command}" for command in commands)])
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -47,6 +60,22 @@ class Place(msgspec.Struct, frozen=True):
         top, _, rest = in_project.partition("/")
         folder = {"models": self.models, "shared": self.shared}.get(top)
         return folder / rest if folder is not None and rest and ".." not in Path(rest).parts else None
+
+    def in_project(self, text: str) -> str:
+        """A path of this machine as records name it; anything else as it is."""
+        if "/" not in text and not Path(text).exists():
+            return text
+        here = _absolute(Path(text))
+        # In a container the paths of the host begin with this, and are not there.
+        project = os.environ.get("BULKHEAD_HOST_DIR")
+        for folder, name in ((self.shared, "shared"), (self.models, "models"), (project and Path(project), "")):
+            if folder and here.is_relative_to(_absolute(folder)):
+                return str(name / here.relative_to(_absolute(folder)))
+        return os.path.normpath(text)
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))
 
 
 class Sections(click.Group):
