@@ -80,9 +80,9 @@ def promote(
     seen = _served(registry, TARGET)
     if replacing is not None and (seen or "none") != replacing:
         raise Overtaken(f"{TARGET} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
-    record = registry.find(filename, SOURCE)
     if seen == filename:
         raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
+    record = registry.find(filename, SOURCE)
     libraries = check(registry, record)
     with log.locked(registry.trainings) as trainings:
         now = _served(registry, TARGET)

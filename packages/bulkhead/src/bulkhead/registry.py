@@ -143,9 +143,10 @@ class Registry:
                     return record
                 elsewhere = record.environment
         if elsewhere is not None:
+            promote = ", or promote this one: 'just registry promote --help'" if elsewhere == "dev" else ""
             raise NoModel(
                 f"{filename} is a {elsewhere} model, and {environment} was asked for; they never mix."
-                f" Name a {environment} model, or promote this one: 'just registry promote --help'."
+                f" Name a {environment} model{promote}."
             )
         raise NoModel(f"{_SHOWN}: no record of a model file {filename!r}. 'just models' lists those that there are.")
 

@@ -98,7 +98,10 @@ def common_options(group: click.Group) -> click.Group:
     """``group`` with the folders as options, and a :class:`Place` for its commands."""
 
     def place(models: Path, shared: Path) -> None:
-        click.get_current_context().obj = Place(models, shared)
+        context = click.get_current_context()
+        context.obj = Place(models, shared)
+        if os.environ.get("NO_COLOR"):  # https://no-color.org
+            context.color = False
 
     group.params += [
         click.Option(
