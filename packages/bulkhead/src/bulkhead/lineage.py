@@ -117,7 +117,7 @@ def _state(path: Path | None, sha256: str | None) -> str:
         return "not here"
     try:
         found = hash_of(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path that a hand has put a null byte into
         return "not readable"
     if found is None:
         return "missing"

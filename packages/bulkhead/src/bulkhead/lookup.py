@@ -22,7 +22,7 @@ SHORTEST = 6
 """Characters of a hash that name something."""
 _WHOLE = 64  # a SHA-256 in hex
 _TO_THE_SECOND = len("2026-11-23T06:36:24")
-_CANDIDATES = 5
+_CANDIDATES = 3
 
 Glance = TypeVar("Glance", bound=msgspec.Struct)
 
@@ -46,11 +46,10 @@ def model(shelf: Shelf, name: str) -> Model:
         raise NoModel(
             f"models/log.txt has no model yet, so not {short(name, 100)} either. Run a train_model DAG first."
         )
-    alike = [known for file, known in shelf.models.items() if name in file]
+    alike = [known for file, known in shelf.models.items() if name and name in file]
     raise NoModel(
-        f"models/log.txt has no model {short(name, 100)}; name a file, or {SHORTEST} or more characters of a hash."
-        f" There {'are' if alike else 'are, among others,'} {_newest(alike or list(shelf.models.values()))};"
-        " 'just registry list' shows all."
+        f"models/log.txt has no model {short(name, 100)}. Name a file, or {SHORTEST} or more characters of a hash:"
+        f" {_newest(alike or shelf.models.values())}; 'just registry list' shows all."
     )
 
 

@@ -63,15 +63,22 @@ class Place(msgspec.Struct, frozen=True):
 
     def in_project(self, text: str) -> str:
         """A path of this machine as records name it; anything else as it is."""
-        if "/" not in text and not Path(text).exists():
-            return text
-        here = _absolute(Path(text))
-        # In a container the paths of the host begin with this, and are not there.
-        project = os.environ.get("BULKHEAD_HOST_DIR")
-        for folder, name in ((self.shared, "shared"), (self.models, "models"), (project and Path(project), "")):
-            if folder and here.is_relative_to(_absolute(folder)):
-                return str(name / here.relative_to(_absolute(folder)))
-        return os.path.normpath(text)
+        path = Path(text)
+        if path.is_absolute() or _exists(path):
+            here = _absolute(path)
+            # In a container the paths of the host begin with this, and are not there.
+            project = os.environ.get("BULKHEAD_HOST_DIR")
+            for folder, name in ((self.shared, "shared"), (self.models, "models"), (project and Path(project), "")):
+                if folder and here.is_relative_to(_absolute(folder)):
+                    return str(name / here.relative_to(_absolute(folder)))
+        return os.path.normpath(text) if "/" in text else text
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _absolute(path: Path) -> Path:

@@ -87,9 +87,9 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
         model_table(chosen)
         _tell_rest(len(found), len(chosen))
     else:
-        wanted = "".join([" served" * served, f" of the environment {environment}" if environment else ""])
-        others = f" {len(shelf.records)} others: just registry list" if shelf.records else ""
-        click.echo(f"No{wanted} models.{others}" if others else _NO_MODELS, err=True)
+        of_it = f" of the environment {environment}" if environment else ""
+        some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
+        click.echo(some if shelf.records else _NO_MODELS, err=True)
     tell_unreadable(registry.trainings, unreadable)
 
 
@@ -214,9 +214,9 @@ def _newest_last(
 class _Keys(msgspec.Struct):
     """Keys that only some kinds of record have."""
 
-    inference_time: msgspec.Raw | None = None
-    error_timestamp: msgspec.Raw | None = None
-    error_time: msgspec.Raw | None = None
+    inference_time: Any = None
+    error_timestamp: Any = None
+    error_time: Any = None
 
 
 def _may_be(kind: Any, line: bytes) -> bool:

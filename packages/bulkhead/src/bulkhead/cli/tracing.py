@@ -171,9 +171,14 @@ def _reach(place: Place, shelf: Shelf, what: str) -> Reach:
     """
     path = place.path(place.in_project(what))
     if path is not None and what not in shelf.models and place.in_project(what).startswith("shared/"):
-        sha256 = hash_of(path)
+        try:
+            sha256 = hash_of(path)
+        except OSError as error:
+            raise Refused(
+                f"{short(what, 200)}: {error.strerror}. Name a file that can be read, or a SHA-256."
+            ) from None
         if sha256 is None:
-            raise Refused(f"{what}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256.")
+            raise Refused(f"{short(what, 200)}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256.")
         return reach_of_data(shelf, sha256)
     sha256 = lookup.data(shelf, what)
     try:
