@@ -120,7 +120,7 @@ def test_compare_puts_two_models_side_by_side_and_marks_what_differs(registry: C
         *(registry.registry, "dev", "b"),
         metrics={"r2": 0.75, "rmse": 1.25},
         coefficients={"x": 1.0, "z": 3.0},
-        git_commit="d" * 40,  # type: ignore[arg-type]
+        git_commit="d" * 40,
     )
     told = registry.done("compare", a.model_filename, b.model_hash[:10])
     assert told.splitlines()[:2] == [f"A  {a.model_filename}", f"B  {b.model_filename}"]

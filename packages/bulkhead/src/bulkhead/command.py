@@ -49,7 +49,7 @@ def run(group: click.Group, argv: Sequence[str] | None) -> int:
         EXIT_CRASHED for a bug outside of a step, with its traceback.
     """
     try:
-        return int(group.main(args=argv, standalone_mode=False) or 0)
+        return int(group.main(args=argv, prog_name=group.name, standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code

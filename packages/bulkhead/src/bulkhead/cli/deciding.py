@@ -120,7 +120,7 @@ def serving_check() -> Check:
     "rollback",
     epilog=examples(
         "rollback --environment prd --reason 'r2 fell on the new data'",
-        "rollback --environment prd --to MODEL --reason 'the last one from May'",
+        "rollback --environment prd --to MODEL --reason 'that of May'",
     ),
 )
 @click.option("--environment", type=click.Choice(ENVIRONMENTS), required=True, help="Which environment's.")

@@ -89,7 +89,7 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
     else:
         of_it = f" of the environment {environment}" if environment else ""
         some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
-        click.echo(some if shelf.records else _NO_MODELS, err=True)
+        output.say(some if shelf.records else _NO_MODELS, err=True)
     tell_unreadable(registry.trainings, unreadable)
 
 
@@ -108,7 +108,7 @@ def read_shelf(registry: Registry) -> tuple[Shelf, int]:
 def tell_unreadable(path: Path, count: int) -> None:
     """Say on stderr how many lines of the log at ``path`` were passed over."""
     if count:
-        click.echo(f"{path.name}: passed over {count} unreadable line{'s' * (count > 1)}", err=True)
+        output.say(f"{path.name}: passed over {count} unreadable line{'s' * (count > 1)}", err=True)
 
 
 def model_table(chosen: Sequence[Standing]) -> None:
@@ -153,7 +153,7 @@ def _list_failures(registry: Registry, environment: str | None, most: int | None
         output.table(_FAILURES, rows, longest=2000)
         _tell_more(more, len(rows))
     else:
-        click.echo("No failed attempts.", err=True)
+        output.say("No failed attempts.", err=True)
 
 
 def _failure_row(record: Failure) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def _list_inferences(registry: Registry, environment: str | None, most: int | No
         inference_table(rows)
         _tell_more(more, len(rows))
     else:
-        click.echo("No inferences yet. Trigger an inference_pipe DAG, or run: just demo", err=True)
+        output.say("No inferences yet. Trigger an inference_pipe DAG, or run: just demo", err=True)
 
 
 def inference_table(chosen: Iterable[InferenceRecord]) -> None:
@@ -239,9 +239,9 @@ def _time(record: Failure | InferenceRecord) -> str:
 
 def _tell_rest(found: int, chosen: int) -> None:
     if found > chosen:
-        click.echo(f"The newest {chosen} of {found}; --limit 0 lists all.", err=True)
+        output.say(f"The newest {chosen} of {found}; --limit 0 lists all.", err=True)
 
 
 def _tell_more(more: bool, chosen: int) -> None:  # noqa: FBT001  # read at its two calls
     if more:
-        click.echo(f"The newest {chosen}, and there are more; --limit 0 lists all.", err=True)
+        output.say(f"The newest {chosen}, and there are more; --limit 0 lists all.", err=True)

@@ -26,6 +26,7 @@ _LONGEST = 100
 
 GOOD: Style = {"fg": "green", "bold": True}
 BAD: Style = {"fg": "red", "bold": True}
+TITLE: Style = {"bold": True}
 FADED: Style = {"dim": True}
 PLAIN: Style = {}
 
@@ -102,8 +103,13 @@ def pairs(rows: Iterable[tuple[str, str]], indent: str = "") -> None:
     lines(f"{indent}{name}{' ' * (wide - width(name))}  {text}".rstrip() for name, text in told)
 
 
+def say(text: str = "", style: Style = PLAIN, *, err: bool = False) -> None:
+    """Print one line."""
+    click.echo(click.style(shown(text), **style), err=err)
+
+
 def lines(texts: Iterable[str]) -> int:
-    """Print ``texts``, some hundred in one write; returns how many there were."""
+    """Print ``texts``, which are fit to be shown, some hundred in one write; returns how many there were."""
     remaining, count = iter(texts), 0
     while batch := list(itertools.islice(remaining, _AT_ONCE)):
         click.echo("\n".join(batch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -53,17 +54,20 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
         state = {s.record.environment: s.words for s in standing}  # the last word of each environment
         click.echo(output.as_json({"record": known.record, "state": state, "history": decided}))
         return
-    click.echo(click.style(output.shown(name), bold=True))
+    output.say(name, output.TITLE)
     output.pairs(((s.record.environment, ", ".join(s.words)) for s in standing), "  ")
     if known.out_of_service is not None:
-        click.echo(click.style(output.shown(f"  Out of service: {known.out_of_service}"), **output.BAD))
+        output.say(f"  Out of service: {known.out_of_service}", output.BAD)
     recorded = [(key, content) for key, content in facts(known.record).items() if content is not None]
     for section, named in groupby(recorded, key=lambda fact: fact[0][0]):
-        click.echo(click.style(f"\n{section}", bold=True))
+        output.say()
+        output.say(section, output.TITLE)
         output.pairs(((key[1], output.value(content)) for key, content in named), "  ")
-    click.echo(click.style("\nhistory", bold=True))
+    output.say()
+    output.say("history", output.TITLE)
     output.pairs((told(entry, name) for entry in decided), "  ")
-    click.echo(f"\nWhat depends on it: just registry impact {output.shown(name)}")
+    output.say()
+    output.say(f"What depends on it: just registry impact {quote(name)}")
     tell_unreadable(registry.trainings, unreadable)
 
 
@@ -118,14 +122,15 @@ def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool,
     # The names stand above.
     chosen = [row for row in rows if row.name != "model_filename" and not (differing and row.same)]
     if chosen:
-        click.echo()
+        output.say()
         output.table(
             ("", "SECTION", "NAME", "A", "B", "B - A"),
             [_compared(row) for row in chosen],
             lambda i: output.FADED if chosen[i].same else output.PLAIN,
         )
     same = sum(row.same for row in rows)
-    click.echo(f"\n{len(rows) - same} differ, {same} are the same.")
+    output.say()
+    output.say(f"{len(rows) - same} differ, {same} are the same.")
 
 
 def _compared(row: Row) -> tuple[str, ...]:

@@ -104,13 +104,13 @@ def _print_trace(traced: Trace) -> None:
         ]
         _part("Training", rows)
     if traced.out_of_service:
-        click.echo(click.style(output.shown(f"Out of service: {traced.out_of_service}"), **output.BAD))
+        output.say(f"Out of service: {traced.out_of_service}", output.BAD)
     for sentence in traced.broken:
-        click.echo(click.style(output.shown(f"Broken: {sentence}"), **output.BAD))
+        output.say(f"Broken: {sentence}", output.BAD)
 
 
 def _part(title: str, rows: Sequence[tuple[str, str]]) -> None:
-    click.echo(click.style(title, bold=True))
+    output.say(title, output.TITLE)
     output.pairs(rows, "  ")
 
 
@@ -144,16 +144,16 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
     if not found.models and not found.inferences:
         raise _nothing(reach)
     if reach.data is not None:
-        click.echo(f"Data with sha256 {reach.data}")
+        output.say(f"Data with sha256 {reach.data}")
         _print_models(registry, shelf, reach, limit)
     else:
         _print_twins(shelf, reach)
     of_it = f", {found.on_data} with the data as input" if reach.data is not None else ""
-    click.echo(click.style(f"Inferences: {found.inferences}, {found.rows} rows{of_it}", bold=True))
+    output.say(f"Inferences: {found.inferences}, {found.rows} rows{of_it}", output.TITLE)
     if found.newest:
         inference_table(found.newest)
         if found.inferences > len(found.newest):
-            click.echo(f"The newest {len(found.newest)}; --limit lists more, --json all.", err=True)
+            output.say(f"The newest {len(found.newest)}; --limit lists more, --json all.", err=True)
 
 
 def _nothing(reach: Reach) -> Refused:
@@ -195,17 +195,17 @@ def _reach(place: Place, shelf: Shelf, what: str) -> Reach:
 
 def _print_models(registry: Registry, shelf: Shelf, reach: Reach, limit: int) -> None:
     names = {record.model_filename for record in reach.models}
-    click.echo(click.style(f"Models trained on it: {len(names)}", bold=True))
+    output.say(f"Models trained on it: {len(names)}", output.TITLE)
     here = {path.name for path in registry.folder.iterdir()}
     found = [standing for standing in standings(shelf, here) if standing.record.model_filename in names]
     if found:
         model_table(found[-limit:])
     if len(found) > limit:
-        click.echo(f"The newest {limit} of {len(found)}; --limit lists more, --json all.", err=True)
+        output.say(f"The newest {limit} of {len(found)}; --limit lists more, --json all.", err=True)
 
 
 def _print_twins(shelf: Shelf, reach: Reach) -> None:
     (record,) = reach.models
-    click.echo(f"Model {output.shown(record.model_filename)}")
+    output.say(f"Model {record.model_filename}")
     for twin in twins(shelf, record.model_filename):
-        click.echo(f"The same model by another name, not counted here: {output.shown(twin)}")
+        output.say(f"The same model by another name, not counted here: {twin}")
