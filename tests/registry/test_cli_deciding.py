@@ -253,3 +253,15 @@ def test_fifty_command_lines_at_once_that_revoke_one_model_have_one_winner(regis
     assert sorted(code for code, _, _ in ends) == [0] + [1] * 49
     assert all(f"{name}: it was revoked by ada" in err and err.count("\n") == 1 for code, _, err in ends if code)
     assert sum("revocation_time" in line for line in lines_of(registry_with_a_model.trainings)) == 1
+
+
+def test_a_broken_log_is_told_of_once_and_decided_upon_all_the_same(
+    registry: Command, registry_with_a_torn_record: Registry
+) -> None:
+    publish(registry_with_a_torn_record, model="newer")
+    for argv in (
+        ["rollback", "--environment", "prd", "--reason", "r"],
+        ["revoke", registry_with_a_torn_record.latest("prd").model_filename, "--reason", "r"],
+    ):
+        ended = registry(*argv)
+        assert (ended.code, ended.said) == (0, ["log.txt: passed over 1 unreadable line"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import decisions, lookup
+from bulkhead import decisions, log, lookup
 from bulkhead.cli import output
 from bulkhead.cli.group import examples
 from bulkhead.cli.listing import read_shelf
@@ -17,6 +17,7 @@ from bulkhead.decisions import SOURCE, TARGET, Decided
 from bulkhead.errors import Refused
 from bulkhead.identity import ENVIRONMENTS, Identity
 from bulkhead.lineage import twins
+from bulkhead.serving import Shelf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from bulkhead.cli.group import Place
     from bulkhead.decisions import Check
-    from bulkhead.serving import Shelf
 
 CHECKS = "bulkhead.serving_check"
 """The group of entry points where an image that can load models says how it checks one."""
@@ -74,7 +74,7 @@ def promote(place: Place, model: str, by: str, reason: str, replacing: str | Non
     'just registry' runs. If anything else comes first, nothing is changed.
     """
     registry = place.registry
-    shelf, _ = read_shelf(registry)
+    shelf = read_shelf(registry)
     name = lookup.model(shelf, model).record.model_filename
     if replacing not in (None, "none"):
         replacing = lookup.model(shelf, str(replacing)).record.model_filename
@@ -134,7 +134,7 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     withdrawn: a later rollback does not come back to it.
     """
     registry = place.registry
-    shelf, _ = read_shelf(registry)
+    shelf = read_shelf(registry)
     to = None if model is None else lookup.model(shelf, model).record.model_filename
     record = decisions.roll_back(registry, environment, _decided(by, reason), to)
     withdrawn = record.withdrawn[0]
@@ -163,10 +163,10 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     Inference refuses it from then on, even when it is asked for by name. Nothing takes that back.
     """
     registry = place.registry
-    before, _ = read_shelf(registry)
+    before = read_shelf(registry)
     name = lookup.model(before, model).record.model_filename
     decisions.revoke(registry, name, _decided(by, reason))
-    after, _ = read_shelf(registry)
+    after = Shelf(log.read(registry.trainings))
     rows = [("revoked", f"{name}, by {by}, for ever")]
     for environment in after.environments:
         served, now = before.served(environment), after.served(environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from bulkhead import log
 from bulkhead.registry import Registry
 
 if TYPE_CHECKING:
@@ -107,6 +109,10 @@ def common_options(group: click.Group) -> click.Group:
     def place(models: Path, shared: Path) -> None:
         context = click.get_current_context()
         context.obj = Place(models, shared)
+        # One line says how many unreadable lines there are, where a command has read the whole log.
+        logger = logging.getLogger(log.__name__)
+        logger.setLevel(logging.CRITICAL)
+        context.call_on_close(lambda: logger.setLevel(logging.NOTSET))
         if os.environ.get("NO_COLOR"):  # https://no-color.org
             context.color = False
 

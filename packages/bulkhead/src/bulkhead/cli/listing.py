@@ -74,7 +74,7 @@ def list_models(place: Place, /, environment: str | None, limit: int | None, *, 
 
 
 def _list_models(registry: Registry, environment: str | None, most: int | None, *, served: bool, as_json: bool) -> None:
-    shelf, unreadable = read_shelf(registry)
+    shelf = read_shelf(registry)
     found = [
         standing
         for standing in standings(shelf, {path.name for path in registry.folder.iterdir()})
@@ -90,25 +90,21 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
         of_it = f" of the environment {environment}" if environment else ""
         some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
         output.say(some if shelf.records else _NO_MODELS, err=True)
-    tell_unreadable(registry.trainings, unreadable)
 
 
 _NO_MODELS = "No models yet. Trigger a train_model DAG, or run: just demo"
 
 
-def read_shelf(registry: Registry) -> tuple[Shelf, int]:
-    """The registry's state, and how many lines of ``log.txt`` are no record."""
+def read_shelf(registry: Registry) -> Shelf:
+    """The registry's state; says on stderr how many lines of ``log.txt`` were passed over, as they are no record."""
     shelf, unreadable = Shelf(), 0
     for record in log.read(registry.trainings):
         unreadable += isinstance(record, Unreadable)
         shelf.feed(record)
-    return shelf, unreadable
-
-
-def tell_unreadable(path: Path, count: int) -> None:
-    """Say on stderr how many lines of the log at ``path`` were passed over."""
-    if count:
-        output.say(f"{path.name}: passed over {count} unreadable line{'s' * (count > 1)}", err=True)
+    if unreadable:
+        lines = f"{unreadable} unreadable line{'s' * (unreadable > 1)}"
+        output.say(f"{registry.trainings.name}: passed over {lines}", err=True)
+    return shelf
 
 
 def model_table(chosen: Sequence[Standing]) -> None:

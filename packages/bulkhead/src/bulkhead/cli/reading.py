@@ -11,7 +11,7 @@ import click
 from bulkhead import log, lookup
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
-from bulkhead.cli.listing import read_shelf, tell_unreadable
+from bulkhead.cli.listing import read_shelf
 from bulkhead.comparison import compare, facts
 from bulkhead.identity import ENVIRONMENTS
 from bulkhead.lineage import history
@@ -44,7 +44,7 @@ def latest(place: Place, environment: str, *, as_json: bool) -> None:
 def show(place: Place, model: str, *, as_json: bool) -> None:
     """Show one model: its state, record and history."""
     registry = place.registry
-    shelf, unreadable = read_shelf(registry)
+    shelf = read_shelf(registry)
     known = lookup.model(shelf, model)
     name = known.record.model_filename
     here = {path.name for path in registry.folder.iterdir()}
@@ -68,7 +68,6 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
     output.pairs((told(entry, name) for entry in decided), "  ")
     output.say()
     output.say(f"What depends on it: just registry impact {quote(name)}")
-    tell_unreadable(registry.trainings, unreadable)
 
 
 def told(entry: Record, filename: str) -> tuple[str, str]:
@@ -112,7 +111,7 @@ def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool,
     A and B are MODELs. Compared are metrics, parameters, data, schema, transformation, libraries, coefficients,
     commit and image.
     """
-    shelf, _ = read_shelf(place.registry)
+    shelf = read_shelf(place.registry)
     left, right = (lookup.model(shelf, name).record for name in (model_a, model_b))
     rows = compare(left, right)
     if as_json:

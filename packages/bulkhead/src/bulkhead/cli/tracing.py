@@ -58,7 +58,7 @@ def trace_inference(place: Place, inference: str, airflow: str, *, as_json: bool
     """
     registry = place.registry
     found = lookup.inference(registry, place.in_project(inference))
-    shelf, _ = read_shelf(registry)
+    shelf = read_shelf(registry)
     traced = trace(registry, shelf, found, place.path, airflow)
     if as_json:
         click.echo(output.as_json(traced))
@@ -133,7 +133,7 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
     other data, or a file in shared/. With --json: all of it, first the models' records, then the inferences'.
     """
     registry = place.registry
-    shelf, _ = read_shelf(registry)
+    shelf = read_shelf(registry)
     reach = _reach(place, shelf, what)
     if as_json:
         told = output.lines(map(output.as_json, itertools.chain(reach.models, dependents(registry, reach))))
