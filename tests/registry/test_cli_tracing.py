@@ -87,6 +87,14 @@ def test_an_inference_is_named_by_its_file_here_or_in_the_record_its_hash_its_ti
     assert registry.done("trace", f"/the/host/{pipeline.path}") == whole
 
 
+def test_links_lead_to_the_port_of_this_clone(
+    registry: Command, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for port, address in (("8123", "http://localhost:8123/dags/"), ("", "http://localhost:8080/dags/")):
+        monkeypatch.setenv("BULKHEAD_PORT", port)
+        assert address in registry.done("trace", pipeline.path)
+
+
 def test_a_name_of_several_inferences_is_refused_by_a_sentence_that_lists_their_times(
     registry: Command, registry_with_a_model: Registry
 ) -> None:

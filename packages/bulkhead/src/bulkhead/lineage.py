@@ -241,3 +241,30 @@ def _concerns(entry: Record | Unreadable, filename: str) -> bool:
         case Quarantine(offset=None):
             return entry.path == f"models/{filename}"
     return False
+
+
+def told(entry: Record, filename: str) -> tuple[str, str]:
+    """When ``entry`` was recorded, and what it says of the model file ``filename``."""
+    match entry:
+        case ModelRecord(promotion=None):
+            return entry.training_timestamp, f"published in {entry.environment}"
+        case ModelRecord(promotion=promotion) if promotion is not None:
+            replaced = f", replacing {promotion.replaces}" if promotion.replaces else ""
+            what = f"promoted from {promotion.origin} to {entry.environment}{replaced}"
+            return promotion.promotion_time, _by(what, promotion.by, promotion.reason)
+        case Rollback():
+            back = entry.model_filename == filename
+            what = f"served again in {entry.environment}" if back else f"taken back in {entry.environment}"
+            return entry.rollback_time, _by(what, entry.by, entry.reason)
+        case Revocation():
+            return entry.revocation_time, _by("revoked", entry.by, entry.reason)
+        case Removal():
+            return entry.removal_time, _by("file removed", entry.by, entry.reason)
+        case Quarantine():
+            what = f"file put into {entry.moved_to}"
+            return entry.quarantine_time, _by(what, entry.by, entry.reason)
+    return "-", type(entry).__name__
+
+
+def _by(what: str, by: str, reason: str) -> str:
+    return f"{what} by {by}: {reason}"

@@ -53,8 +53,8 @@ def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _decided(by: str, reason: str) -> Decided:
-    variables = {name: os.environ.get(f"BULKHEAD_{name.upper()}") or None for name in ("image", "git_commit")}
-    return Decided(by, reason, Identity(**variables))  # type: ignore[arg-type]  # both are text
+    image, commit = (os.environ.get(f"BULKHEAD_{name}") or None for name in ("IMAGE", "GIT_COMMIT"))
+    return Decided(by, reason, Identity(image=image, git_commit=commit))
 
 
 @click.command(
@@ -70,8 +70,8 @@ def _decided(by: str, reason: str) -> Decided:
 def promote(place: Place, model: str, by: str, reason: str, replacing: str | None) -> None:
     """Serve a dev model in prd too: the same file, a new record.
 
-    The model is verified, loaded, and predicts once before; that takes the inference image, where
-    'just registry' runs. If anything else comes first, nothing is changed.
+    MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and predicts once before; that
+    takes the inference image, where 'just registry' runs. If anything else comes first, nothing is changed.
     """
     registry = place.registry
     shelf = read_shelf(registry)
@@ -131,7 +131,7 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     """Serve the previous good model of an environment again.
 
     Good is one whose file is there, and is the one that was published; others are passed over. What was served is
-    withdrawn: a later rollback does not come back to it.
+    withdrawn: a later rollback does not come back to it. MODEL is a file, or 6 or more characters of its hash.
     """
     registry = place.registry
     shelf = read_shelf(registry)
@@ -160,7 +160,8 @@ def _serve_again(shelf: Shelf, filename: str, environment: str) -> str:
 def revoke(place: Place, model: str, by: str, reason: str) -> None:
     """Take a model out of service for ever, in every environment.
 
-    Inference refuses it from then on, even when it is asked for by name. Nothing takes that back.
+    MODEL is its file, or 6 or more characters of its hash. Inference refuses it from then on, even when it is asked
+    for by name. Nothing takes that back.
     """
     registry = place.registry
     before = read_shelf(registry)
@@ -169,10 +170,12 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     after = Shelf(log.read(registry.trainings))
     rows = [("revoked", f"{name}, by {by}, for ever")]
     for environment in after.environments:
-        served, now = before.served(environment), after.served(environment)
-        shown = now.model_filename if now else "nothing"
-        changed = served is not None and served.model_filename == name
-        rows.append((environment, f"served it, and serves {shown} now" if changed else f"serves {shown}, as before"))
+        served, now = (
+            record.model_filename if record else "nothing"
+            for record in (before.served(environment), after.served(environment))
+        )
+        as_before = ", as before" if served == now else ""
+        rows.append((environment, f"served it, and serves {now} now" if served == name else f"serves {now}{as_before}"))
     rows += [
         ("the same model", f"{twin} is not revoked: just registry revoke {quote(twin)} --reason ...")
         for twin in twins(after, name)

@@ -85,7 +85,8 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
         output.lines(output.as_json(_with_state(standing)) for standing in chosen)
     elif chosen:
         model_table(chosen)
-        _tell_rest(len(found), len(chosen))
+        if len(found) > len(chosen):
+            _tell_rest(len(chosen), f" of {len(found)}")
     else:
         of_it = f" of the environment {environment}" if environment else ""
         some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
@@ -147,7 +148,8 @@ def _list_failures(registry: Registry, environment: str | None, most: int | None
         output.lines(map(output.as_json, found))
     elif rows := [_failure_row(record) for record in found]:
         output.table(_FAILURES, rows, longest=2000)
-        _tell_more(more, len(rows))
+        if more:
+            _tell_rest(len(rows), ", and there are more")
     else:
         output.say("No failed attempts.", err=True)
 
@@ -164,7 +166,8 @@ def _list_inferences(registry: Registry, environment: str | None, most: int | No
         output.lines(map(output.as_json, found))
     elif rows := list(found):
         inference_table(rows)
-        _tell_more(more, len(rows))
+        if more:
+            _tell_rest(len(rows), ", and there are more")
     else:
         output.say("No inferences yet. Trigger an inference_pipe DAG, or run: just demo", err=True)
 
@@ -233,11 +236,5 @@ def _time(record: Failure | InferenceRecord) -> str:
     return record.inference_time
 
 
-def _tell_rest(found: int, chosen: int) -> None:
-    if found > chosen:
-        output.say(f"The newest {chosen} of {found}; --limit 0 lists all.", err=True)
-
-
-def _tell_more(more: bool, chosen: int) -> None:  # noqa: FBT001  # read at its two calls
-    if more:
-        output.say(f"The newest {chosen}, and there are more; --limit 0 lists all.", err=True)
+def _tell_rest(chosen: int, of_all: str) -> None:
+    output.say(f"The newest {chosen}{of_all}; --limit 0 lists all.", err=True)

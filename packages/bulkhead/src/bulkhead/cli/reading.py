@@ -14,14 +14,12 @@ from bulkhead.cli.group import examples, json_option
 from bulkhead.cli.listing import read_shelf
 from bulkhead.comparison import compare, facts
 from bulkhead.identity import ENVIRONMENTS
-from bulkhead.lineage import history
-from bulkhead.records import ModelRecord, Quarantine, Removal, Revocation, Rollback
+from bulkhead.lineage import history, told
 from bulkhead.standing import standings
 
 if TYPE_CHECKING:
     from bulkhead.cli.group import Place
     from bulkhead.comparison import Row
-    from bulkhead.records import Record
 
 
 @click.command("latest", epilog=examples("latest --environment prd", "show $(just registry latest --environment prd)"))
@@ -42,7 +40,10 @@ def latest(place: Place, environment: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show(place: Place, model: str, *, as_json: bool) -> None:
-    """Show one model: its state, record and history."""
+    """Show one model: its state, record and history.
+
+    MODEL is its file, or 6 or more characters of its hash.
+    """
     registry = place.registry
     shelf = read_shelf(registry)
     known = lookup.model(shelf, model)
@@ -65,36 +66,9 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
         output.pairs(((key[1], output.value(content)) for key, content in named), "  ")
     output.say()
     output.say("history", output.TITLE)
-    output.pairs((told(entry, name) for entry in decided), "  ")
+    output.pairs(((output.moment(time), what) for time, what in (told(entry, name) for entry in decided)), "  ")
     output.say()
     output.say(f"What depends on it: just registry impact {quote(name)}")
-
-
-def told(entry: Record, filename: str) -> tuple[str, str]:
-    """When ``entry`` was recorded, and what it says of the model file ``filename``."""
-    match entry:
-        case ModelRecord(promotion=None):
-            return output.moment(entry.training_timestamp), f"published in {entry.environment}"
-        case ModelRecord(promotion=promotion) if promotion is not None:
-            replaced = f", replacing {promotion.replaces}" if promotion.replaces else ""
-            what = f"promoted from {promotion.origin} to {entry.environment}{replaced}"
-            return output.moment(promotion.promotion_time), _by(what, promotion.by, promotion.reason)
-        case Rollback():
-            back = entry.model_filename == filename
-            what = f"served again in {entry.environment}" if back else f"taken back in {entry.environment}"
-            return output.moment(entry.rollback_time), _by(what, entry.by, entry.reason)
-        case Revocation():
-            return output.moment(entry.revocation_time), _by("revoked", entry.by, entry.reason)
-        case Removal():
-            return output.moment(entry.removal_time), _by("file removed", entry.by, entry.reason)
-        case Quarantine():
-            what = f"file put into {entry.moved_to}"
-            return output.moment(entry.quarantine_time), _by(what, entry.by, entry.reason)
-    return "-", type(entry).__name__
-
-
-def _by(what: str, by: str, reason: str) -> str:
-    return f"{what} by {by}: {reason}"
 
 
 @click.command(
@@ -108,8 +82,8 @@ def _by(what: str, by: str, reason: str) -> str:
 def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool, as_json: bool) -> None:
     """Put two models side by side; ≠ marks what differs.
 
-    A and B are MODELs. Compared are metrics, parameters, data, schema, transformation, libraries, coefficients,
-    commit and image.
+    A and B are model files, or 6 or more characters of their hashes. Compared are metrics, parameters, data, schema,
+    transformation, libraries, coefficients, commit and image.
     """
     shelf = read_shelf(place.registry)
     left, right = (lookup.model(shelf, name).record for name in (model_a, model_b))

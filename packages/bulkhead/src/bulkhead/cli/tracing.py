@@ -129,8 +129,9 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
     """Show what depends on a model or on data.
 
     That is every model trained on the data, and every inference by these models or with the data as input.
-    DATA is the first 6 or more characters of the SHA-256 of data that a model was trained on, the whole one of any
-    other data, or a file in shared/. With --json: all of it, first the models' records, then the inferences'.
+    MODEL is a file, or 6 or more characters of its hash. DATA is 6 or more characters of the SHA-256 of data that a
+    model was trained on, the whole one of any other data, or a file in shared/. With --json: all of it, first the
+    models' records, then the inferences'.
     """
     registry = place.registry
     shelf = read_shelf(registry)
