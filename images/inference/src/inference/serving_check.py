@@ -37,7 +37,8 @@ def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
     missing = [name for name in model.feature_names_in_ if name not in frame]
     if missing:
         raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
-    predictions = model.predict(frame[list(model.feature_names_in_)])
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        predictions = model.predict(frame[list(model.feature_names_in_)])
     if not np.isfinite(predictions).all():
         raise Refused(
             f"{record.model_filename} gives no finite prediction for a row of its training. Train a new model."

@@ -49,7 +49,7 @@ class Decided(msgspec.Struct, frozen=True):
             if not text.strip():
                 raise Refused(f"{what} is empty; the record keeps it. Name it.")
             if len(text) > LONGEST_REASON:
-                raise Refused(f"{what} has {len(text)} characters, and {LONGEST_REASON} are kept. Shorten it.")
+                raise Refused(f"{what} has {len(text)} characters, and {LONGEST_REASON} are kept. Give fewer.")
 
 
 def promotable(registry: Registry, filename: str) -> ModelRecord:

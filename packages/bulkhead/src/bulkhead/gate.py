@@ -38,7 +38,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 return None
             return (
                 f"its r2 was not measured, and allow_unmeasured is false for {environment} in {_SHOWN}."
-                " Hold out at least two rows (--test-fraction)."
+                " Give --test-fraction a share that holds out two rows or more."
             )
         if self.min_r2 is not None and not r2 >= self.min_r2:
             return (
