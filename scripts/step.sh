@@ -32,7 +32,7 @@ if [[ ${1:-} == train_model ]]; then
 else
   # Only what publishes may write the registry; any other step reads it, and appends to its own log.
   case ${BULKHEAD_PIPELINE:-$image}:${1:-} in
-    trainer:* | training:* | inference:*_model) log=models/log.txt ;;
+    trainer:* | training:* | inference:check_model | inference:promote_model | inference:rollback_model) log=models/log.txt ;;
     *) log=models/log_inference.txt ;;
   esac
   # A bind needs the file to be there. 0664, because containers write it as group 0.
