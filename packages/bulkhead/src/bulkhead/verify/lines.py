@@ -13,14 +13,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bulkhead.files import sha256
-from bulkhead.records import Unreadable, decode
+from bulkhead.records import (
+    InferenceFailure,
+    InferenceRecord,
+    ModelRecord,
+    Quarantine,
+    Removal,
+    Revocation,
+    Rollback,
+    TrainingFailure,
+    Unreadable,
+    decode,
+)
+from bulkhead.registry import TRAININGS
 from bulkhead.verify.findings import Finding, finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bulkhead.records import Quarantine, Record
+    from bulkhead.records import Record
     from bulkhead.verify.findings import Kind
 
     Progress = Callable[[int], object]
@@ -137,6 +149,13 @@ class Lines:
         what = "the line was cut off" if torn else "the line is no record"
         sentence = f"{where}: {what} ({record.reason}). Readers pass it over. {next_step}"
         return finding("torn_line" if torn else "foreign_line", self.shown, sentence, offset=offset, line=number)
+
+
+def kinds_in(path: Path) -> tuple[type[Record], ...]:
+    """The kinds of record that belong into the log at ``path``."""
+    if path.name == TRAININGS:
+        return (ModelRecord, TrainingFailure, Rollback, Revocation, Removal, Quarantine)
+    return (InferenceRecord, InferenceFailure, Quarantine)
 
 
 def line_at(path: Path, offset: int) -> bytes:

@@ -115,8 +115,10 @@ def _state_of_file(entry: Entry, model: Model, found: str | None) -> tuple[Kind,
     record = model.record
     if model.removal is not None:
         return "removal_unfinished", "is recorded as removed, and still there. Run 'just registry gc'."
-    if not entry.is_file:
-        return "foreign_file", "is recorded as a model, and is no regular file. Put the model's file back."
+    if not entry.is_file or not is_like_a_model(record.model_filename):
+        return "foreign_file", (
+            "is recorded as a model, and is no regular file with a model's name. No reader takes it. Move it elsewhere."
+        )
     if record.sha256 is None:
         return "unverifiable_model", (
             "cannot be verified: it was recorded by the original program, which kept no hash. Train a new model."
