@@ -42,8 +42,10 @@ class Run(msgspec.Struct, frozen=True):
     """Where it is here."""
     size: int
     """Bytes of its files."""
-    newest: float | None
-    """When a file in it was last written; None: it has none."""
+    newest: float
+    """When a file in it was last written; where it has none, when it was made or the last file left it."""
+    empty: bool
+    """No file is in it."""
     held: bool
     """A step is running in it."""
 
@@ -61,12 +63,14 @@ def runs(shared: Path) -> Iterator[Run]:
 
 def look(folder: Path, path: str, dag: str) -> Run:
     """The run in ``folder``, whose path in records is ``path``."""
-    size, newest, held = 0, None, False
+    made = folder.lstat().st_mtime
+    size, times, held = 0, [], False
     for file, status in _files(folder):
         size += status.st_size
-        newest = max(newest or 0.0, status.st_mtime)
+        times.append(status.st_mtime)
         held = held or (_LOCK.fullmatch(file.name) is not None and _is_held(file))
-    return Run(path, dag, folder, size, newest, held)
+    # Not the folder's own time, where there are files: a gc that is cut off in it would make it look new.
+    return Run(path, dag, folder, size, max(times, default=made), not times, held)
 
 
 def at(path: str, shared: Path) -> Run | None:
@@ -85,7 +89,7 @@ def at(path: str, shared: Path) -> Run | None:
 def is_left(run: Run, removed: str) -> bool:
     """Whether ``run`` was to be gone since ``removed`` (a record's time): nothing was written into it afterwards."""
     try:
-        return not run.held and (run.newest is None or run.newest < clock.parse(removed).timestamp())
+        return not run.held and (run.empty or run.newest < clock.parse(removed).timestamp())
     except ValueError:
         return False
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bulkhead import clock
 from bulkhead.errors import short
 from bulkhead.files import hash_of
 from bulkhead.records import InferenceFailure, InferenceRecord, Quarantine, Unreadable
 from bulkhead.runs import RUNS
 from bulkhead.verify.findings import finding
-from bulkhead.verify.lines import Lines
+from bulkhead.verify.lines import Lines, end_of
 from bulkhead.verify.trainings import twice
 
 if TYPE_CHECKING:
@@ -39,6 +41,18 @@ class _Whole(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False)
 
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode
+
+
+def decoded(line: bytes, lines: Lines) -> Record | Unreadable:
+    """The record in ``line``, as every reader decodes it, but much sooner where this program wrote an inference."""
+    try:
+        record = _decode_whole(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return lines.decoded(line)
+    # What was only looked through, a reader may still refuse: text that is not UTF-8, a number beyond all bounds.
+    if line.isascii() and b"e" not in (numbers := bytes(record.predictions)) and b"E" not in numbers:
+        return record
+    return lines.decoded(line)
 
 
 class Expected(msgspec.Struct):
@@ -98,7 +112,7 @@ class Inferences:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
         attempts = Attempts()
         for line in self.lines.until(self._end):
-            record = self._decoded(line)
+            record = decoded(line, self.lines)
             if isinstance(record, InferenceRecord):
                 model = models.get(record.model_used)
                 if model is None:
@@ -117,17 +131,6 @@ class Inferences:
             yield from self._attempts_twice()
         for name, model in models.items():
             yield from _summary(name, model)
-
-    def _decoded(self, line: bytes) -> Record | Unreadable:
-        """As every reader decodes it, in a third of the time where it is an inference as this program writes it."""
-        try:
-            record = _decode_whole(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self.lines.decoded(line)
-        # What was only looked through, a reader may still refuse: text that is not UTF-8, a number beyond all bounds.
-        if line.isascii() and b"e" not in (numbers := bytes(record.predictions)) and b"E" not in numbers:
-            return record
-        return self.lines.decoded(line)
 
     def _unknown(self, record: InferenceRecord) -> Finding:
         return self.lines.at(
@@ -196,7 +199,7 @@ class Inferences:
         seen: set[tuple[object, ...]] = set()
         lines = Lines(self._again)
         for line in lines.until(self._end):
-            record = self._decoded(line)
+            record = decoded(line, lines)
             if isinstance(record, InferenceRecord) and (attempt := _attempt(record)) in self._suspects:
                 if attempt in seen:
                     yield lines.at("attempt_twice", twice(f"{lines.shown}, line {lines.number}", attempt))
@@ -205,6 +208,32 @@ class Inferences:
     @property
     def _where(self) -> str:
         return f"{self.lines.shown}, line {self.lines.number}"
+
+
+class Uses:
+    """When each model was last used, by the inferences' own times."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._lines = Lines(registry.inferences)
+        self.last: dict[str, datetime] = {}
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Take in what was recorded since."""
+        with end_of(self._lines.path) as end:
+            pass
+        for line in self._lines.until(end):
+            record = decoded(line, self._lines)
+            if isinstance(record, InferenceRecord):
+                moment = _moment(record.inference_time)
+                self.last[record.model_used] = max(moment, self.last.get(record.model_used, moment))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return clock.parse(text)
+    except ValueError:  # edited by hand: as if it had just been used
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def _attempt(record: InferenceRecord) -> tuple[object, ...]:
