@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkhead import command
-from bulkhead.cli import reading
+from bulkhead.cli import care, reading
 from bulkhead.cli.group import Sections, common_options
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, list[click.Command]] = {
     "Read": [reading.list_models],
     "Decide": [],
-    "Care": [],
+    "Care": care.COMMANDS,
 }
 
 registry = common_options(Sections(SECTIONS))
