@@ -87,27 +87,25 @@ def _check_model(
         if found is None:  # it was listed, and is gone since: was that recorded?
             entry = None
             yield from history.catch_up()
-    shown = f"models/{one_line(name, 200)}"
     gone = model.removal or model.quarantine
+    state = None if entry is None else _state_of_file(entry, model, found)
+    if entry is None and gone is None:
+        line = history.places[name]
+        state = (
+            "missing_model",
+            f"is recorded in line {line} of models/log.txt and missing. Restore it from a backup, or train a new model.",
+        )
     if environments and gone is not None:
         yield finding(
             "served_model_gone",
             path,
-            f"{shown}: {' and '.join(environments)} serves it, and {model.out_of_service}. Run 'just registry"
-            " rollback', or promote or train another model.",
+            f"models/{one_line(name, 200)}: {' and '.join(environments)} serves it, and {model.out_of_service}. Run"
+            " 'just registry rollback', or promote or train another model.",
         )
-    shown += f" (served in {' and '.join(environments)})" if environments else ""
-    if entry is not None:
-        state = _state_of_file(entry, model, found)
-        if state is not None:
-            yield finding(state[0], path, f"{shown} {state[1]}")
-    elif gone is None:
-        yield finding(
-            "missing_model",
-            path,
-            f"{shown} is recorded in line {history.places[name]} of models/log.txt and missing. Restore it from a"
-            " backup, or train a new model.",
-        )
+    if state is not None:
+        kind, what = state
+        served = f" (served in {' and '.join(environments)})" if environments else ""
+        yield finding(kind, path, f"models/{one_line(name, 200)}{served} {what}")
 
 
 def _state_of_file(entry: Entry, model: Model, found: str | None) -> tuple[Kind, str] | None:
