@@ -129,9 +129,8 @@ class Kept:
         return path.read_bytes()
 
     def quarantined(self) -> list[bytes]:
-        """The contents of the quarantine."""
-        folder = self.models / "quarantine"
-        return sorted(path.read_bytes() for path in folder.iterdir()) if folder.exists() else []
+        """The contents of the quarantine, but for what a killed repair left under a hidden name."""
+        return sorted(path.read_bytes() for path in self.models.glob("quarantine/[!.]*"))
 
     def age(self, days: float) -> None:
         """Make every file of the runs look ``days`` older than now."""

@@ -25,7 +25,7 @@ from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
 from bulkhead.records import Quarantine, decode
 from bulkhead.run_folder import slug
 from bulkhead.verify.lines import end_of, kinds_in, line_at
-from bulkhead.verify.model_files import QUARANTINE
+from bulkhead.verify.model_files import QUARANTINE, is_like_a_model
 from bulkhead.verify.trainings import History, Moved
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Repair:
             pass  # what contradicts itself is for verify to say
         if found.offset is not None:
             return self._quarantine_line(self._registry.folder / name, found.offset)
-        return self._quarantine_file(name)
+        return self._quarantine_file(name) if is_like_a_model(name) else None
 
     def _quarantine_line(self, path: Path, offset: int) -> Quarantine | None:
         with log.locked(path) as appender:

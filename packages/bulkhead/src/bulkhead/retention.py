@@ -124,7 +124,8 @@ class Collector:
         old = []
         for name, model in self._history.shelf.models.items():
             entry = listing.get(name)
-            if name in protected or entry is None or not entry.is_file:
+            # By its name too: a record that somebody wrote could call the log its model.
+            if name in protected or entry is None or not entry.is_file or not model_files.is_like_a_model(name):
                 continue
             age = self._now - _newest_time(model)
             if model.removal is None and age <= self._rule.older_than:

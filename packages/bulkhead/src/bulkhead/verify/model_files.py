@@ -90,11 +90,8 @@ def _check_model(
     gone = model.removal or model.quarantine
     state = None if entry is None else _state_of_file(entry, model, found)
     if entry is None and gone is None:
-        line = history.places[name]
-        state = (
-            "missing_model",
-            f"is recorded in line {line} of models/log.txt and missing. Restore it from a backup, or train a new model.",
-        )
+        place = f"line {history.places[name]} of models/log.txt"
+        state = "missing_model", f"is recorded in {place} and missing. Restore it from a backup, or train a new model."
     if environments and gone is not None:
         yield finding(
             "served_model_gone",
