@@ -66,6 +66,16 @@ def test_an_attempt_that_publishes_twice_is_found(kept: Kept) -> None:
     assert kept.the("attempt_twice").line == 9
 
 
+def test_an_attempt_that_decides_twice_is_found(kept: Kept) -> None:
+    first, second = (kept.publish("prd") for _ in range(2))
+    who = {"dag_id": "rollback_model_dag", "run_id": "r", "task_id": "roll_back", "try_number": 1, "map_index": -1}
+    kept.append(msgspec.structs.replace(rollback(first.model_filename, second.model_filename), **who))
+    third = kept.publish("prd")
+    assert kept.damage() == []
+    kept.append(msgspec.structs.replace(rollback(first.model_filename, third.model_filename), **who))
+    assert kept.the("attempt_twice").line == 9
+
+
 def test_by_hand_every_training_is_an_attempt_of_its_own(kept: Kept) -> None:
     for _ in range(2):
         kept.publish(dag_id=None, run_id="debug")

@@ -54,16 +54,23 @@ def runs(shared: Path) -> Iterator[Run]:
     """Every run folder, in no order."""
     for top in _folders(shared / "runs"):
         inner = _folders(top)
-        # A DAG's folder holds run folders and nothing else; a run's holds files.
-        if top.name != "debug" and inner:
-            yield from (look(folder, f"{RUNS}{top.name}/{folder.name}", top.name) for folder in inner)
-        elif top.name == "debug" or any(top.iterdir()):
-            yield look(top, f"{RUNS}{top.name}", BY_HAND)
+        # A DAG's folder holds run folders; a run's holds files. (One that has both is taken for a DAG's: then
+        # no more can be removed of it than what is old in itself.)
+        if inner and top.name != "debug":
+            found = (look(folder, f"{RUNS}{top.name}/{folder.name}", top.name) for folder in inner)
+            yield from (run for run in found if run is not None)
+        else:
+            run = look(top, f"{RUNS}{top.name}", BY_HAND)
+            if run is not None and not run.empty:
+                yield run
 
 
-def look(folder: Path, path: str, dag: str) -> Run:
-    """The run in ``folder``, whose path in records is ``path``."""
-    made = folder.lstat().st_mtime
+def look(folder: Path, path: str, dag: str) -> Run | None:
+    """The run in ``folder``, whose path in records is ``path``; None: it is gone."""
+    try:
+        made = folder.lstat().st_mtime
+    except FileNotFoundError:
+        return None
     size, times, held = 0, [], False
     for file, status in _files(folder):
         size += status.st_size

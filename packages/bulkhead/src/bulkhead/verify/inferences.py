@@ -22,7 +22,7 @@ from bulkhead.records import InferenceFailure, InferenceRecord, Quarantine, Unre
 from bulkhead.runs import RUNS
 from bulkhead.verify.findings import finding
 from bulkhead.verify.lines import Lines, end_of
-from bulkhead.verify.trainings import twice
+from bulkhead.verify.trainings import attempt_of, twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from bulkhead.registry import Registry
     from bulkhead.verify.findings import Finding
     from bulkhead.verify.lines import Progress
-    from bulkhead.verify.trainings import History
+    from bulkhead.verify.trainings import Attempt, History
 
 
 class _Whole(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -82,7 +82,7 @@ class Attempts:
     def __init__(self) -> None:
         self._table = bytearray(self._BITS >> 3)
 
-    def perhaps_seen(self, attempt: tuple[object, ...]) -> bool:
+    def perhaps_seen(self, attempt: Attempt) -> bool:
         """Whether ``attempt`` may have been here before; now it has."""
         table, last = self._table, self._BITS - 1
         number = hash(attempt)
@@ -106,7 +106,7 @@ class Inferences:
         self._end = end
         self._history = history
         self._runs = str(shared / "runs")
-        self._suspects: set[tuple[object, ...]] = set()
+        self._suspects: set[Attempt] = set()
 
     def check(self, models: Mapping[str, Expected], *, predictions: bool) -> Iterator[Finding]:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
@@ -121,7 +121,7 @@ class Inferences:
                     yield from self._check_link(record, model)
                 if record.predictions_path is not None:
                     yield from self._check_file(record, record.predictions_path, hashed=predictions)
-                if record.dag_id is not None and attempts.perhaps_seen(attempt := _attempt(record)):
+                if record.dag_id is not None and attempts.perhaps_seen(attempt := attempt_of(record)):
                     self._suspects.add(attempt)
             elif isinstance(record, Quarantine):
                 self.lines.is_quarantined(record)
@@ -196,11 +196,11 @@ class Inferences:
 
     def _attempts_twice(self) -> Iterator[Finding]:
         """Read the log once more, for the attempts that may be in it twice."""
-        seen: set[tuple[object, ...]] = set()
+        seen: set[Attempt] = set()
         lines = Lines(self._again)
         for line in lines.until(self._end):
             record = decoded(line, lines)
-            if isinstance(record, InferenceRecord) and (attempt := _attempt(record)) in self._suspects:
+            if isinstance(record, InferenceRecord) and (attempt := attempt_of(record)) in self._suspects:
                 if attempt in seen:
                     yield lines.at("attempt_twice", twice(f"{lines.shown}, line {lines.number}", attempt))
                 seen.add(attempt)
@@ -234,10 +234,6 @@ def _moment(text: str) -> datetime:
         return clock.parse(text)
     except ValueError:  # edited by hand: as if it had just been used
         return datetime.max.replace(tzinfo=UTC)
-
-
-def _attempt(record: InferenceRecord) -> tuple[object, ...]:
-    return (record.dag_id, record.run_id, record.task_id, record.try_number, record.map_index)
 
 
 def _summary(name: str, model: Expected) -> Iterator[Finding]:

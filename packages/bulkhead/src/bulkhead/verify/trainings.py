@@ -18,6 +18,7 @@ from bulkhead.records import (
     Revocation,
     Rollback,
     TrainingFailure,
+    author,
 )
 from bulkhead.registry import MODEL_NAME
 from bulkhead.runs import RUNS
@@ -27,9 +28,13 @@ from bulkhead.verify.lines import Lines, end_of, nobody
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bulkhead.identity import Identity
+    from bulkhead.records import Success
     from bulkhead.registry import Registry
     from bulkhead.verify.findings import Finding
     from bulkhead.verify.lines import Progress
+
+    Attempt = tuple[str | None, str | None, str | None, int | None, int | None]
 
 _ASK = "Find out who wrote it and which is true; a person must decide what to serve."
 
@@ -54,7 +59,7 @@ class History:
         self.moved: list[Moved] = []
         self.places: dict[str, int] = {}
         """By model file, the line of its publication."""
-        self._attempts: set[tuple[object, ...]] = set()
+        self._attempts: set[Attempt] = set()
 
     def read(self, end: int) -> Iterator[Finding]:
         """Take in the lines before byte ``end``; yields how they contradict what came before."""
@@ -112,11 +117,7 @@ class History:
                 f" {self.places[name]}, and a file is published once. {_ASK}",
             )
         self.places.setdefault(name, self.lines.number)
-        if record.dag_id is not None:
-            attempt = (record.dag_id, record.run_id, record.task_id, record.try_number, record.map_index)
-            if attempt in self._attempts:
-                yield self.lines.at("attempt_twice", twice(self._where, attempt))
-            self._attempts.add(attempt)
+        yield from self._attempted(record)
         if record.sha256 is not None:
             yield from self._misnamed(record)
 
@@ -132,6 +133,15 @@ class History:
                 f"{self._where}: the name {short(record.model_filename, 100)} does not say the record's time"
                 f" {short(record.training_timestamp)} and hash {short(record.model_hash)}. {_ASK}",
             )
+
+    def _attempted(self, record: Success) -> Iterator[Finding]:
+        who = author(record)
+        if who.dag_id is None:  # by hand: every one is an attempt of its own
+            return
+        attempt = attempt_of(who)
+        if attempt in self._attempts:
+            yield self.lines.at("attempt_twice", twice(self._where, attempt))
+        self._attempts.add(attempt)
 
     def _promoted(self, record: ModelRecord) -> Iterator[Finding]:
         model, promotion = self.shelf.models.get(record.model_filename), record.promotion
@@ -154,6 +164,7 @@ class History:
             who = f"a promotion of {short(record.model_filename, 100)} to {short(record.environment)}"
             yield self.lines.at("unfounded_promotion", f"{self._where}: {who}, {wrong}. {_ASK}")
         self.places.setdefault(record.model_filename, self.lines.number)
+        yield from self._attempted(record)
 
     def _rolled_back(self, record: Rollback) -> Iterator[Finding]:
         pile = {model.model_filename for model in self.shelf.pile(record.environment)}
@@ -168,6 +179,7 @@ class History:
         if wrong is not None:
             what = f"a rollback of {short(record.environment)} to {short(record.model_filename, 100)}"
             yield self.lines.at("unfounded_rollback", f"{self._where}: {what}, but {wrong}. {_ASK}")
+        yield from self._attempted(record)
 
     def _revoked(self, record: Revocation) -> Iterator[Finding]:
         model = self.shelf.models.get(record.model_filename)
@@ -190,7 +202,12 @@ class History:
         return f"{self.lines.shown}, line {self.lines.number}"
 
 
-def twice(where: str, attempt: tuple[object, ...]) -> str:
+def attempt_of(who: Identity) -> Attempt:
+    """What tells one attempt from another."""
+    return (who.dag_id, who.run_id, who.task_id, who.try_number, who.map_index)
+
+
+def twice(where: str, attempt: Attempt) -> str:
     """The sentence about a second success of one attempt."""
     dag, run, task, number, index = attempt
     mapped = "" if index in (None, -1) else f" (map index {index})"
