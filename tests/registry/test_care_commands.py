@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import msgspec
 import pytest
 from tests.helpers_care import Kept
 
-from bulkhead import cli, log
+from bulkhead import cli, files, log
 from bulkhead.cli import care
 from bulkhead.records import Quarantine, Removal
 
@@ -113,6 +115,24 @@ def test_repair_as_json_is_the_finding_and_what_became_of_it(damaged: Kept, caps
     assert registry(damaged, "repair", "--json", "--yes") == 0
     (line,) = map(msgspec.json.decode, capsys.readouterr().out.splitlines())
     assert line["quarantine"]["path"] == f"models/{ORPHAN}"
+
+
+def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
+    damaged: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged.registry.inferences.write_bytes(b"foreign\n" + damaged.registry.inferences.read_bytes())
+    real = files.hash_of
+
+    def refuse(path: Path) -> str | None:
+        if path.name == ORPHAN:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr("bulkhead.quarantine.hash_of", refuse)
+    assert registry(damaged, "repair", "--yes") == 1
+    out, err = capsys.readouterr()
+    assert err == f"models/{ORPHAN}: Permission denied. Mend its mode, its owner or the disk.\n"
+    assert "quarantined  models/log_inference.txt byte 0 -> " in out
 
 
 @pytest.fixture

@@ -66,6 +66,12 @@ def test_what_is_old_and_beyond_the_newest_goes_and_its_record_stays(aged: Kept)
         aged.registry.find(models[0].model_filename)
 
 
+def test_nothing_to_remove_is_nothing_written(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "empty")
+    assert collect(kept) == []
+    assert list(kept.models.iterdir()) == []
+
+
 def test_a_plan_changes_nothing(aged: Kept) -> None:
     before = {path: path.read_bytes() for path in aged.models.iterdir()}
     assert len(collector(aged).plan()) == 4

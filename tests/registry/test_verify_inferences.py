@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from datetime import timedelta
@@ -11,7 +12,7 @@ import pytest
 from tests.helpers import NEXT
 from tests.helpers_care import DECIDED
 
-from bulkhead import clock, decisions
+from bulkhead import clock, decisions, files
 from bulkhead.verify.inferences import Attempts
 
 if TYPE_CHECKING:
@@ -73,6 +74,24 @@ def test_an_altered_predictions_file_is_found_when_they_are_read(kept: Kept) -> 
     path.write_bytes(path.read_bytes()[::-1])
     assert kept.damage(predictions=False) == []
     assert kept.damage(predictions=True) == ["altered_predictions"]
+
+
+@pytest.mark.parametrize("call", ["lstat", "hash"])
+def test_predictions_that_cannot_be_read_are_not_called_missing(
+    call: str, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(predictions_of(kept, kept.infer(kept.publish())))
+    real = os.lstat if call == "lstat" else files.hash_of
+
+    def refuse(asked: str | Path) -> object:
+        if str(asked) == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(asked)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.lstat" if call == "lstat" else "bulkhead.verify.inferences.hash_of", refuse)
+        found = [one for one in kept.verify() if one.is_damage]
+    assert [one.kind for one in found] == ["unreadable_file"]
 
 
 def test_a_folder_or_link_in_place_of_predictions_is_found(kept: Kept) -> None:

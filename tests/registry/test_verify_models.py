@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import time
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.helpers import NEXT
 from tests.helpers_care import DECIDED, Kept
 
-from bulkhead import decisions, records
+from bulkhead import decisions, files, records
 from bulkhead.decisions import revoke
 from bulkhead.records import ModelRecord
 
@@ -57,6 +58,23 @@ def test_one_byte_of_a_model_changed_added_or_lost_is_found(data: st.DataObject)
         kept.alter(path, bytes(content))
         assert kept.damage() == ["altered_model"]
         assert kept.the("altered_model").mended_by == "repair"
+
+
+def test_a_model_file_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As root, under which tests run, every file can be read; so the refusal is put in its place."""
+    model, other = kept.publish(), kept.publish()
+    kept.alter(kept.file_of(other))
+    real = files.hash_of
+
+    def refuse(path: Path) -> str | None:
+        if path.name == model.model_filename:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr("bulkhead.verify.model_files.hash_of", refuse)
+    assert kept.damage() == ["altered_model", "unreadable_file"]
 
 
 def test_a_model_whose_record_gives_another_size_is_told_as_a_wrong_record(kept: Kept) -> None:

@@ -106,7 +106,9 @@ class Collector:
                 yield from self._remove_runs(batch, decided)
 
     def _remove_models(self, decided: Decided) -> list[Old]:
-        self._old_models()  # hashes what a rollback would serve, before anybody has to wait
+        # Also hashes what a rollback would serve, before anybody has to wait.
+        if not self._old_models():
+            return []
         with log.locked(self._registry.trainings) as trainings:
             _drain(self._history.read(self._registry.size_of_log("training")))
             self._uses.read_on()

@@ -96,7 +96,7 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
 @click.option("--reason", default="registry repair", show_default=True, help="Why; the record keeps it.")
 @_json_option
 @click.pass_obj
-def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> None:
+def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> int:
     """Put torn lines, orphaned and altered model files into models/quarantine/.
 
     Nothing is deleted or rewritten: of a line a copy is taken and a record says so, a file is moved.
@@ -115,19 +115,22 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> N
             mine.append(found)
         elif found.is_damage:
             left[found.mended_by or ""] += 1
+    failed = 0
     for found in mine:
-        done = mender.mend(found) if yes else None
+        try:
+            done = mender.mend(found) if yes else None
+        except OSError as error:  # the rest can be mended all the same
+            click.echo(f"{shown(found.path)}: {error.strerror}. Mend its mode, its owner or the disk.", err=True)
+            failed = EXIT_REFUSED
+            continue
         if as_json:
             click.echo(msgspec.json.encode({"finding": found, "quarantine": done}))
         else:
             click.echo(_mending(found, done, yes=yes))
     if not as_json:
-        if not mine:
-            click.echo("There is nothing to repair.")
-        elif not yes:
-            click.echo(f"{_count(len(mine), 'thing')} would be quarantined, nothing was. Run it with --yes to do it.")
-        if left:
-            click.echo(_rest(left))
+        for line in _after_repair(mine, left, yes=yes):
+            click.echo(line)
+    return failed
 
 
 @click.command("gc")
@@ -210,6 +213,15 @@ def _rest(left: Counter[str]) -> str:
         "person": f"{left['person']} must be decided by a person, who knows which record or file is true",
     }
     return "\n".join(text for mender, text in told.items() if left[mender])
+
+
+def _after_repair(mine: Sequence[Finding], left: Counter[str], *, yes: bool) -> Iterator[str]:
+    if not mine:
+        yield "There is nothing to repair."
+    elif not yes:
+        yield f"{_count(len(mine), 'thing')} would be quarantined, nothing was. Run it with --yes to do it."
+    if left:
+        yield _rest(left)
 
 
 def _mending(found: Finding, done: Quarantine | None, *, yes: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from bulkhead.errors import one_line
+from bulkhead.errors import one_line, short
 
 Severity = Literal["damage", "note"]
 """A registry with damage is not clean; a note is told and changes nothing."""
@@ -20,6 +20,7 @@ Kind = Literal[
     "altered_model",
     "orphan_model",
     "foreign_file",
+    "unreadable_file",
     "served_model_gone",
     "removal_unfinished",
     "published_twice",
@@ -94,3 +95,8 @@ def finding(kind: Kind, path: str, sentence: str, *, offset: int | None = None, 
         sentence=one_line(sentence),
         mended_by=_MENDED_BY.get(kind, "person" if severity == "damage" else None),
     )
+
+
+def unreadable(path: str, error: OSError) -> str:
+    """The sentence about a file that is there and cannot be read."""
+    return f"{short(path, 200)} cannot be read: {error.strerror}. Mend its mode, its owner or the disk."

@@ -7,6 +7,7 @@ in common but their times, and clocks are set back; what only times tell is a no
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from bulkhead.errors import short
 from bulkhead.files import hash_of
 from bulkhead.records import InferenceFailure, InferenceRecord, Quarantine, Unreadable
 from bulkhead.runs import RUNS
-from bulkhead.verify.findings import finding
+from bulkhead.verify.findings import finding, unreadable
 from bulkhead.verify.lines import Lines, end_of
 from bulkhead.verify.trainings import attempt_of, twice
 
@@ -39,6 +40,8 @@ class _Whole(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False)
 
     predictions: msgspec.Raw = msgspec.Raw(b"null")
 
+
+_NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 _decode_whole = msgspec.json.Decoder(_Whole).decode
 
@@ -174,9 +177,14 @@ class Inferences:
         file = self._runs + path[len(RUNS) - 1 :]
         try:
             is_file = stat.S_ISREG(os.lstat(file).st_mode)
-        except (OSError, ValueError):  # ValueError: a NUL in the name
-            is_file = False
-        found = hash_of(Path(file)) if hashed and is_file else None
+            found = hash_of(Path(file)) if hashed and is_file else None
+        except ValueError:  # a NUL in the name
+            is_file, found = False, None
+        except OSError as error:
+            if error.errno not in _NO_SUCH_FILE:
+                yield self.lines.at("unreadable_file", f"{self._where}: {unreadable(path, error)}")
+                return
+            is_file, found = False, None
         if not is_file or (hashed and found is None):
             yield from self._history.catch_up()
             removed = self._history.removed_runs.get(path.rpartition("/")[0])

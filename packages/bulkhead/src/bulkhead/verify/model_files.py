@@ -13,7 +13,7 @@ import msgspec
 from bulkhead.errors import one_line, short
 from bulkhead.files import hash_of
 from bulkhead.registry import INFERENCES, TRAININGS
-from bulkhead.verify.findings import finding
+from bulkhead.verify.findings import finding, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,7 +83,11 @@ def _check_model(
     path = f"models/{name}"
     found = None
     if entry is not None and entry.is_file and model.record.sha256 is not None:
-        found = hash_of(folder / name)
+        try:
+            found = hash_of(folder / name)
+        except OSError as error:
+            yield finding("unreadable_file", path, unreadable(path, error))
+            return
         if found is None:  # it was listed, and is gone since: was that recorded?
             entry = None
             yield from history.catch_up()
