@@ -35,9 +35,10 @@ REPAIR: dict[str, tuple[Any, str, Any]] = {
     "before the record": (log.Appender, "append", dies_before),
     "in the middle of the record": (log.Appender, "_write", lambda _: half),
     "after the record": (log.Appender, "append", dies_after),
-    "after the link": (os, "link", dies_after),
-    "before the sync of the quarantine": (quarantine, "sync_folder", dies_before),
-    "after the first name is gone": (Path, "unlink", dies_after),
+    "after the copy of a line has its name": (os, "link", dies_after),
+    "before the move of a file": (Path, "rename", dies_before),
+    "after the move of a file": (Path, "rename", dies_after),
+    "before the first sync of a folder": (quarantine, "sync_folder", dies_before),
 }
 
 GC: dict[str, tuple[Any, str, Any]] = {
@@ -56,15 +57,17 @@ def main() -> None:
     project, what, stage = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     registry = Registry(project / "models")
     sys.argv[1] = str(registry.folder)  # where `half` looks for the log
-    found = [f for f in verify(registry, project / "shared") if f.mended_by == "repair"]
-    mender = Repair(registry, DECIDED)
-    collector = Collector(registry, project / "shared", Rule(1, timedelta(days=30)))
     place, name, makes = (REPAIR if what == "repair" else GC)[stage]
-    setattr(place, name, makes(getattr(place, name)))
+    deadly = makes(getattr(place, name))
     if what == "repair":
+        mender = Repair(registry, DECIDED)
+        found = [f for f in verify(registry, project / "shared") if f.mended_by == "repair"]
+        setattr(place, name, deadly)
         for one in found:
             mender.mend(one)
     else:
+        collector = Collector(registry, project / "shared", Rule(1, timedelta(days=30)))
+        setattr(place, name, deadly)
         list(collector.collect(DECIDED))
 
 

@@ -72,6 +72,17 @@ def test_nothing_to_remove_is_nothing_written(tmp_path: Path) -> None:
     assert list(kept.models.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["log.txt", "log_inference.txt"])
+def test_while_a_line_cannot_be_read_nothing_is_removed(name: str, aged: Kept) -> None:
+    """It may be the record that protects a model."""
+    with (aged.models / name).open("ab") as file:
+        file.write(b'{"model_hash": "torn')
+    with pytest.raises(Refused, match="Until then nothing is removed"):
+        collector(aged)
+    aged.repair()
+    assert len(collect(aged)) == 4
+
+
 def test_a_plan_changes_nothing(aged: Kept) -> None:
     before = {path: path.read_bytes() for path in aged.models.iterdir()}
     assert len(collector(aged).plan()) == 4

@@ -117,10 +117,11 @@ class Repair:
         # A repair that was killed after its record is finished without another one.
         if Moved(record.path, record.moved_to, digest) not in self._history.moved:
             appender.append(record)
-        if not is_there:
-            os.link(path, target)
+        if is_there:
+            path.unlink()
+        else:
+            path.rename(target)  # nobody else puts files there without this lock, so none is overwritten
             sync_folder(self._folder)
-        path.unlink()
         sync_folder(path.parent)
         return record
 

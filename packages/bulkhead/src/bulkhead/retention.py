@@ -76,7 +76,11 @@ class Old(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Collector:
-    """One gc of one project."""
+    """One gc of one project.
+
+    Raises:
+        Refused: a log has lines that nobody can read, and one of them may be what protects a model.
+    """
 
     def __init__(self, registry: Registry, shared: Path, rule: Rule) -> None:
         self._registry = registry
@@ -87,6 +91,11 @@ class Collector:
         self._history = History(registry)
         _drain(self._history.catch_up())
         self._uses = Uses(registry)
+        for lines in (self._history.lines, self._uses.lines):
+            for found in lines.unexplained():
+                raise Refused(
+                    f"{found.sentence} Until then nothing is removed: the line may have said that a model is needed."
+                )
         self._good: dict[str, bool] = {}
 
     def plan(self) -> list[Old]:

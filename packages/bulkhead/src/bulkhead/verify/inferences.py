@@ -222,19 +222,26 @@ class Uses:
     """When each model was last used, by the inferences' own times."""
 
     def __init__(self, registry: Registry) -> None:
-        self._lines = Lines(registry.inferences)
+        self.lines = Lines(registry.inferences)
         self.last: dict[str, datetime] = {}
         self.read_on()
 
     def read_on(self) -> None:
         """Take in what was recorded since."""
-        with end_of(self._lines.path) as end:
+        with end_of(self.lines.path) as end:
             pass
-        for line in self._lines.until(end):
-            record = decoded(line, self._lines)
-            if isinstance(record, InferenceRecord):
-                moment = _moment(record.inference_time)
-                self.last[record.model_used] = max(moment, self.last.get(record.model_used, moment))
+        for line in self.lines.until(end):
+            record = decoded(line, self.lines)
+            match record:
+                case InferenceRecord():
+                    moment = _moment(record.inference_time)
+                    self.last[record.model_used] = max(moment, self.last.get(record.model_used, moment))
+                case Quarantine():
+                    self.lines.is_quarantined(record)
+                case InferenceFailure():
+                    pass
+                case _:
+                    self.lines.is_bad()
 
 
 def _moment(text: str) -> datetime:
