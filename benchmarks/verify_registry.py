@@ -3,8 +3,8 @@
 The registry is made in a temporary folder and is clean, with a file for each model and for each
 inference's predictions. Time stands beside that of reading and decoding the same lines as every reader
 does (:func:`bulkhead.log.read`), memory beside that of the same check at a tenth of the inferences; each
-in a process of its own, since machines are shared and only the ratios mean anything. Run it with
-``just benchmark-verify``.
+in a process of its own. Machines are shared and only the ratios mean anything, so it is the processor's
+time that is compared. Run it with ``just benchmark-verify``.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def _environment(number: int) -> str:
 
 
 def measure(what: str, project: Path) -> int:
-    """Do it in this process, and print seconds and peak memory."""
+    """Do it in this process, and print the processor's seconds and the peak memory."""
     registry = Registry(project / "models")
-    started = time.monotonic()
+    started = time.process_time()
     match what:
         case "verify":
             found = sum(1 for _ in verify(registry, project / "shared"))
@@ -106,7 +106,7 @@ def measure(what: str, project: Path) -> int:
             found = sum(len(path.read_bytes()) for path in registry.folder.iterdir()) * 0
         case _:
             found = sum(isinstance(r, records.Unreadable) for r in log.read(registry.inferences))
-    print(time.monotonic() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return int(found > 0)
 
 
