@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, list[click.Command]] = {
     "Read": [reading.list_models],
     "Decide": [],
-    "Care": care.COMMANDS,
+    "Care": [care.verify_registry, care.repair, care.gc],
 }
 
 registry = common_options(Sections(SECTIONS))

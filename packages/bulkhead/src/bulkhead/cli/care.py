@@ -263,6 +263,3 @@ def _size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
-
-
-COMMANDS: list[click.Command] = [verify_registry, repair, gc]
