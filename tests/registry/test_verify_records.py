@@ -153,6 +153,19 @@ def test_a_removal_of_an_unknown_model_or_of_a_path_elsewhere_is_found(kept: Kep
     assert kept.damage() == ["unfounded_removal"] * 3
 
 
+def test_lines_that_were_moved_are_a_note(kept: Kept) -> None:
+    """A clock that was set back leaves the same, so it is no damage."""
+    first, second = (kept.publish("dev") for _ in range(2))
+    path = kept.registry.trainings
+    *lines, one, other = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, other, one]))
+    assert kept.registry.latest("dev") == first
+    assert (kept.damage(), kept.notes()) == ([], ["out_of_order"])
+    assert (
+        f"is of {first.training_timestamp}, and one of {second.training_timestamp}" in kept.the("out_of_order").sentence
+    )
+
+
 def test_a_torn_publication_makes_what_follows_from_it_unfounded(kept: Kept) -> None:
     """The line is mended by repair; that a promotion hangs in the air stays for a person."""
     path = kept.registry.trainings

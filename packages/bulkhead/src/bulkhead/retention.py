@@ -217,7 +217,8 @@ class Collector:
         still = [item for item in batch if self._is_still_old(item)]
         new = [item for item in still if not item.recorded]
         if new:
-            log.append(self._registry.trainings, _removal(new, decided))
+            with log.locked(self._registry.trainings) as trainings:
+                trainings.append(_removal(new, decided))
         for item in still:
             run = runs.at(item.path, self._shared)
             if run is not None and not run.held:

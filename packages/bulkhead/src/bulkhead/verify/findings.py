@@ -42,12 +42,21 @@ Kind = Literal[
     "restored_model",
     "lost_quarantine",
     "late_inference",
+    "out_of_order",
     "unfinished_run_removal",
     "leftover",
 ]
 
 _NOTES: frozenset[Kind] = frozenset(
-    {"unverifiable_model", "restored_model", "lost_quarantine", "late_inference", "unfinished_run_removal", "leftover"}
+    {
+        "unverifiable_model",
+        "restored_model",
+        "lost_quarantine",
+        "late_inference",
+        "out_of_order",
+        "unfinished_run_removal",
+        "leftover",
+    }
 )
 _MENDED_BY: dict[Kind, Mender] = {
     "torn_line": "repair",

@@ -5,6 +5,7 @@ All of it stands in one log, so what came first is certain, whatever the clocks 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,6 +14,7 @@ from bulkhead import clock
 from bulkhead.errors import short
 from bulkhead.records import (
     ModelRecord,
+    Promotion,
     Quarantine,
     Removal,
     Revocation,
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bulkhead.identity import Identity
-    from bulkhead.records import Success
+    from bulkhead.records import Record, Success, Unreadable
     from bulkhead.registry import Registry
     from bulkhead.verify.findings import Finding
     from bulkhead.verify.lines import Progress
 
     Attempt = tuple[str | None, str | None, str | None, int | None, int | None]
 
+_OUR_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 _ASK = "Find out who wrote it and which is true; a person must decide what to serve."
 
 
@@ -59,12 +62,14 @@ class History:
         self.moved: list[Moved] = []
         self.places: dict[str, int] = {}
         """By model file, the line of its publication."""
+        self._last_time = ""
         self._attempts: set[Attempt] = set()
 
     def read(self, end: int) -> Iterator[Finding]:
         """Take in the lines before byte ``end``; yields how they contradict what came before."""
         for line in self.lines.until(end):
             record = self.lines.decoded(line)
+            yield from self._dated(record)
             match record:
                 case ModelRecord(promotion=None):
                     yield from self._published(record)
@@ -120,6 +125,31 @@ class History:
         yield from self._attempted(record)
         if record.sha256 is not None:
             yield from self._misnamed(record)
+
+    def _dated(self, record: Record | Unreadable) -> Iterator[Finding]:
+        """Each of these takes its time under the log's lock, so only a clock or a hand turns them round."""
+        match record:
+            case ModelRecord(promotion=Promotion(promotion_time=moment)):
+                pass
+            case (
+                ModelRecord(training_timestamp=moment)
+                | Rollback(rollback_time=moment)
+                | Revocation(revocation_time=moment)
+                | Removal(removal_time=moment)
+                | Quarantine(quarantine_time=moment)
+            ):
+                pass
+            case _:
+                return
+        if not _OUR_TIME.fullmatch(moment):  # the original program's have no zone
+            return
+        if moment < self._last_time:
+            yield self.lines.at(
+                "out_of_order",
+                f"{self._where}: the record is of {moment}, and one of {self._last_time} stands before it: the clock"
+                " was set back, or lines were moved. What is served goes by the lines.",
+            )
+        self._last_time = moment
 
     def _misnamed(self, record: ModelRecord) -> Iterator[Finding]:
         name = MODEL_NAME.fullmatch(record.model_filename)
