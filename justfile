@@ -109,6 +109,11 @@ test-fast *args: setup
 benchmark: setup build-images
     @PYTHONPATH=.:scripts .venv/bin/python benchmarks/train_dag.py
 
+# What registry verify costs on 10,000 models and a million inferences: prints ratios of time and memory
+[group('develop')]
+benchmark-verify: setup
+    @PYTHONPATH=. .venv/bin/python benchmarks/verify_registry.py
+
 # Make .venv, if its lock has changed
 [private]
 setup:

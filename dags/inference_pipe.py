@@ -1,28 +1,45 @@
 """The inference pipeline, once for each environment."""
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 
 from bulkhead_airflow import ENVIRONMENTS, SOURCE, StepOperator, follows, models_of
 
 DOC = """
-### Predict with the newest model
+### Predict with the served model
 
 `generate_inf_data` checks the source table, `preprocess_inf_data` applies the transformation of
-training, `model_inference` predicts with the newest model of this environment.
+training, `model_inference` predicts with the model that this environment serves: the newest, unless
+it was rolled back or revoked.
 
 The predictions are in the run's folder below `shared/runs/` and in `models/log_inference.txt`. Data
 that the model was not trained for fails its task with what differs, and leaves one record and no
 predictions.
 """
 
+PARAMS = {
+    "source": SOURCE,
+    "model": Param(
+        None,
+        type=["null", "string"],
+        title="Model",
+        description="A model file of this environment, by its name. Empty: the one that it serves.",
+    ),
+    "allow_version_drift": Param(
+        default=False,
+        type="boolean",
+        title="Allow version drift",
+        description="Predict although the model was trained with other library versions; the record says so.",
+    ),
+}
+
 for environment in ENVIRONMENTS:
     with DAG(
         dag_id=f"{environment}_inference_pipe_dag",
-        description=f"Predict with the newest model of {environment}",
+        description=f"Predict with the model that {environment} serves",
         schedule=[models_of(environment)] if follows(environment) else None,
         catchup=False,
         tags=["bulkhead", "inference", environment],
-        params={"source": SOURCE},
+        params=PARAMS,
         doc_md=DOC,
     ):
         generate_inf_data = StepOperator(
@@ -45,6 +62,7 @@ for environment in ENVIRONMENTS:
             image="inference",
             pipeline="inference",
             environment=environment,
-            doc_md="Predicts with the newest model. Writes the predictions and a record in `models/log_inference.txt`.",
+            flags={"model": "{{ params.model or '' }}", "allow-version-drift": "{{ params.allow_version_drift }}"},
+            doc_md="Predicts with the served model. Writes the predictions and a record in `models/log_inference.txt`.",
         )
         generate_inf_data >> preprocess_inf_data >> model_inference

@@ -3,8 +3,8 @@
 #
 # The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
 # (BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set. The log that it
-# may write is log.txt for the trainer image and log_inference.txt for any other; BULKHEAD_PIPELINE=training or
-# BULKHEAD_PIPELINE=inference says otherwise.
+# may write is log.txt for the trainer image and for decisions about models, and log_inference.txt for any other;
+# BULKHEAD_PIPELINE=training or BULKHEAD_PIPELINE=inference says otherwise.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -31,8 +31,8 @@ if [[ ${1:-} == train_model ]]; then
   mounts+=(--volume "$PWD/models:/models")
 else
   # Only what publishes may write the registry; any other step reads it, and appends to its own log.
-  case ${BULKHEAD_PIPELINE:-$image} in
-    trainer | training) log=models/log.txt ;;
+  case ${BULKHEAD_PIPELINE:-$image}:${1:-} in
+    trainer:* | training:* | inference:check_model | inference:promote_model | inference:rollback_model) log=models/log.txt ;;
     *) log=models/log_inference.txt ;;
   esac
   # A bind needs the file to be there. 0664, because containers write it as group 0.

@@ -44,6 +44,9 @@ ORIGINAL_INFERENCES = (
 """``log_inference.txt`` as the original program wrote it."""
 
 
+INFERENCE_STEPS = {"generate_inf_data", "preprocess_inf_data", "model_inference"}
+
+
 def lineage(**changes: Any) -> Lineage:
     """A whole lineage, ``changes`` applied."""
     given: dict[str, Any] = {
@@ -220,7 +223,7 @@ class Project:
 
     def assert_refused(self, ended: Ended, task: str, fragment: str, environment: str = "dev") -> str:
         """The step was refused as design.md promises; returns its sentence."""
-        pipeline = "training" if task in {"preprocessing", "train_model"} else "inference"
+        pipeline = "inference" if task in INFERENCE_STEPS else "training"
         log = self.registry.trainings if pipeline == "training" else self.registry.inferences
         assert ended.code == 1, ended.err
         assert len(ended.said) == 1, ended.err

@@ -14,16 +14,17 @@ dags = {
         "catchup": dag.catchup,
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
-        "params": {name: param.schema | {"default": param.value} for name, param in dag.params.items()},
+        "params": {name: param.schema | {"default": param.dump()["value"]} for name, param in dag.params.items()},
         "descriptions": {name: param.description for name, param in dag.params.items()},
         "tasks": {
             task.task_id: {
                 "operator": type(task).__name__,
                 "bases": [base.__name__ for base in type(task).__mro__],
-                "command": task.command,
-                "image": task.image,
-                "environment": task.bulkhead_environment,
-                "publishes": task.publishes,
+                # A step's own; a task that runs no container has none of these.
+                "command": getattr(task, "command", None),
+                "image": getattr(task, "image", None),
+                "environment": getattr(task, "bulkhead_environment", None),
+                "publishes": getattr(task, "publishes", False),
                 "outlets": sorted(outlet.name for outlet in task.outlets),
                 "retries": task.retries,
                 "downstream": sorted(task.downstream_task_ids),

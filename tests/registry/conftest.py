@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.helpers import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, Ended, publish
+from tests.helpers_care import Kept
 
 from bulkhead import cli
 
@@ -45,6 +46,19 @@ def registry_with_a_long_log(registry_with_two_models: Registry) -> Registry:
     publish(registry_with_two_models, "dev")
     publish(registry_with_two_models, "prd")
     return registry_with_two_models
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """A project that is clean: models of both environments, one promoted, and an inference with each that is served."""
+    kept = Kept(tmp_path / "project")
+    kept.publish("prd")
+    dev = kept.publish("dev")
+    prd = kept.publish("prd")
+    kept.append(kept.promoted(dev, replaces=prd.model_filename))
+    kept.infer(dev)
+    kept.infer(dev, environment="prd", dag_id="prd_inference_pipe_dag")
+    return kept
 
 
 @pytest.fixture

@@ -8,38 +8,38 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.helpers import inferred, lines_of, publish, records_of
 
-from bulkhead.cli.deciding import CHECKS
+from bulkhead.cli.deciding import CHECKS, serving_check
 from bulkhead.errors import NotVerified
 from bulkhead.records import Revocation, Rollback
+from inference.serving_check import check
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.registry.conftest import Command
 
     from bulkhead.registry import Registry
 
 
-def install_check(folder: Path, monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
-    """Put an installed package for each of ``modules`` on the path: its entry point is ``check`` of the module."""
-    for name in modules:
-        info = folder / f"{name}-1.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[{CHECKS}]\n{name} = {name}:check\n")
-        (folder / f"{name}.py").write_text("def check(registry, record):\n    return {'numpy': '2.5'}\n")
-    monkeypatch.syspath_prepend(folder)
+def passes(*_: object) -> dict[str, str]:
+    """A check that lets every model pass."""
+    return {"numpy": "2.5"}
+
+
+def install_checks(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have packages installed that offer a check by these names."""
+    found = [EntryPoint(name, f"{__name__}:passes", CHECKS) for name in names]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found if group == CHECKS else [])
 
 
 @pytest.fixture
-def served_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def served_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image with a check of whether a model can be served."""
-    install_check(tmp_path / "site", monkeypatch, "one_check")
+    install_checks(monkeypatch, "one")
 
 
 @pytest.fixture(autouse=True)
@@ -92,27 +92,32 @@ def test_promote_replacing_a_model_that_is_not_served_is_refused(
 
 
 def test_promote_without_the_inference_image_says_where_it_runs(
-    registry: Command, registry_with_two_models: Registry
+    registry: Command, registry_with_two_models: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    install_checks(monkeypatch)
     sentence = registry.refused("promote", registry_with_two_models.latest("dev").model_filename, "--reason", "r")
     assert sentence.endswith("which takes the inference image: run 'just registry promote ...'.")
 
 
 def test_promote_with_two_checks_installed_names_both(
-    registry: Command, registry_with_two_models: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Command, registry_with_two_models: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install_check(tmp_path / "site", monkeypatch, "one_check", "two_check")
+    install_checks(monkeypatch, "one", "two")
     sentence = registry.refused("promote", registry_with_two_models.latest("dev").model_filename, "--reason", "r")
-    assert "2 entry points: one_check (one_check:check), two_check (two_check:check)" in sentence
+    assert f"2 entry points: one ({__name__}:passes), two ({__name__}:passes)" in sentence
+
+
+def test_the_inference_image_brings_the_check() -> None:
+    assert serving_check() is check
 
 
 def test_promote_of_a_model_that_cannot_be_served_is_refused_with_the_check_s_reason(
     registry: Command, registry_with_two_models: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(*_: object) -> dict[str, str]:
+    def refuses(*_: object) -> dict[str, str]:
         raise NotVerified("its file is another one. Train a new model.")
 
-    monkeypatch.setattr("bulkhead.cli.deciding.serving_check", lambda: check)
+    monkeypatch.setattr("bulkhead.cli.deciding.serving_check", lambda: refuses)
     before = registry_with_two_models.trainings.read_bytes()
     dev = registry_with_two_models.latest("dev").model_filename
     assert registry.refused("promote", dev, "--reason", "r") == (

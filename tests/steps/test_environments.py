@@ -41,7 +41,7 @@ def test_a_model_of_the_other_environment_is_refused_by_name(project_with_both_m
     other = project_with_both_models.registry.latest("prd").model_filename
     project_with_both_models.prepare_inference()
     ended = project_with_both_models.inference("model_inference", "--model", other)
-    project_with_both_models.assert_refused(ended, "model_inference", "is a prd model, and this")
+    project_with_both_models.assert_refused(ended, "model_inference", "is a prd model, and dev was asked for")
 
 
 @pytest.mark.parametrize("name", ["model_of_nobody.joblib", "../log.txt", "log.txt", "/etc/passwd", "x\ny", "\udcff"])

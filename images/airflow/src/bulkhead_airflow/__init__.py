@@ -2,7 +2,7 @@
 
 from bulkhead.identity import ENVIRONMENTS, Environment
 from bulkhead_airflow.operator import StepOperator, models_of
-from bulkhead_airflow.params import SOURCE
+from bulkhead_airflow.params import REASON, SOURCE
 from bulkhead_airflow.settings import follows
 
-__all__ = ["ENVIRONMENTS", "SOURCE", "Environment", "StepOperator", "follows", "models_of"]
+__all__ = ["ENVIRONMENTS", "REASON", "SOURCE", "Environment", "StepOperator", "follows", "models_of"]

@@ -40,7 +40,7 @@ from requests.exceptions import RequestException
 from bulkhead import clock, result
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
-from bulkhead.records import failure
+from bulkhead.records import author, failure
 from bulkhead.registry import Registry
 from bulkhead_airflow import launch, verdict, watch
 from bulkhead_airflow.attempt import Attempt
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
-    from bulkhead.records import InferenceRecord, ModelRecord, Pipeline
+    from bulkhead.records import Pipeline, Success
     from bulkhead.result import Result
     from bulkhead_airflow.attempt import Image
 
@@ -75,11 +75,12 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         environment: ``dev`` or ``prd``.
         flags: the step's long flags without dashes; values are templated.
         publishes: whether the step may write model files; its success updates the environment's asset.
+        announces: whether its success updates the asset although it writes no file: a promotion does.
     """
 
     external_id_key = "container"
-    # Only the command is ours to template: a host path or a label with braces in it is not.
-    template_fields = ("command",)
+    # Nothing else is ours to template: a host path or a label with braces in it is not.
+    template_fields = ("command", "bulkhead_environment")
     template_ext = ()
 
     def __init__(
@@ -90,18 +91,20 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         environment: Environment,
         flags: dict[str, str] | None = None,
         publishes: bool = False,
+        announces: bool = False,
         **kwargs: Any,
     ) -> None:
         # A list, because a string that begins with "[" would be taken for one; and one element a
         # flag, because a value may begin with a dash.
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
-        if publishes:
+        if publishes or announces:
             kwargs.setdefault("outlets", [models_of(environment)])
         kwargs = retries() | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.pipeline: Pipeline = pipeline
         self.bulkhead_environment: Environment = environment
         self.publishes = publishes
+        self.announces = publishes or announces
         self._container: str | None = None
         self._stopped = False
 
@@ -213,7 +216,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             self._fail(
                 Failed("no_result", "the result file has gone since the step ended. Clear the task.", retry=True)
             )
-        if self.publishes:
+        if self.announces:
             facts = {key: proof.facts[key] for key in ("model_filename", "model_hash", "sha256")}
             context["outlet_events"][models_of(self.bulkhead_environment)].extra = facts
         try:
@@ -282,13 +285,13 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         record = self._registry.success_of(self.pipeline, attempt.identity, attempt.since)
         return outcome if record is None else self._proof_from(record, container)
 
-    def _proof_from(self, record: ModelRecord | InferenceRecord, container: str) -> Result:
+    def _proof_from(self, record: Success, container: str) -> Result:
         """The result file of a step that died between its record and the file: the log is the truth."""
         self.log.info("the step died after its record in the log, which stands; its result file is made from that")
         keys = set(record.__struct_fields__) - set(Identity.__struct_fields__)
         now = clock.in_record(clock.now())
         proof = result.Result(
-            identity=Identity(**{key: getattr(record, key) for key in Identity.__struct_fields__}),
+            identity=Identity(**{key: getattr(author(record), key) for key in Identity.__struct_fields__}),
             environment=self.bulkhead_environment,
             container=container[:12],
             started=now,

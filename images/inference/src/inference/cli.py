@@ -1,4 +1,4 @@
-"""``inference``: the steps of the inference pipeline, one command each.
+"""``inference``: the steps of the inference pipeline, and decisions about models, one command each.
 
 Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers at once.
 """
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkhead.identity import Environment
+    from bulkhead.step import Outcome, Step
 
 
 @click.group(no_args_is_help=True)
 def inference() -> None:
-    """Steps of the inference pipeline.
+    """Steps of the inference pipeline, and decisions about models.
 
     Each works in the run folder mounted at /shared, with the registry mounted at /models:
 
@@ -55,15 +56,69 @@ def preprocess_inf_data(environment: Environment) -> int:
 
 @inference.command("model_inference")
 @click.option(
-    "--model", default="", help="A model file of the registry, by name. Default: the newest of the environment."
+    "--model", default="", help="A model file of the registry, by name. Default: the one that the environment serves."
+)
+@click.option(
+    "--allow-version-drift",
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    default=False,
+    help="Predict although the model was trained with other library versions; the record says so.",
 )
 @command.environment_option
-def model_inference(model: str, environment: Environment) -> int:
-    """Predict with the newest model of the environment, and record the result."""
+def model_inference(model: str, environment: Environment, *, allow_version_drift: bool) -> int:
+    """Predict with the model that the environment serves, and record the result."""
     from bulkhead import step
     from inference.prediction import predict
 
-    return step.run("model_inference", "inference", environment, lambda s: predict(s, model or None))
+    def work(this: Step) -> Outcome:
+        return predict(this, model or None, allow_version_drift=allow_version_drift)
+
+    return step.run("model_inference", "inference", environment, work)
+
+
+_model_option = click.option("--model", required=True, help="A model file of the registry, by name.")
+_by_option = click.option("--by", required=True, help="Who decides; the record keeps it.")
+_reason_option = click.option("--reason", required=True, help="Why; the record keeps it.")
+
+
+@inference.command("check_model")
+@_model_option
+def check_model(model: str) -> int:
+    """Look whether a dev model could be promoted now; changes nothing."""
+    from bulkhead import step
+    from inference.decisions import check
+
+    return step.run("check_model", "training", "prd", lambda s: check(s, model))
+
+
+@inference.command("promote_model")
+@_model_option
+@_by_option
+@_reason_option
+@click.option(
+    "--replacing", default="", help="Only if prd serves this file now ('none': nothing). Default: whatever it serves."
+)
+def promote_model(model: str, by: str, reason: str, replacing: str) -> int:
+    """Serve a dev model in prd, without training it again."""
+    from bulkhead import step
+    from inference.decisions import promote
+
+    return step.run("promote_model", "training", "prd", lambda s: promote(s, model, by, reason, replacing or None))
+
+
+@inference.command("rollback_model")
+@_by_option
+@_reason_option
+@click.option("--to", default="", help="An earlier model file. Default: the good one before the one now served.")
+@command.environment_option
+def rollback_model(by: str, reason: str, to: str, environment: Environment) -> int:
+    """Serve an earlier model of the environment again."""
+    from bulkhead import step
+    from inference.decisions import roll_back
+
+    return step.run("rollback_model", "training", environment, lambda s: roll_back(s, by, reason, to or None))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

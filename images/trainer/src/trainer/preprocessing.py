@@ -30,6 +30,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     left_out: list[str]
     transformation: str
     data: Data
+    input_example: dict[str, float]
 
 
 def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
@@ -58,6 +59,7 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
         left_out=[name for name in table.names if name != target and name not in set(chosen)],
         transformation=transformation.fingerprint(),
         data=table.data,
+        input_example={name: float(numbers[name].iloc[0]) for name in chosen},
     )
     output = step.write(OUTPUT, tables.to_parquet(frame), len(frame))
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(prepared))

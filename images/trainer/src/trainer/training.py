@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import pandas as pd  # msgspec reads the annotations of Trained
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from bulkhead import tables
+from bulkhead import libraries, tables
 from bulkhead.errors import Refused
-from bulkhead.records import Lineage
+from bulkhead.records import Lineage, TrainedOn
 from bulkhead.step import Outcome
+from trainer import gating
 from trainer.preprocessing import Prepared
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bulkhead.step import Step
 
-LIBRARIES = ("scikit-learn", "pandas", "numpy", "joblib")
 FEWEST_ROWS = 2
+MOST_INLINE = 1000
+"""More coefficients than this stay out of the record; the model has all of them."""
 _REFINED = 1_000_000
 """Cells of a table up to which the fit is refined: extended precision takes twice the memory, and no BLAS."""
 
@@ -42,6 +42,8 @@ class Trained(msgspec.Struct, frozen=True):
 
     model: LinearRegression
     metrics: dict[str, Any]
+    held_out: tuple[pd.DataFrame, pd.Series] | None
+    """Those rows: features and target; None: there are none."""
 
 
 def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Trained:
@@ -71,11 +73,13 @@ def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Tra
             f"{rows} rows with test fraction {share} leave {rows - measured} to train on, and it takes {FEWEST_ROWS}."
             " Give more rows or a smaller fraction."
         )
+    held_out = None
     with np.errstate(all="ignore"):  # what overflows is refused below, by name
         if measured:
             frame, held_frame, target, held_target = train_test_split(
                 frame, target, test_size=measured, random_state=parameters.seed
             )
+            held_out = (held_frame, held_target)
             model = fit(frame, target)
             metrics = _measure(held_target, model.predict(held_frame))
         else:
@@ -86,7 +90,7 @@ def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Tra
         raise Refused(
             "the fit gave coefficients or metrics that are not finite. Choose larger units for large columns."
         )
-    return Trained(model, {**metrics, "train_rows": len(frame), "test_rows": measured})
+    return Trained(model, {**metrics, "train_rows": len(frame), "test_rows": measured}, held_out)
 
 
 def fit(frame: pd.DataFrame, target: pd.Series) -> LinearRegression:
@@ -127,25 +131,37 @@ def _refine(model: LinearRegression, columns: np.ndarray, target: np.ndarray) ->
 
 
 def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
-    """Train on what preprocessing left in the run folder, and publish the model.
+    """Train on what preprocessing left in the run folder, and publish the model if it passes the gate.
 
     Raises:
-        Refused: as :func:`train`; or preprocessing has not run here, or its output has changed.
+        NotGoodEnough: it does not pass.
+        Refused: as :func:`train`; or preprocessing has not run here, or its output has changed; or the
+            gate's settings cannot be read.
         OSError: the registry cannot be written; nothing was published.
     """
     prepared = step.facts("preprocessing", Prepared)
+    table = step.previous("preprocessing").outputs["table"]
+    gate = gating.read(step)
     frame = tables.from_parquet(step.read("preprocessing", "table"))
     target = frame.pop(prepared.target)
     trained = train(frame, target, parameters)
+    passed = gating.check(step, gate, prepared, trained.metrics, trained.held_out)
+    model = trained.model
+    inline = len(model.coef_) <= MOST_INLINE
     lineage = Lineage(
         **msgspec.structs.asdict(step.identity),
         **msgspec.structs.asdict(prepared),
-        libraries=_libraries(),
+        trained_on=TrainedOn(sha256=table.sha256, rows=trained.metrics["train_rows"]),
+        libraries=libraries.versions(),
         parameters={"estimator": "LinearRegression", **msgspec.to_builtins(parameters)},
         metrics=trained.metrics,
+        gate=passed,
+        intercept=float(model.intercept_),
+        coefficients=dict(zip(frame.columns, model.coef_.tolist(), strict=True)) if inline else None,
+        **step.cost(),
     )
     step.store_undisturbed()
-    record = step.registry.publish(trained.model, step.environment, lineage)
+    record = step.registry.publish(model, step.environment, lineage)
     return Outcome(
         facts={
             "model_filename": record.model_filename,
@@ -163,9 +179,3 @@ def _measure(truth: pd.Series, predicted: np.ndarray) -> dict[str, Any]:
         "rmse": float(root_mean_squared_error(truth, predicted)),
         "mae": float(mean_absolute_error(truth, predicted)),
     }
-
-
-def _libraries() -> dict[str, str]:
-    import platform
-
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}

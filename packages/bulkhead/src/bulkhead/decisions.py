@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead import clock, log, serving
+from bulkhead import clock, gate, log, serving
 from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line
 from bulkhead.identity import Identity
 from bulkhead.records import Promotion, Revocation, Rollback
@@ -49,7 +49,25 @@ class Decided(msgspec.Struct, frozen=True):
             if not text.strip():
                 raise Refused(f"{what} is empty; the record keeps it. Name it.")
             if len(text) > LONGEST_REASON:
-                raise Refused(f"{what} has {len(text)} characters, and {LONGEST_REASON} are kept. Shorten it.")
+                raise Refused(f"{what} has {len(text)} characters, and {LONGEST_REASON} are kept. Give fewer.")
+
+
+def promotable(registry: Registry, filename: str) -> ModelRecord:
+    """The record of the dev model ``filename``, if prd's gate lets it pass and prd does not serve it.
+
+    What its record says is judged; the served model is not measured beside it, since the rows are gone.
+
+    Raises:
+        Refused: why not.
+    """
+    if _served(registry, TARGET) == filename:
+        raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
+    record = registry.find(filename, SOURCE)
+    r2 = (record.metrics or {}).get("r2")
+    failing = gate.read(registry.folder, TARGET).failing(TARGET, r2 if isinstance(r2, float) else None)
+    if failing is not None:
+        raise Refused(f"{filename}: {failing}")
+    return record
 
 
 def promote(
@@ -80,9 +98,7 @@ def promote(
     seen = _served(registry, TARGET)
     if replacing is not None and (seen or "none") != replacing:
         raise Overtaken(f"{TARGET} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
-    if seen == filename:
-        raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
-    record = registry.find(filename, SOURCE)
+    record = promotable(registry, filename)
     libraries = check(registry, record)
     with log.locked(registry.trainings) as trainings:
         now = _served(registry, TARGET)

@@ -7,7 +7,7 @@ A message says what is wrong, where, and what to do next, in one line. Anything 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +52,14 @@ class NotVerified(Refused):
 
 class NoModel(Refused):
     """The registry has no model that answers the request."""
+
+
+class NotGoodEnough(Refused):
+    """The model did not pass the gate; its failure's record keeps ``metrics``."""
+
+    def __init__(self, message: str, metrics: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.metrics = metrics
 
 
 class OutOfService(Refused):

@@ -52,6 +52,8 @@ class Lineage(Identity, frozen=True, kw_only=True):
     transformation: str | None = None
     """Fingerprint of the code that transforms features."""
     data: Data | None = None
+    input_example: dict[str, float] | None = None
+    """The first row of the features, before the transformation: what a smoke prediction takes."""
     trained_on: TrainedOn | None = None
     libraries: dict[str, str] | None = None
     parameters: dict[str, Any] | None = None
@@ -218,6 +220,8 @@ class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
 Decision = Rollback | Revocation | Removal | Quarantine
 Failure = TrainingFailure | InferenceFailure
 Record = ModelRecord | InferenceRecord | Failure | Decision
+Success = ModelRecord | InferenceRecord | Rollback
+"""What a step can leave, besides a failure."""
 
 _KIND_BY_KEY: dict[str, type[Record]] = {
     # Before ModelRecord: some of these name a model file too.
@@ -240,6 +244,11 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
     text: str
     """The line's first characters."""
+
+
+def author(record: Success) -> Identity:
+    """The attempt that wrote ``record``: a promoted model's is the promotion, not the training."""
+    return record.promotion if isinstance(record, ModelRecord) and record.promotion else record
 
 
 def failure(

@@ -27,7 +27,9 @@ from bulkhead.records import (
     Quarantine,
     Removal,
     Revocation,
+    Success,
     Unreadable,
+    author,
 )
 
 if TYPE_CHECKING:
@@ -143,10 +145,10 @@ class Registry:
                     return record
                 elsewhere = record.environment
         if elsewhere is not None:
-            promote = ", or promote this one: 'just registry promote --help'" if elsewhere == "dev" else ""
+            otherwise = "promote this one (just registry promote)" if environment == "prd" else f"ask in {elsewhere}"
             raise NoModel(
                 f"{filename} is a {elsewhere} model, and {environment} was asked for; they never mix."
-                f" Name a {environment} model{promote}."
+                f" Name a {environment} model, or {otherwise}."
             )
         raise NoModel(f"{_SHOWN}: no record of a model file {filename!r}. 'just models' lists those that there are.")
 
@@ -222,10 +224,10 @@ class Registry:
             appender.append(failure)
         return True
 
-    def success_of(self, pipeline: Pipeline, attempt: Identity, since: int) -> ModelRecord | InferenceRecord | None:
-        """What ``attempt`` has published or inferred since the log was ``since`` bytes long; None: nothing."""
+    def success_of(self, pipeline: Pipeline, attempt: Identity, since: int) -> Success | None:
+        """What ``attempt`` has published, inferred or decided since the log was ``since`` bytes long; None: nothing."""
         for record in log.read(self.log_of(pipeline), since):
-            if isinstance(record, ModelRecord | InferenceRecord) and attempt.same_attempt(record):
+            if isinstance(record, Success) and attempt.same_attempt(author(record)):
                 return record
         return None
 

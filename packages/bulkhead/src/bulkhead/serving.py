@@ -82,17 +82,20 @@ class Shelf:
 
     def pile(self, environment: str) -> list[ModelRecord]:
         """The models that ``environment`` could serve, the served one first, then what it would roll back to."""
-        pile = self._piles.get(environment, [])
-        return [record for record in reversed(pile) if self.models[record.model_filename].revocation is None]
+        return list(self._from_top(environment))
 
     def served(self, environment: str) -> ModelRecord | None:
         """The model that ``environment`` serves."""
-        return next(iter(self.pile(environment)), None)
+        return next(self._from_top(environment), None)
 
     @property
     def environments(self) -> list[str]:
         """Every environment that ever had a model."""
         return sorted(self._piles)
+
+    def _from_top(self, environment: str) -> Iterator[ModelRecord]:
+        pile = reversed(self._piles.get(environment, []))
+        return (record for record in pile if self.models[record.model_filename].revocation is None)
 
     def _named(self, *names: str) -> Iterator[Model]:
         return (self.models[name] for name in names if name in self.models)

@@ -25,6 +25,7 @@ from bulkhead.errors import (
     EXIT_KILLED,
     EXIT_REFUSED,
     BulkheadError,
+    NotGoodEnough,
     Refused,
     Stopped,
     one_line,
@@ -127,6 +128,13 @@ class Step:
                 return str(Path(folder) / Path(path).relative_to(mount))
         return path
 
+    def cost(self) -> dict[str, Any]:
+        """What this step has taken until now: ``duration_seconds``, and ``peak_memory_bytes`` of its process."""
+        return {
+            "duration_seconds": round(time.monotonic() - _IMPORTED, 3),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
     def store_undisturbed(self) -> None:
         """From here on SIGTERM waits: what follows is both stored and proven by the result file.
 
@@ -200,14 +208,12 @@ def _failed(step: Step, error: Exception | Stopped) -> int:
             if wants_threads(detail):
                 detail += " No thread or process more could be started: raise BULKHEAD_STEP_PIDS in .env."
     _say(step.task_id, cause, detail)
-    evidence = Evidence(
-        exit_code=code,
-        duration_seconds=round(time.monotonic() - _IMPORTED, 3),
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    )
+    evidence = Evidence(exit_code=code, **step.cost())
     record = failure(
         step.pipeline, cause, detail, environment=step.environment, identity=step.identity, evidence=evidence
     )
+    if isinstance(error, NotGoodEnough):
+        record = msgspec.structs.replace(record, metrics=error.metrics)
     try:
         step.registry.record_failure(step.pipeline, record)
     except OSError as unrecorded:

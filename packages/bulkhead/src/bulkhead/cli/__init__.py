@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkhead import command
-from bulkhead.cli import deciding, listing, reading, tracing
+from bulkhead.cli import care, deciding, listing, reading, tracing
 from bulkhead.cli.group import Sections, common_options
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         tracing.show_impact,
     ],
     "Decide": [deciding.promote, deciding.rollback, deciding.revoke],
-    "Care": [],
+    "Care": [care.verify_registry, care.repair, care.gc],
 }
 
 registry = common_options(Sections(SECTIONS))

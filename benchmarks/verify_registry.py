@@ -1,0 +1,140 @@
+"""What ``registry verify`` costs on 10,000 models and 1,000,000 inferences: time and peak memory, as ratios.
+
+The registry is made in a temporary folder and is clean, with a file for each model and for each
+inference's predictions. Time stands beside that of reading and decoding the same lines as every reader
+does (:func:`bulkhead.log.read`), memory beside that of the same check at a tenth of the inferences; each
+in a process of its own. Machines are shared and only the ratios mean anything, so it is the processor's
+time that is compared. Run it with ``just benchmark-verify``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+from tests.helpers import lineage
+
+from bulkhead import clock, log, records
+from bulkhead.records import InferenceRecord, ModelRecord
+from bulkhead.registry import Registry
+from bulkhead.verify import verify
+
+MODELS = 10_000
+INFERENCES = 1_000_000
+IN_A_RUN = 100
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+MOST_MEMORY = 1.25
+"""Times the memory at a tenth of the inferences."""
+
+
+def make(project: Path, inferences: int) -> None:
+    """A clean registry with ``inferences`` inferences."""
+    models = project / "models"
+    models.mkdir(parents=True)
+    names = []
+    with (models / "log.txt").open("wb") as file:
+        for number in range(MODELS):
+            content = number.to_bytes(1000)
+            moment = BEGIN + timedelta(minutes=number)
+            name = f"model_{clock.in_filename(moment)}_{number:032x}.joblib"
+            (models / name).write_bytes(content)
+            names.append((name, hashlib.sha256(content).hexdigest()))
+            made_by = lineage(run_id=f"manual__{number}", dag_id=f"{_environment(number)}_train_model_dag")
+            record = ModelRecord(
+                model_hash=f"{number:032x}",
+                model_filename=name,
+                training_timestamp=clock.in_record(moment),
+                environment=_environment(number),
+                sha256=names[-1][1],
+                size_bytes=len(content),
+                **msgspec.structs.asdict(made_by),
+            )
+            file.write(records.encode(record))
+    with (models / "log_inference.txt").open("wb") as file:
+        for number in range(inferences):
+            file.write(records.encode(_inference(project, number, *names[number % MODELS])))
+
+
+def _inference(project: Path, number: int, model: str, sha256: str) -> InferenceRecord:
+    run = f"shared/runs/{_environment(number)}_inference_pipe_dag/manual__{number // IN_A_RUN}"
+    moment = BEGIN + timedelta(days=30, seconds=number)
+    path = f"{run}/predictions_{clock.in_filename(moment)}.parquet"
+    if number % IN_A_RUN in (0, 1):
+        (project / run).mkdir(parents=True)
+    (project / path).touch()
+    return InferenceRecord(
+        inference_time=clock.in_record(moment),
+        environment=_environment(number),
+        inference_data="shared/inputs/t.csv",
+        model_used=model,
+        predictions=[40.0 + number / 7 + row for row in range(20)],
+        model_hash=f"{number % MODELS:032x}",
+        model_sha256=sha256,
+        predictions_path=path,
+        rows=20,
+        input_sha256="0" * 64,
+        output_sha256="1" * 64,
+        dag_id=f"{_environment(number)}_inference_pipe_dag",
+        run_id=f"manual__{number}",
+        task_id="model_inference",
+        try_number=1,
+        map_index=-1,
+        image="bulkhead/inference:latest@sha256:" + "0" * 64,
+        git_commit="c" * 40,
+    )
+
+
+def _environment(number: int) -> str:
+    return ("dev", "prd")[number % 2]
+
+
+def measure(what: str, project: Path) -> int:
+    """Do it in this process, and print the processor's seconds and the peak memory."""
+    registry = Registry(project / "models")
+    started = time.process_time()
+    match what:
+        case "verify":
+            found = sum(1 for _ in verify(registry, project / "shared"))
+        case "bytes":
+            found = sum(len(path.read_bytes()) for path in registry.folder.iterdir()) * 0
+        case _:
+            found = sum(isinstance(r, records.Unreadable) for r in log.read(registry.inferences))
+    print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return int(found > 0)
+
+
+def measured(what: str, project: Path) -> tuple[float, float]:
+    """Seconds and MiB of ``what`` in a process of its own."""
+    ended = subprocess.run([sys.executable, __file__, what, str(project)], capture_output=True, text=True, check=True)
+    seconds, memory = map(float, ended.stdout.split())
+    return seconds, memory
+
+
+def main() -> int:
+    """Print the figures; 1 when memory grows with the inferences."""
+    with tempfile.TemporaryDirectory() as name:
+        few, many = Path(name, "few"), Path(name, "many")
+        make(few, INFERENCES // 10)
+        make(many, INFERENCES)
+        size = (many / "models/log_inference.txt").stat().st_size / 2**20
+        print(f"{MODELS} models, {INFERENCES} inferences, log_inference.txt {size:.0f} MiB")
+        measured("verify", many)  # the first look fills the kernel's caches for all
+        tenth, whole = measured("verify", few), measured("verify", many)
+        decoded = measured("decode", many)
+        plain = measured("bytes", many)
+    print(f"verify {whole[0]:.1f} s, {whole[1]:.0f} MiB")
+    print(f"with a tenth of the inferences {tenth[0]:.1f} s, {tenth[1]:.0f} MiB")
+    print(f"reading all bytes {plain[0]:.1f} s, decoding log_inference.txt as readers do {decoded[0]:.1f} s")
+    print(f"time ratio to decoding {whole[0] / decoded[0]:.2f}, memory ratio to a tenth {whole[1] / tenth[1]:.2f}")
+    return int(whole[1] / tenth[1] > MOST_MEMORY)
+
+
+if __name__ == "__main__":
+    sys.exit(measure(sys.argv[1], Path(sys.argv[2])) if sys.argv[1:] else main())

@@ -1,0 +1,83 @@
+"""Bring a dev model to prd, after a person has approved it."""
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Param
+
+from bulkhead_airflow import REASON, StepOperator
+
+DOC = """
+### Promote a model
+
+`check_model` looks whether the dev model could be served: its file's hash, its schema, the library
+versions, prd's gate, and a prediction. `approve` waits for a person, under *Required Actions*, with
+both models side by side. `promote_model` then adds one record to `models/log.txt`: the same file
+serves prd too. Where prd serves another model by then than the one that was shown, the promotion is
+refused, and has to be decided again.
+
+Rejected, the run ends with `promote_model` skipped and nothing changed.
+"""
+
+SIDE_BY_SIDE = """
+{% set checked = ti.xcom_pull('check_model').facts %}
+{% set new, old = checked.candidate, checked.served or {'metrics': {}} %}
+| | dev, to be promoted | prd, served now |
+|---|---|---|
+| model | {{ new.model_filename }} | {{ old.get('model_filename', 'none') }} |
+| trained | {{ new.training_timestamp }} | {{ old.get('training_timestamp', '') }} |
+| data | {{ new.get('data', '') }} | {{ old.get('data', '') }} |
+| r2 | {{ new.metrics.r2 }} | {{ old.metrics.get('r2', '') }} |
+| rmse | {{ new.metrics.rmse }} | {{ old.metrics.get('rmse', '') }} |
+| mae | {{ new.metrics.mae }} | {{ old.metrics.get('mae', '') }} |
+
+Reason given: {{ params.reason }}
+"""
+
+SERVED = "{{ (ti.xcom_pull('check_model').facts.served or {'model_filename': 'none'}).model_filename }}"
+APPROVER = "{{ ti.xcom_pull('approve').responded_by_user.name }}"
+
+with DAG(
+    dag_id="promote_model_dag",
+    description="Serve a dev model in prd, after approval",
+    schedule=None,
+    catchup=False,
+    tags=["bulkhead", "registry", "prd"],
+    params={
+        "model": Param(
+            type="string",
+            minLength=1,
+            title="Model",
+            description="A dev model file, by its name: model_….joblib. 'just models' and the Models page list them.",
+        ),
+        "reason": REASON,
+    },
+    doc_md=DOC,
+):
+    check_model = StepOperator(
+        task_id="check_model",
+        image="inference",
+        pipeline="training",
+        environment="prd",
+        flags={"model": "{{ params.model }}"},
+        doc_md="Looks whether prd could serve the model. Changes nothing.",
+    )
+    approve = ApprovalOperator(
+        task_id="approve",
+        subject="Promote {{ params.model }} to prd?",
+        body=SIDE_BY_SIDE,
+        doc_md="Waits for a person.",
+    )
+    promote_model = StepOperator(
+        task_id="promote_model",
+        image="inference",
+        pipeline="training",
+        environment="prd",
+        announces=True,
+        flags={
+            "model": "{{ params.model }}",
+            "by": APPROVER,
+            "reason": "{{ params.reason }}",
+            "replacing": SERVED,
+        },
+        doc_md="Checks once more, and writes the promotion's record in `models/log.txt`.",
+    )
+    check_model >> approve >> promote_model

@@ -1,0 +1,65 @@
+"""check_model, promote_model and rollback_model: decisions about models as steps, so that Airflow keeps their trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead import decisions, serving
+from bulkhead.decisions import TARGET, Decided
+from bulkhead.step import Outcome
+from inference import serving_check
+
+if TYPE_CHECKING:
+    from bulkhead.records import ModelRecord
+    from bulkhead.step import Step
+
+
+def check(step: Step, filename: str) -> Outcome:
+    """Look whether the dev model ``filename`` could be promoted now, and put it beside what prd serves.
+
+    Raises:
+        Refused: it could not.
+    """
+    record = decisions.promotable(step.registry, filename)
+    serving_check.check(step.registry, record)
+    served = serving.served(step.registry.records_newest_first(), TARGET)
+    return Outcome(facts={"candidate": _summary(record), "served": _summary(served) if served else None})
+
+
+def promote(step: Step, filename: str, by: str, reason: str, replacing: str | None) -> Outcome:
+    """Serve the dev model ``filename`` in prd; see :func:`bulkhead.decisions.promote`.
+
+    Raises:
+        Refused: as there.
+        OSError: as there.
+    """
+    decided = Decided(by, reason, step.identity)
+
+    def undisturbed(*arguments: Any) -> dict[str, str]:
+        libraries = serving_check.check(*arguments)
+        step.store_undisturbed()
+        return libraries
+
+    record = decisions.promote(step.registry, filename, decided, undisturbed, replacing=replacing)
+    return Outcome(facts={**_summary(record), "promotion": msgspec.to_builtins(record.promotion)})
+
+
+def roll_back(step: Step, by: str, reason: str, to: str | None) -> Outcome:
+    """Serve the good model before the one now served; see :func:`bulkhead.decisions.roll_back`.
+
+    Raises:
+        Refused: as there.
+        OSError: as there.
+    """
+    decided = Decided(by, reason, step.identity)
+    step.store_undisturbed()
+    rollback = decisions.roll_back(step.registry, step.environment, decided, to)
+    return Outcome(facts={"model_filename": rollback.model_filename, "withdrawn": rollback.withdrawn})
+
+
+def _summary(record: ModelRecord) -> dict[str, Any]:
+    keys = ("model_filename", "model_hash", "sha256", "training_timestamp", "metrics")
+    data = {"data": record.data.path, "data_sha256": record.data.sha256} if record.data else {}
+    return {**{key: getattr(record, key) for key in keys}, **data}

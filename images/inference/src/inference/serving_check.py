@@ -1,0 +1,46 @@
+"""Whether this image can serve a model: everything that inference would refuse, and a smoke prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+import features as transformation
+from bulkhead import libraries
+from bulkhead.errors import NotVerified, Refused
+from inference import guard
+
+if TYPE_CHECKING:
+    from bulkhead.records import ModelRecord
+    from bulkhead.registry import Registry
+
+
+def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
+    """Prove that the model of ``record`` can be served: its hash, its schema, the libraries, a prediction.
+
+    Returns:
+        The library versions that predicted.
+
+    Raises:
+        Refused: what is not fit, and how to go on.
+    """
+    model = registry.load(record)
+    guard.check_transformation(record, transformation.fingerprint())
+    guard.check_libraries(record)
+    if not record.features or not record.dtypes or sorted(record.features) != sorted(record.dtypes):
+        raise NotVerified(f"the record of {record.model_filename} has no features with types. Train a new model.")
+    # A row that training saw, because a transformation need not take any number (a logarithm no zero).
+    example = record.input_example or dict.fromkeys(record.features, 1.0)
+    frame = transformation.apply(pd.DataFrame([example], columns=record.features, dtype=float))
+    missing = [name for name in model.feature_names_in_ if name not in frame]
+    if missing:
+        raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        predictions = model.predict(frame[list(model.feature_names_in_)])
+    if not np.isfinite(predictions).all():
+        raise Refused(
+            f"{record.model_filename} gives no finite prediction for a row of its training. Train a new model."
+        )
+    return libraries.versions()

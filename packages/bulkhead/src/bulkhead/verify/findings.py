@@ -1,0 +1,111 @@
+"""What ``verify`` can find, how bad each is, and who mends it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from bulkhead.errors import one_line, short
+
+Severity = Literal["damage", "note"]
+"""A registry with damage is not clean; a note is told and changes nothing."""
+
+Mender = Literal["repair", "gc", "person"]
+
+Kind = Literal[
+    "torn_line",
+    "foreign_line",
+    "missing_model",
+    "altered_model",
+    "orphan_model",
+    "foreign_file",
+    "unreadable_file",
+    "served_model_gone",
+    "removal_unfinished",
+    "published_twice",
+    "attempt_twice",
+    "contradictory_record",
+    "unfounded_promotion",
+    "unfounded_rollback",
+    "unfounded_revocation",
+    "unfounded_removal",
+    "unfounded_quarantine",
+    "unknown_model",
+    "other_model",
+    "other_environment",
+    "model_file_gone",
+    "missing_predictions",
+    "altered_predictions",
+    "foreign_path",
+    "unverifiable_model",
+    "restored_model",
+    "lost_quarantine",
+    "late_inference",
+    "out_of_order",
+    "unfinished_run_removal",
+    "leftover",
+]
+
+_NOTES: frozenset[Kind] = frozenset(
+    {
+        "unverifiable_model",
+        "restored_model",
+        "lost_quarantine",
+        "late_inference",
+        "out_of_order",
+        "unfinished_run_removal",
+        "leftover",
+    }
+)
+_MENDED_BY: dict[Kind, Mender] = {
+    "torn_line": "repair",
+    "foreign_line": "repair",
+    "altered_model": "repair",
+    "orphan_model": "repair",
+    "removal_unfinished": "gc",
+    "unfinished_run_removal": "gc",
+}
+
+LONGEST_PATH = 300
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is not as the records say, or that is worth knowing."""
+
+    kind: Kind
+    severity: Severity
+    path: str
+    """The file, relative to the project; in one printable line, whatever its name holds."""
+    offset: int | None = None
+    """In a log, the line's first byte."""
+    line: int | None = None
+    """In a log, counted from 1."""
+    sentence: str
+    """What is wrong, where, and what to do next."""
+    mended_by: Mender | None = None
+    """Who can mend it; None: it is a note, and needs no mending."""
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether the registry is not clean because of it."""
+        return self.severity == "damage"
+
+
+def finding(kind: Kind, path: str, sentence: str, *, offset: int | None = None, line: int | None = None) -> Finding:
+    """The finding ``kind`` at ``path``; ``sentence`` is made one line."""
+    severity: Severity = "note" if kind in _NOTES else "damage"
+    return Finding(
+        kind=kind,
+        severity=severity,
+        path=one_line(path, LONGEST_PATH),
+        offset=offset,
+        line=line,
+        sentence=one_line(sentence),
+        mended_by=_MENDED_BY.get(kind, "person" if severity == "damage" else None),
+    )
+
+
+def unreadable(path: str, error: OSError) -> str:
+    """The sentence about a file that is there and cannot be read."""
+    return f"{short(path, 200)} cannot be read: {error.strerror}. Mend its mode, its owner or the disk."
