@@ -38,11 +38,15 @@ def test_models_are_listed_traced_rolled_back_and_revoked_by_the_names_of_the_ho
     assert f"{inference['predictions_path']}  (as recorded" in traced
     assert f"models/{second}  (as recorded" in traced
     assert registry("trace", inference["predictions_path"]) == traced
+    promoted = registry("promote", second, "--reason", "it is good")
+    assert f"prd serves    {second}, promoted from dev by" in promoted
+    assert "checked with  python 3." in promoted
+    assert registry("latest", "--environment", "prd") == f"{second}\n"
     assert f"dev serves    {first}" in registry(
         "rollback", "--environment", "dev", "--reason", "a try", BULKHEAD_BY="ada"
     )
     assert "serves nothing now" in registry("revoke", first, "--reason", 'it\'s "bad"')
-    rollback, revocation = records(clone.folder / "models/log.txt")[2:]
+    rollback, revocation = records(clone.folder / "models/log.txt")[3:]
     assert (rollback["by"], rollback["reason"], rollback["withdrawn"]) == ("ada", "a try", [second])
     assert revocation["reason"] == 'it\'s "bad"'
     assert revocation["by"] == clone.run("id", "-un").stdout.strip()

@@ -48,6 +48,7 @@ def facts(record: ModelRecord) -> dict[Key, Any]:
             _section("trained_on", _builtins(record.trained_on)),
             _section("schema", {"target": record.target, "left_out": record.left_out}),
             _section("features", record.dtypes or dict.fromkeys(record.features or ())),
+            _section("input_example", record.input_example),
             _section("transformation", {"fingerprint": record.transformation}),
             _section("libraries", record.libraries),
             _section("coefficients", {"intercept": record.intercept, **(record.coefficients or {})}),
