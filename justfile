@@ -48,7 +48,7 @@ step *args:
 models:
     @scripts/registry.sh list
 
-# The registry's command line, read-only: just registry --help
+# Look into the registry, decide what it serves, keep it in order: just registry --help
 [group('registry')]
 [no-exit-message]
 registry *args:
@@ -93,6 +93,11 @@ test *args: setup build-images
 [group('develop')]
 test-faults *args: setup build-images
     .venv/bin/pytest tests/faults "$@"
+
+# Write docs/registry-cli.md anew from what the commands say
+[group('develop')]
+docs: setup
+    @.venv/bin/python scripts/registry_reference.py
 
 # The tests that need no engine, for the inner loop
 [group('develop')]

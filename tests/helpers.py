@@ -9,7 +9,7 @@ import msgspec
 
 from bulkhead import records
 from bulkhead.identity import Identity
-from bulkhead.records import Data, Lineage, TrainingFailure
+from bulkhead.records import Data, InferenceRecord, Lineage, TrainingFailure
 from bulkhead.registry import Registry
 
 if TYPE_CHECKING:
@@ -71,6 +71,31 @@ def lineage(**changes: Any) -> Lineage:
 def publish(registry: Registry, environment: Environment = "prd", model: Any = None, **changes: Any) -> ModelRecord:
     """A model, published."""
     return registry.publish({"weights": [1.0, 2.0]} if model is None else model, environment, lineage(**changes))
+
+
+def inferred(registry: Registry, model: ModelRecord, number: int = 0, **changes: Any) -> InferenceRecord:
+    """An inference by ``model``, recorded; each ``number`` is of a time, a run and a file of its own."""
+    given: dict[str, Any] = {
+        "inference_time": f"2026-02-01T00:{number // 60:02d}:{number % 60:02d}.000001+00:00",
+        "environment": model.environment,
+        "inference_data": "shared/inputs/new.csv",
+        "model_used": model.model_filename,
+        "predictions": [1.5, 2.5],
+        "model_hash": model.model_hash,
+        "model_sha256": model.sha256,
+        "predictions_path": f"shared/runs/prd_inference_pipe_dag/r{number}/predictions_{number}.parquet",
+        "rows": 2,
+        "input_sha256": "1" * 64,
+        "output_sha256": f"{number:064x}",
+        "dag_id": "prd_inference_pipe_dag",
+        "run_id": f"manual__2026-02-01T00:00:00+00:00_{number}",
+        "task_id": "model_inference",
+        "try_number": 1,
+        "map_index": -1,
+    }
+    record = InferenceRecord(**{**given, **changes})
+    registry.record_inference(record)
+    return record
 
 
 def training_failure(moment: str = "2026-01-01T00:00:00.000000+00:00", **changes: Any) -> TrainingFailure:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.helpers import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, publish
+from tests.helpers import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, Ended, publish
 from tests.helpers_care import Kept
+
+from bulkhead import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,3 +71,41 @@ def killed_publish() -> Callable[[Registry, str], None]:
         assert ended.returncode == -9, f"it did not reach {stage!r}: {ended.stderr}"
 
     return publish_and_die
+
+
+class Command:
+    """``registry`` on the command line, in this process."""
+
+    def __init__(self, registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+        self.registry = registry
+        self.shared = registry.folder.parent / "shared"
+        self._capsys = capsys
+
+    def __call__(self, *argv: str) -> Ended:
+        """Run it with the folders of the test."""
+        self._capsys.readouterr()
+        code = cli.main(["--models", str(self.registry.folder), "--shared", str(self.shared), *argv])
+        captured = self._capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    def done(self, *argv: str) -> str:
+        """Run what must succeed; returns what it printed."""
+        ended = self(*argv)
+        assert ended.code == 0, ended.err
+        return ended.out
+
+    def refused(self, *argv: str) -> str:
+        """Run what must be refused; returns its one sentence."""
+        ended = self(*argv)
+        assert (ended.code, ended.out) == (1, ""), ended
+        (sentence,) = ended.said
+        assert sentence.startswith("registry: ")
+        return sentence
+
+
+@pytest.fixture
+def registry(empty_registry: Registry, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line of the registry that the test's states are put into."""
+    made = Command(empty_registry, capsys)
+    (made.shared / "inputs").mkdir(parents=True)
+    return made

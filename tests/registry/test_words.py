@@ -143,7 +143,7 @@ def test_a_full_disk_or_a_missing_permission_is_a_refusal_that_says_where(number
     refusal = refusal_of(OSError(number, os.strerror(number)), "models/log.txt")
     assert isinstance(refusal, Refused)
     assert str(refusal).startswith(f"models/log.txt: {os.strerror(number)}. ")
-    assert str(refusal).endswith("then run the step again.")
+    assert str(refusal).endswith("then run this again.")
 
 
 def test_any_other_error_of_the_system_is_no_refusal() -> None:

@@ -1,4 +1,4 @@
-"""What the command lines of the step images share."""
+"""What the command lines share: options of the steps, and how a command line ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead.errors import EXIT_CRASHED, EXIT_INTERRUPTED
+from bulkhead.errors import (
+    EXIT_CRASHED,
+    EXIT_INTERRUPTED,
+    EXIT_REFUSED,
+    EXIT_UNREAD,
+    BulkheadError,
+    one_line,
+    refusal_of,
+)
 from bulkhead.identity import ENVIRONMENTS
 
 if TYPE_CHECKING:
@@ -36,17 +44,24 @@ def run(group: click.Group, argv: Sequence[str] | None) -> int:
     """Run ``group`` on ``argv`` (the process's own where None); a command returns its exit code.
 
     Returns:
-        The exit code; 2 for a wrong command line, which is explained on stderr; EXIT_INTERRUPTED for
-        Ctrl-C; EXIT_CRASHED for a bug outside of a step, with its traceback.
+        The exit code; EXIT_REFUSED for a refusal, told in one line on stderr; 2 for a wrong command line, which
+        is explained there; EXIT_INTERRUPTED for Ctrl-C; EXIT_UNREAD when nobody reads stdout any more;
+        EXIT_CRASHED for a bug outside of a step, with its traceback.
     """
     try:
-        return int(group.main(args=argv, standalone_mode=False) or 0)
+        return int(group.main(args=argv, prog_name=group.name, standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except click.Abort:
         sys.stderr.write("interrupted\n")
         return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001  # a bug before the step began: Python's own exit code, 1, would read as a refusal
+    except SystemExit:  # click's own answer to a broken pipe, with stdout made safe for Python's last flush
+        return EXIT_UNREAD
+    except Exception as error:  # noqa: BLE001  # a bug before the step began: Python's own exit code, 1, would read as a refusal
+        refusal = refusal_of(error, str(error.filename)) if isinstance(error, OSError) else error
+        if isinstance(refusal, BulkheadError):
+            sys.stderr.write(f"{group.name}: {one_line(str(refusal))}\n")
+            return EXIT_REFUSED
         traceback.print_exc()
         return EXIT_CRASHED

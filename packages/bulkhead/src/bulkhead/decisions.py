@@ -60,9 +60,9 @@ def promotable(registry: Registry, filename: str) -> ModelRecord:
     Raises:
         Refused: why not.
     """
-    record = registry.find(filename, SOURCE)
     if _served(registry, TARGET) == filename:
         raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
+    record = registry.find(filename, SOURCE)
     r2 = (record.metrics or {}).get("r2")
     failing = gate.read(registry.folder, TARGET).failing(TARGET, r2 if isinstance(r2, float) else None)
     if failing is not None:

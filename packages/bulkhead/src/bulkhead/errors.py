@@ -24,14 +24,17 @@ EXIT_KILLED = 143
 EXIT_INTERRUPTED = 130
 """SIGINT: by hand, or by a library that raises it at itself (OpenBLAS, where it cannot start its threads)."""
 
+EXIT_UNREAD = 141
+"""Whoever read the output has gone (``| head``): 128 + SIGPIPE, as a program that dies of it."""
+
 _NO_THREAD = ("can't start new thread", "Resource temporarily unavailable")
 
 _NEXT = {
-    errno.ENOSPC: "The disk is full: free some space, then run the step again.",
-    errno.EDQUOT: "The disk quota is used up: free some space, then run the step again.",
-    errno.EROFS: "The folder is mounted read-only: mount it without ':ro', then run the step again.",
-    errno.EACCES: "This user may not: run as the folder's owner (docker run --user UID:0), then run the step again.",
-    errno.EPERM: "This user may not: run as the folder's owner (docker run --user UID:0), then run the step again.",
+    errno.ENOSPC: "The disk is full: free some space, then run this again.",
+    errno.EDQUOT: "The disk quota is used up: free some space, then run this again.",
+    errno.EROFS: "The folder is mounted read-only: mount it without ':ro', then run this again.",
+    errno.EACCES: "This user may not: run as the folder's owner (docker run --user UID:0), then run this again.",
+    errno.EPERM: "This user may not: run as the folder's owner (docker run --user UID:0), then run this again.",
 }
 
 

@@ -112,6 +112,16 @@ def append(path: Path, record: Record) -> None:
 
 def read(path: Path, since: int = 0) -> Iterator[Record | Unreadable]:
     """Every line of the log from byte ``since`` on, oldest first; nothing where there is no log."""
+    return (records.decode(line, offset) for offset, line in lines(path, since))
+
+
+def read_newest_first(path: Path) -> Iterator[Record | Unreadable]:
+    """Every line of the log, newest first, read in blocks from its end."""
+    return (records.decode(line, offset) for offset, line in lines_newest_first(path))
+
+
+def lines(path: Path, since: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The lines that :func:`read` decodes, each with its first byte's place: to pick few out of many."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -120,15 +130,13 @@ def read(path: Path, since: int = 0) -> Iterator[Record | Unreadable]:
         offset = file.seek(since)
         for line in file:
             if line.strip():
-                yield records.decode(line.rstrip(b"\n"), offset)
+                yield offset, line.rstrip(b"\n")
             offset += len(line)
 
 
-def read_newest_first(path: Path) -> Iterator[Record | Unreadable]:
-    """Every line of the log, newest first, read in blocks from its end."""
-    for offset, line in _lines_from_end(path):
-        if line.strip():
-            yield records.decode(line, offset)
+def lines_newest_first(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines that :func:`read_newest_first` decodes, each with its first byte's place."""
+    return ((offset, line) for offset, line in _lines_from_end(path) if line.strip())
 
 
 def report(line: Unreadable, path: Path) -> None:

@@ -57,6 +57,8 @@ class Shelf:
     def __init__(self, records: Iterable[Record | Unreadable] = ()) -> None:
         self.models: dict[str, Model] = {}
         """By file name, oldest first."""
+        self.records: list[ModelRecord] = []
+        """Every publication and promotion, in the order of the log."""
         self._piles: dict[str, list[ModelRecord]] = {}
         for record in records:
             self.feed(record)
@@ -99,6 +101,7 @@ class Shelf:
         return (self.models[name] for name in names if name in self.models)
 
     def _publish(self, record: ModelRecord) -> None:
+        self.records.append(record)
         known = self.models.get(record.model_filename)
         if known is None:
             self.models[record.model_filename] = Model(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkhead import command
-from bulkhead.cli import care, reading
+from bulkhead.cli import care, deciding, listing, reading, tracing
 from bulkhead.cli.group import Sections, common_options
 
 if TYPE_CHECKING:
@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     import click
 
 SECTIONS: dict[str, list[click.Command]] = {
-    "Read": [reading.list_models],
-    "Decide": [],
+    "Read": [
+        listing.list_models,
+        reading.show,
+        reading.latest,
+        reading.compare_models,
+        tracing.trace_inference,
+        tracing.show_impact,
+    ],
+    "Decide": [deciding.promote, deciding.rollback, deciding.revoke],
     "Care": [care.verify_registry, care.repair, care.gc],
 }
 

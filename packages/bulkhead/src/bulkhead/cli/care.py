@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import sys
 from collections import Counter
@@ -13,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from bulkhead.cli.table import shown, table
+from bulkhead.cli.group import by_option, json_option
+from bulkhead.cli.output import as_json as to_json
+from bulkhead.cli.output import shown, table
 from bulkhead.decisions import Decided
 from bulkhead.errors import EXIT_REFUSED
 from bulkhead.quarantine import Repair
@@ -32,20 +32,7 @@ _MOST_SHOWN = 20
 """Findings of one kind in the table for people; ``--json`` prints all."""
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 _yes_option = click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be done.")
-
-
-def _user(_context: click.Context, _parameter: click.Parameter, by: str | None) -> str:
-    try:
-        return by or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
-        return f"uid {os.getuid()}"
-
-
-_by_option = click.option(
-    "--by", envvar="BULKHEAD_BY", callback=_user, help="Who does it; the record keeps it.  [default: you]"
-)
 
 
 def _age(context: click.Context, parameter: click.Parameter, text: str) -> timedelta:
@@ -57,7 +44,7 @@ def _age(context: click.Context, parameter: click.Parameter, text: str) -> timed
 
 @click.command("verify")
 @click.option("--predictions", is_flag=True, help="Read and hash every predictions file too, and look for leftovers.")
-@_json_option
+@json_option
 @click.pass_obj
 def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
     """Check every line and file against the records; exit 0 only when the registry is clean.
@@ -77,7 +64,7 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
         counted[found.kind] += 1
         mended[found.mended_by or ""] += 1
         if as_json:
-            click.echo(msgspec.json.encode(found))
+            click.echo(to_json(found))
         elif counted[found.kind] <= _MOST_SHOWN:
             kept.append(found)
     if not as_json:
@@ -92,9 +79,9 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
 
 @click.command("repair")
 @_yes_option
-@_by_option
+@by_option
 @click.option("--reason", default="registry repair", show_default=True, help="Why; the record keeps it.")
-@_json_option
+@json_option
 @click.pass_obj
 def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> int:
     """Put torn lines, orphaned and altered model files into models/quarantine/.
@@ -124,7 +111,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
             failed = EXIT_REFUSED
             continue
         if as_json:
-            click.echo(msgspec.json.encode({"finding": found, "quarantine": done}))
+            click.echo(to_json({"finding": found, "quarantine": done}))
         else:
             click.echo(_mending(found, done, yes=yes))
     if not as_json:
@@ -144,9 +131,9 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     help="What is younger stays: 12h, 30d, 2w.",
 )
 @_yes_option
-@_by_option
+@by_option
 @click.option("--reason", help="Why; the record keeps it.  [default: this command]")
-@_json_option
+@json_option
 @click.pass_obj
 def gc(  # noqa: PLR0913  # its options
     place: Place, keep: int, older_than: timedelta, by: str, reason: str | None, *, yes: bool, as_json: bool
@@ -167,7 +154,7 @@ def gc(  # noqa: PLR0913  # its options
     removed = collector.collect(Decided(by, reason)) if yes else iter(collector.plan())
     if as_json:
         for old in removed:
-            click.echo(msgspec.json.encode({"removed": yes, **msgspec.structs.asdict(old)}))
+            click.echo(to_json({"removed": yes, **msgspec.structs.asdict(old)}))
     else:
         _show_old(list(removed), yes=yes)
 
@@ -236,8 +223,7 @@ def _show_old(removed: Sequence[Old], *, yes: bool) -> None:
         click.echo("Nothing is old enough to be removed.")
         return
     rows = [(old.kind, old.path, _size(old.size_bytes), _days(old.age_seconds), old.why) for old in removed]
-    for line in table([("WHAT", "PATH", "SIZE", "AGE", "WHY"), *rows]):
-        click.echo(line)
+    table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows)
     models = sum(old.kind == "model" for old in removed)
     what = f"{_count(models, 'model file')} and {_count(len(removed) - models, 'run folder')}"
     total = _size(sum(old.size_bytes for old in removed))

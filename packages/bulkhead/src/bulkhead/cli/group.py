@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from bulkhead import log
 from bulkhead.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,13 +19,42 @@ if TYPE_CHECKING:
 
 HELP = """Look into the model registry, decide what it serves, and keep it in order.
 
+MODEL is a model file's name, or the first 6 or more characters of its hash; 'list' shows both.
+
 \b
 Examples:
   just registry list --environment prd
   just registry show MODEL
+  just registry promote MODEL --reason 'better on last month'
+  just registry trace shared/runs/DAG/RUN/predictions_TIME.parquet
 
-Exit codes: 0 done, 1 refused or not clean (the reason is printed), 2 wrong usage, 70 a bug.
+Exit codes: 0 done, 1 refused, nothing found, or not as recorded (the reason is printed), 2 wrong usage, 70 a bug.
 """
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["\b", "Examples:", *(f"  just registry {command}" for command in commands)])
+
+
+def _who(_context: click.Context, _parameter: click.Parameter, by: str | None) -> str:
+    if by is not None:
+        return by
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name  # not $USER, which an image may set for everybody
+    except KeyError:
+        raise click.UsageError(
+            f"the user id {os.getuid()} has no name here. Say who decides: --by NAME, or BULKHEAD_BY."
+        ) from None
+
+
+by_option = click.option(
+    "--by",
+    envvar="BULKHEAD_BY",
+    callback=_who,
+    help="Who decides; the record keeps it.  [default: $BULKHEAD_BY, else your login name]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -48,6 +81,29 @@ class Place(msgspec.Struct, frozen=True):
         folder = {"models": self.models, "shared": self.shared}.get(top)
         return folder / rest if folder is not None and rest and ".." not in Path(rest).parts else None
 
+    def in_project(self, text: str) -> str:
+        """A path of this machine as records name it; anything else as it is."""
+        path = Path(text)
+        if path.is_absolute() or _exists(path):
+            here = _absolute(path)
+            # In a container the paths of the host begin with this, and are not there.
+            project = os.environ.get("BULKHEAD_HOST_DIR")
+            for folder, name in ((self.shared, "shared"), (self.models, "models"), (project and Path(project), "")):
+                if folder and here.is_relative_to(_absolute(folder)):
+                    return str(name / here.relative_to(_absolute(folder)))
+        return os.path.normpath(text) if "/" in text else text
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
+
+
+def _absolute(path: Path) -> Path:
+    return Path(os.path.normpath(path.absolute()))
+
 
 class Sections(click.Group):
     """A group whose help lists its commands by what they are for."""
@@ -69,7 +125,14 @@ def common_options(group: click.Group) -> click.Group:
     """``group`` with the folders as options, and a :class:`Place` for its commands."""
 
     def place(models: Path, shared: Path) -> None:
-        click.get_current_context().obj = Place(models, shared)
+        context = click.get_current_context()
+        context.obj = Place(models, shared)
+        # One line says how many unreadable lines there are, where a command has read the whole log.
+        logger = logging.getLogger(log.__name__)
+        logger.setLevel(logging.CRITICAL)
+        context.call_on_close(lambda: logger.setLevel(logging.NOTSET))
+        if os.environ.get("NO_COLOR"):  # https://no-color.org
+            context.color = False
 
     group.params += [
         click.Option(

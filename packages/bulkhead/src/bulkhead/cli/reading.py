@@ -1,64 +1,114 @@
-"""What ``registry`` tells: nothing here changes anything."""
+"""What ``registry`` tells of single models: latest, show, compare."""
 
 from __future__ import annotations
 
+from itertools import groupby
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
-from bulkhead import log
-from bulkhead.cli.table import number, table
+from bulkhead import log, lookup
+from bulkhead.cli import output
+from bulkhead.cli.group import examples, json_option
+from bulkhead.cli.listing import read_shelf
+from bulkhead.comparison import compare, facts
 from bulkhead.identity import ENVIRONMENTS
-from bulkhead.records import ModelRecord, Unreadable
+from bulkhead.lineage import history, told
+from bulkhead.standing import standings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from bulkhead.cli.group import Place
+    from bulkhead.comparison import Row
 
-_HEADER = ("", "ENVIRONMENT", "MODEL", "TRAINED", "ROWS", "R2", "RMSE", "SOURCE")
 
-
-@click.command("list")
-@click.option("--environment", type=click.Choice(ENVIRONMENTS), help="Only this environment's models.")
-@click.option("--json", "as_json", is_flag=True, help="One record a line, for programs.")
+@click.command("latest", epilog=examples("latest --environment prd", "show $(just registry latest --environment prd)"))
+@click.option("--environment", type=click.Choice(ENVIRONMENTS), required=True, help="Which environment's.")
+@json_option
 @click.pass_obj
-def list_models(place: Place, environment: str | None, *, as_json: bool) -> None:
-    """List the published models, newest last; * marks the one that inference takes.
+def latest(place: Place, environment: str, *, as_json: bool) -> None:
+    """Print the file name of the served model, for scripts.
 
-    Lines of the log that are no record are counted on stderr.
+    Exit code 1 where none is.
+    """
+    record = place.registry.latest(environment)
+    click.echo(output.as_json(record) if as_json else output.shown(record.model_filename))
+
+
+@click.command("show", epilog=examples("show MODEL", "show e68fff --json"))
+@click.argument("model")
+@json_option
+@click.pass_obj
+def show(place: Place, model: str, *, as_json: bool) -> None:
+    """Show one model: its state, record and history.
+
+    MODEL is its file, or 6 or more characters of its hash.
     """
     registry = place.registry
-    models, unreadable = [], 0
-    for record in log.read(registry.trainings):
-        if isinstance(record, Unreadable):
-            unreadable += 1
-        elif isinstance(record, ModelRecord) and environment in (None, record.environment):
-            models.append(record)
+    shelf = read_shelf(registry)
+    known = lookup.model(shelf, model)
+    name = known.record.model_filename
+    here = {path.name for path in registry.folder.iterdir()}
+    standing = [s for s in standings(shelf, here) if s.record.model_filename == name]
+    decided = history(log.read(registry.trainings), name)
     if as_json:
-        for model in models:
-            click.echo(msgspec.json.encode(model))
-    elif models:
-        for line in table([_HEADER, *_rows(models)]):
-            click.echo(line)
-    else:
-        click.echo("No models yet. Trigger a train_model DAG, or run: just demo", err=True)
-    if unreadable:
-        click.echo(f"{registry.trainings.name}: passed over {unreadable} unreadable lines", err=True)
+        state = {s.record.environment: s.words for s in standing}  # the last word of each environment
+        click.echo(output.as_json({"record": known.record, "state": state, "history": decided}))
+        return
+    output.say(name, output.TITLE)
+    output.pairs(((s.record.environment, ", ".join(s.words)) for s in standing), "  ")
+    if known.out_of_service is not None:
+        output.say(f"  Out of service: {known.out_of_service}", output.BAD)
+    recorded = [(key, content) for key, content in facts(known.record).items() if content is not None]
+    for section, named in groupby(recorded, key=lambda fact: fact[0][0]):
+        output.say()
+        output.say(section, output.TITLE)
+        output.pairs(((key[1], output.value(content)) for key, content in named), "  ")
+    output.say()
+    output.say("history", output.TITLE)
+    output.pairs(((output.moment(time), what) for time, what in (told(entry, name) for entry in decided)), "  ")
+    output.say()
+    output.say(f"What depends on it: just registry impact {quote(name)}")
 
 
-def _rows(models: Sequence[ModelRecord]) -> Iterator[tuple[str, ...]]:
-    served = {model.environment: model for model in models}
-    for model in models:
-        metrics, data = model.metrics or {}, model.data
-        yield (
-            "*" if served[model.environment] is model else "",
-            model.environment,
-            model.model_filename,
-            model.training_timestamp[:19],
-            str(data.rows) if data else "-",
-            number(metrics.get("r2")),
-            number(metrics.get("rmse")),
-            data.path if data else "-",
+@click.command(
+    "compare", epilog=examples("compare MODEL MODEL", "compare MODEL $(just registry latest --environment prd)")
+)
+@click.argument("model_a", metavar="A")
+@click.argument("model_b", metavar="B")
+@click.option("--differing", is_flag=True, help="Only what differs.")
+@json_option
+@click.pass_obj
+def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool, as_json: bool) -> None:
+    """Put two models side by side; ≠ marks what differs.
+
+    A and B are model files, or 6 or more characters of their hashes. Compared are metrics, parameters, data, schema,
+    transformation, libraries, coefficients, commit and image.
+    """
+    shelf = read_shelf(place.registry)
+    left, right = (lookup.model(shelf, name).record for name in (model_a, model_b))
+    rows = compare(left, right)
+    if as_json:
+        click.echo(output.as_json({"a": left, "b": right, "rows": rows}))
+        return
+    output.pairs([("A", left.model_filename), ("B", right.model_filename)])
+    # The names stand above.
+    chosen = [row for row in rows if row.name != "model_filename" and not (differing and row.same)]
+    if chosen:
+        output.say()
+        output.table(
+            ("", "SECTION", "NAME", "A", "B", "B - A"),
+            [_compared(row) for row in chosen],
+            lambda i: output.FADED if chosen[i].same else output.PLAIN,
         )
+    same = sum(row.same for row in rows)
+    output.say()
+    output.say(f"{len(rows) - same} differ, {same} are the same.")
+
+
+def _compared(row: Row) -> tuple[str, ...]:
+    change = ""
+    if not row.same and all(type(side) in (int, float) for side in (row.left, row.right)):
+        change = f"{row.right - row.left:+.4g}"
+    sides = (output.squeezed(output.value(row.left)), output.squeezed(output.value(row.right)))
+    return ("" if row.same else "≠", row.section, row.name, *sides, change)

@@ -1,0 +1,167 @@
+"""What ``registry`` decides: promote, rollback, revoke. Each says what is served then, and how to take it back."""
+
+from __future__ import annotations
+
+import os
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkhead import decisions, log, lookup
+from bulkhead.cli import output
+from bulkhead.cli.group import by_option, examples
+from bulkhead.cli.listing import read_shelf
+from bulkhead.decisions import SOURCE, TARGET, Decided
+from bulkhead.errors import Refused
+from bulkhead.identity import ENVIRONMENTS, Identity
+from bulkhead.lineage import twins
+from bulkhead.serving import Shelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from bulkhead.cli.group import Place
+    from bulkhead.decisions import Check
+
+CHECKS = "bulkhead.serving_check"
+"""The group of entry points where an image that can load models says how it checks one."""
+
+
+def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``command`` with the options of every decision."""
+    return click.option("--reason", required=True, help="Why; the record keeps it.")(by_option(command))
+
+
+def _decided(by: str, reason: str) -> Decided:
+    image, commit = (os.environ.get(f"BULKHEAD_{name}") or None for name in ("IMAGE", "GIT_COMMIT"))
+    return Decided(by, reason, Identity(image=image, git_commit=commit))
+
+
+@click.command(
+    "promote",
+    epilog=examples(
+        "promote MODEL --reason 'better on last month'", "promote e68fff --reason 'first one' --replacing none"
+    ),
+)
+@click.argument("model")
+@_deciding
+@click.option("--replacing", metavar="MODEL|none", help=f"Only if {TARGET} serves this one now.")
+@click.pass_obj
+def promote(place: Place, model: str, by: str, reason: str, replacing: str | None) -> None:
+    """Serve a dev model in prd too: the same file, a new record.
+
+    MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and predicts once before; that
+    takes the inference image, where 'just registry' runs. If anything else comes first, nothing is changed.
+    """
+    registry = place.registry
+    shelf = read_shelf(registry)
+    name = lookup.model(shelf, model).record.model_filename
+    if replacing not in (None, "none"):
+        replacing = lookup.model(shelf, str(replacing)).record.model_filename
+    record = decisions.promote(registry, name, _decided(by, reason), serving_check(), replacing=replacing)
+    replaced = record.promotion.replaces if record.promotion else None
+    if replaced:
+        back = f"just registry rollback --environment {TARGET} --reason ..."
+    else:
+        back = "nothing to roll back to: a training or promotion comes on top of it, a revocation is for ever"
+    libraries = record.promotion.libraries if record.promotion else None
+    output.pairs(
+        [
+            (f"{TARGET} serves", f"{name}, promoted from {SOURCE} by {by}"),
+            ("it served", replaced or "nothing"),
+            ("checked with", output.value(libraries)),
+            ("to take back", back),
+        ]
+    )
+
+
+def serving_check() -> Check:
+    """What makes sure that a model can be served, before it is.
+
+    Raises:
+        Refused: this installation has none, or several.
+    """
+    from importlib.metadata import entry_points  # slow to import, and no other command needs it
+
+    found = list(entry_points(group=CHECKS))
+    if not found:
+        raise Refused(
+            "promote loads the model and predicts with it, which takes the inference image:"
+            " run 'just registry promote ...'."
+        )
+    if len(found) > 1:
+        names = ", ".join(sorted(f"{entry.name} ({entry.value})" for entry in found))
+        raise Refused(f"{CHECKS} has {len(found)} entry points: {names}. Leave one of these packages installed.")
+    check: Check = found[0].load()
+    return check
+
+
+@click.command(
+    "rollback",
+    epilog=examples(
+        "rollback --environment prd --reason 'r2 fell on the new data'",
+        "rollback --environment prd --to MODEL --reason 'that of May'",
+    ),
+)
+@click.option("--environment", type=click.Choice(ENVIRONMENTS), required=True, help="Which environment's.")
+@_deciding
+@click.option("--to", "model", metavar="MODEL", help="An earlier model of it; default: the one before.")
+@click.pass_obj
+def rollback(place: Place, environment: str, by: str, reason: str, model: str | None) -> None:
+    """Serve the previous good model of an environment again.
+
+    Good is one whose file is there, and is the one that was published; others are passed over. What was served is
+    withdrawn: a later rollback does not come back to it. MODEL is a file, or 6 or more characters of its hash.
+    """
+    registry = place.registry
+    shelf = read_shelf(registry)
+    to = None if model is None else lookup.model(shelf, model).record.model_filename
+    record = decisions.roll_back(registry, environment, _decided(by, reason), to)
+    withdrawn = record.withdrawn[0]
+    output.pairs(
+        [
+            (f"{environment} serves", f"{record.model_filename}, rolled back to by {by}"),
+            *(("withdrawn" if i else "it served", name) for i, name in enumerate(record.withdrawn)),
+            ("to take back", _serve_again(shelf, withdrawn, environment)),
+        ]
+    )
+
+
+def _serve_again(shelf: Shelf, filename: str, environment: str) -> str:
+    if environment == TARGET and shelf.models[filename].record.environment == SOURCE:
+        return f"just registry promote {quote(filename)} --reason ..."
+    return f"train again: {environment}_train_model_dag"
+
+
+@click.command("revoke", epilog=examples("revoke MODEL --reason 'trained on leaked data'"))
+@click.argument("model")
+@_deciding
+@click.pass_obj
+def revoke(place: Place, model: str, by: str, reason: str) -> None:
+    """Take a model out of service for ever, in every environment.
+
+    MODEL is its file, or 6 or more characters of its hash. Inference refuses it from then on, even when it is asked
+    for by name. Nothing takes that back.
+    """
+    registry = place.registry
+    before = read_shelf(registry)
+    name = lookup.model(before, model).record.model_filename
+    decisions.revoke(registry, name, _decided(by, reason))
+    after = Shelf(log.read(registry.trainings))
+    rows = [("revoked", f"{name}, by {by}, for ever")]
+    for environment in after.environments:
+        served, now = (
+            record.model_filename if record else "nothing"
+            for record in (before.served(environment), after.served(environment))
+        )
+        as_before = ", as before" if served == now else ""
+        rows.append((environment, f"served it, and serves {now} now" if served == name else f"serves {now}{as_before}"))
+    rows += [
+        ("the same model", f"{twin} is not revoked: just registry revoke {quote(twin)} --reason ...")
+        for twin in twins(after, name)
+        if after.models[twin].revocation is None
+    ]
+    rows.append(("who used it", f"just registry impact {quote(name)}"))
+    output.pairs(rows)

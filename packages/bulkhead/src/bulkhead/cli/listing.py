@@ -1,0 +1,240 @@
+"""``registry list``: models, failed attempts and inferences in tables."""
+
+from __future__ import annotations
+
+import heapq
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from bulkhead import log, lookup, records
+from bulkhead.cli import output
+from bulkhead.cli.group import examples, json_option
+from bulkhead.identity import ENVIRONMENTS
+from bulkhead.lineage import rows_of
+from bulkhead.records import Failure, InferenceFailure, InferenceRecord, TrainingFailure, Unreadable
+from bulkhead.serving import Shelf
+from bulkhead.standing import Standing, standings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from bulkhead.cli.group import Place
+    from bulkhead.registry import Registry
+
+_IN_A_TABLE = 50
+
+_MODELS = ("", "ENVIRONMENT", "MODEL", "STATE", "TRAINED", "ROWS", "R2", "RMSE", "SOURCE")
+_FAILURES = ("TIME", "ENVIRONMENT", "STEP", "CAUSE", "RUN", "WHAT")
+_INFERENCES = ("TIME", "ENVIRONMENT", "ROWS", "MODEL", "INPUT", "RUN")
+
+
+@click.command(
+    "list",
+    epilog=examples(
+        "list",
+        "list --environment prd --served",
+        "list --failures --limit 5",
+        "list --inferences --json | jq -r .predictions_path",
+    ),
+)
+@click.option("--environment", type=click.Choice(ENVIRONMENTS), help="Only of this environment.")
+@click.option("--served", is_flag=True, help="Only the models that are served.")
+@click.option("--failures", is_flag=True, help="Failed attempts instead, of both pipelines.")
+@click.option("--inferences", is_flag=True, help="Inferences instead.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"Only so many, the newest; 0: all.  [default: {_IN_A_TABLE} in a table, all with --json]",
+)
+@json_option
+@click.pass_obj
+def list_models(place: Place, /, environment: str | None, limit: int | None, *, as_json: bool, **only: bool) -> None:
+    """List the published models, newest last; * marks what is served.
+
+    STATE: served; previous (a rollback serves it) or earlier; rolled back; revoked. Then, where it applies:
+    removed or quarantined; missing (a file that should be there); unverifiable (the original program
+    recorded no hash); promoted from dev. Lines of the log that are no record are counted on stderr.
+    """
+    registry = place.registry
+    most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None
+    asked = [name for name, wanted in only.items() if wanted]
+    match asked:
+        case ["failures"]:
+            _list_failures(registry, environment, most, as_json=as_json)
+        case ["inferences"]:
+            _list_inferences(registry, environment, most, as_json=as_json)
+        case [] | ["served"]:
+            _list_models(registry, environment, most, served=bool(asked), as_json=as_json)
+        case _:
+            raise click.UsageError(f"one list at a time: choose one of {', '.join(f'--{name}' for name in asked)}.")
+
+
+def _list_models(registry: Registry, environment: str | None, most: int | None, *, served: bool, as_json: bool) -> None:
+    shelf = read_shelf(registry)
+    found = [
+        standing
+        for standing in standings(shelf, {path.name for path in registry.folder.iterdir()})
+        if environment in (None, standing.record.environment) and (standing.served or not served)
+    ]
+    chosen = found[-most:] if most else found
+    if as_json:
+        output.lines(output.as_json(_with_state(standing)) for standing in chosen)
+    elif chosen:
+        model_table(chosen)
+        if len(found) > len(chosen):
+            _tell_rest(len(chosen), f" of {len(found)}")
+    else:
+        of_it = f" of the environment {environment}" if environment else ""
+        some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
+        output.say(some if shelf.records else _NO_MODELS, err=True)
+
+
+_NO_MODELS = "No models yet. Trigger a train_model DAG, or run: just demo"
+
+
+def read_shelf(registry: Registry) -> Shelf:
+    """The registry's state; says on stderr how many lines of ``log.txt`` were passed over, as they are no record."""
+    shelf, unreadable = Shelf(), 0
+    for record in log.read(registry.trainings):
+        unreadable += isinstance(record, Unreadable)
+        shelf.feed(record)
+    if unreadable:
+        lines = f"{unreadable} unreadable line{'s' * (unreadable > 1)}"
+        output.say(f"{registry.trainings.name}: passed over {lines}", err=True)
+    return shelf
+
+
+def model_table(chosen: Sequence[Standing]) -> None:
+    """Print a line for each of ``chosen``."""
+
+    def style(index: int) -> output.Style:
+        standing = chosen[index]
+        if standing.trouble or "missing" in standing.words:
+            return output.BAD
+        if standing.served:
+            return output.GOOD
+        return output.FADED if {"revoked", "removed", "quarantined"} & {*standing.words} else output.PLAIN
+
+    output.table(_MODELS, [_model_row(standing) for standing in chosen], style)
+
+
+def _model_row(standing: Standing) -> tuple[str, ...]:
+    record = standing.record
+    metrics, data = record.metrics or {}, record.data
+    return (
+        "*" if standing.served else "",
+        record.environment,
+        record.model_filename,
+        ", ".join(standing.words),
+        output.moment(record.training_timestamp),
+        str(data.rows) if data else "-",
+        output.number(metrics.get("r2")),
+        output.number(metrics.get("rmse")),
+        data.path if data else "-",
+    )
+
+
+def _with_state(standing: Standing) -> dict[str, Any]:
+    return {**msgspec.to_builtins(standing.record), "served": standing.served, "state": standing.words}
+
+
+def _list_failures(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
+    found, more = _newest_last([registry.trainings, registry.inferences], Failure, environment, most)
+    if as_json:
+        output.lines(map(output.as_json, found))
+    elif rows := [_failure_row(record) for record in found]:
+        output.table(_FAILURES, rows, longest=2000)
+        if more:
+            _tell_rest(len(rows), ", and there are more")
+    else:
+        output.say("No failed attempts.", err=True)
+
+
+def _failure_row(record: Failure) -> tuple[str, ...]:
+    what = record.detail if isinstance(record, TrainingFailure) else record.error_message
+    told = (record.environment, record.step, record.cause, record.run_id, what)
+    return (output.moment(_time(record)), *(text or "-" for text in told))
+
+
+def _list_inferences(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
+    found, more = _newest_last([registry.inferences], InferenceRecord, environment, most)
+    if as_json:
+        output.lines(map(output.as_json, found))
+    elif rows := list(found):
+        inference_table(rows)
+        if more:
+            _tell_rest(len(rows), ", and there are more")
+    else:
+        output.say("No inferences yet. Trigger an inference_pipe DAG, or run: just demo", err=True)
+
+
+def inference_table(chosen: Iterable[InferenceRecord]) -> None:
+    """Print a line for each of ``chosen``."""
+    output.table(
+        _INFERENCES,
+        [
+            (
+                record.inference_time[:26],  # to the microsecond: 'trace' takes it as it stands here
+                record.environment,
+                str(rows_of(record) if rows_of(record) is not None else "-"),
+                record.model_used,
+                record.inference_data,
+                record.run_id or "-",
+            )
+            for record in chosen
+        ],
+    )
+
+
+def _newest_last(
+    paths: Sequence[Path], kind: Any, environment: str | None, most: int | None
+) -> tuple[Iterable[Any], bool]:
+    """The records of ``kind`` in the logs by time, all or the newest ``most``; and whether there are more.
+
+    A log's own order is kept, and its end alone is read where that is enough.
+    """
+
+    def chosen(lines: Iterable[tuple[int, bytes]]) -> Iterator[Any]:
+        # Of a million inferences few have failed: the others are not decoded whole.
+        seen = (line for _, line in lines if _may_be(kind, line))
+        return (r for r in map(records.decode, seen) if isinstance(r, kind) and environment in (None, r.environment))
+
+    if most is None:
+        return heapq.merge(*(chosen(log.lines(path)) for path in paths), key=_time), False
+    newest = [list(islice(chosen(log.lines_newest_first(path)), most + 1))[::-1] for path in paths]
+    merged = list(heapq.merge(*newest, key=_time))
+    return merged[-most:], len(merged) > most
+
+
+class _Keys(msgspec.Struct):
+    """Keys that only some kinds of record have."""
+
+    inference_time: Any = None
+    error_timestamp: Any = None
+    error_time: Any = None
+
+
+def _may_be(kind: Any, line: bytes) -> bool:
+    seen = lookup.glance(line, _Keys)
+    if seen is None:
+        return False
+    if kind is InferenceRecord:
+        return seen.inference_time is not None
+    return seen.error_timestamp is not None or seen.error_time is not None
+
+
+def _time(record: Failure | InferenceRecord) -> str:
+    match record:
+        case TrainingFailure():
+            return record.error_timestamp
+        case InferenceFailure():
+            return record.error_time
+    return record.inference_time
+
+
+def _tell_rest(chosen: int, of_all: str) -> None:
+    output.say(f"The newest {chosen}{of_all}; --limit 0 lists all.", err=True)

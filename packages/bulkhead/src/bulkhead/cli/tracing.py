@@ -1,0 +1,212 @@
+"""``registry trace`` and ``registry impact``: from predictions back to data, and from data on to predictions."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from bulkhead import lookup
+from bulkhead.cli import output
+from bulkhead.cli.group import examples, json_option
+from bulkhead.cli.listing import inference_table, model_table, read_shelf
+from bulkhead.errors import EXIT_REFUSED, NoModel, Refused, short
+from bulkhead.files import hash_of
+from bulkhead.lineage import Reach, dependents, impact, reach_of_data, rows_of, trace, twins
+from bulkhead.standing import standings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkhead.cli.group import Place
+    from bulkhead.lineage import File, Trace
+    from bulkhead.registry import Registry
+    from bulkhead.serving import Shelf
+
+
+def _airflow() -> str:
+    return f"http://localhost:{os.environ.get('BULKHEAD_PORT') or 8080}"
+
+
+@click.command(
+    "trace",
+    epilog=examples(
+        "trace shared/runs/DAG/RUN/predictions_TIME.parquet",
+        "trace 44cfd44f202d",
+        "trace manual__2026-11-23T06:36:18.754021+00:00",
+        "trace 2026-11-23T06:36:24.171553 --json",
+    ),
+)
+@click.argument("inference", metavar="PREDICTIONS_FILE|INFERENCE")
+@click.option(
+    "--airflow",
+    default=_airflow,
+    show_default="http://localhost:$BULKHEAD_PORT, or 8080",
+    help="Address of Airflow's web interface, for the links.",
+)
+@json_option
+@click.pass_obj
+def trace_inference(place: Place, inference: str, airflow: str, *, as_json: bool) -> int:
+    """Trace predictions back to model, data, commit and runs.
+
+    PREDICTIONS_FILE is its path, or the first 6 or more characters of its SHA-256; INFERENCE is Airflow's run id,
+    or the inference_time. Each file is hashed again.
+
+    Exit code 1 also where the chain is broken: a file is not the one recorded, a record is missing.
+    """
+    registry = place.registry
+    found = lookup.inference(registry, place.in_project(inference))
+    shelf = read_shelf(registry)
+    traced = trace(registry, shelf, found, place.path, airflow)
+    if as_json:
+        click.echo(output.as_json(traced))
+    else:
+        _print_trace(traced)
+    return EXIT_REFUSED if traced.broken else 0
+
+
+def _print_trace(traced: Trace) -> None:
+    inference, model = traced.inference, traced.model
+    files = {file.what: file for file in traced.files}
+    runs = {run.what: run.url for run in traced.runs}
+    rows = [
+        ("time", inference.inference_time),
+        ("environment", inference.environment),
+        ("rows", output.value(rows_of(inference))),
+        ("predictions", _file(files.get("predictions"))),
+        ("input", _file(files.get("inference data"))),
+        ("commit", inference.git_commit or "-"),
+        ("image", inference.image or "-"),
+        ("run", inference.run_id or "-"),
+        ("in Airflow", runs.get("inference", "-")),
+    ]
+    _part("Inference", rows)
+    if model is None:
+        _part("Model", [("file", inference.model_used)])
+    else:
+        metrics = output.value(model.metrics)
+        _part("Model", [("file", _file(files["model"])), ("model_hash", model.model_hash), ("metrics", metrics)])
+        promotion = model.promotion
+        if promotion is not None:
+            rows = [("by", promotion.by), ("reason", promotion.reason), ("time", promotion.promotion_time)]
+            _part(f"Promoted from {promotion.origin}", [*rows, ("in Airflow", runs.get("promotion", "-"))])
+        data = model.data
+        rows = [
+            ("time", model.training_timestamp),
+            ("data", _file(files.get("training data"))),
+            ("rows", output.value(data.rows if data else None)),
+            ("commit", model.git_commit or "-"),
+            ("image", model.image or "-"),
+            ("run", model.run_id or "-"),
+            ("in Airflow", runs.get("training", "-")),
+        ]
+        _part("Training", rows)
+    if traced.out_of_service:
+        output.say(f"Out of service: {traced.out_of_service}", output.BAD)
+    for sentence in traced.broken:
+        output.say(f"Broken: {sentence}", output.BAD)
+
+
+def _part(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    output.say(title, output.TITLE)
+    output.pairs(rows, "  ")
+
+
+def _file(file: File | None) -> str:
+    if file is None:
+        return "-"
+    return f"{file.path}  ({file.state}{f', sha256 {file.sha256}' if file.sha256 else ''})"
+
+
+@click.command("impact", epilog=examples("impact MODEL", "impact d0b14a7a6a40", "impact shared/inputs/diabetes.csv"))
+@click.argument("what", metavar="MODEL|DATA")
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows in each table.")
+@json_option
+@click.pass_obj
+def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
+    """Show what depends on a model or on data.
+
+    That is every model trained on the data, and every inference by these models or with the data as input.
+    MODEL is a file, or 6 or more characters of its hash. DATA is 6 or more characters of the SHA-256 of data that a
+    model was trained on, the whole one of any other data, or a file in shared/. With --json: all of it, first the
+    models' records, then the inferences'.
+    """
+    registry = place.registry
+    shelf = read_shelf(registry)
+    reach = _reach(place, shelf, what)
+    if as_json:
+        told = output.lines(map(output.as_json, itertools.chain(reach.models, dependents(registry, reach))))
+        if not told:
+            raise _nothing(reach)
+        return
+    found = impact(registry, reach, limit)
+    if not found.models and not found.inferences:
+        raise _nothing(reach)
+    if reach.data is not None:
+        output.say(f"Data with sha256 {reach.data}")
+        _print_models(registry, shelf, reach, limit)
+    else:
+        _print_twins(shelf, reach)
+    of_it = f", {found.on_data} with the data as input" if reach.data is not None else ""
+    output.say(f"Inferences: {found.inferences}, {found.rows} rows{of_it}", output.TITLE)
+    if found.newest:
+        inference_table(found.newest)
+        if found.inferences > len(found.newest):
+            output.say(f"The newest {len(found.newest)}; --limit lists more, --json all.", err=True)
+
+
+def _nothing(reach: Reach) -> Refused:
+    return Refused(
+        f"no model was trained on data with sha256 {reach.data}, and no inference had it as its input."
+        " Give the hash of the whole file: sha256sum FILE."
+    )
+
+
+def _reach(place: Place, shelf: Shelf, what: str) -> Reach:
+    """What ``what`` asks about.
+
+    Raises:
+        Refused: it is nothing, or could be several things.
+    """
+    path = place.path(place.in_project(what))
+    if path is not None and what not in shelf.models and place.in_project(what).startswith("shared/"):
+        try:
+            sha256 = hash_of(path)
+        except OSError as error:
+            raise Refused(
+                f"{short(what, 200)}: {error.strerror}. Name a file that can be read, or a SHA-256."
+            ) from None
+        if sha256 is None:
+            raise Refused(f"{short(what, 200)}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256.")
+        return reach_of_data(shelf, sha256)
+    sha256 = lookup.data(shelf, what)
+    try:
+        model = lookup.model(shelf, what)
+    except NoModel:
+        if sha256 is None:
+            raise
+        return reach_of_data(shelf, sha256)
+    if sha256 is not None:
+        name = model.record.model_filename
+        raise Refused(f"{short(what)} begins the hash of the model {name} and of the data {sha256}. Name more of it.")
+    return Reach([model.record], None)
+
+
+def _print_models(registry: Registry, shelf: Shelf, reach: Reach, limit: int) -> None:
+    names = {record.model_filename for record in reach.models}
+    output.say(f"Models trained on it: {len(names)}", output.TITLE)
+    here = {path.name for path in registry.folder.iterdir()}
+    found = [standing for standing in standings(shelf, here) if standing.record.model_filename in names]
+    if found:
+        model_table(found[-limit:])
+    if len(found) > limit:
+        output.say(f"The newest {limit} of {len(found)}; --limit lists more, --json all.", err=True)
+
+
+def _print_twins(shelf: Shelf, reach: Reach) -> None:
+    (record,) = reach.models
+    output.say(f"Model {record.model_filename}")
+    for twin in twins(shelf, record.model_filename):
+        output.say(f"The same model by another name, not counted here: {twin}")

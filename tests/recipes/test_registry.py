@@ -1,0 +1,79 @@
+"""``just registry``, as a person runs it: names of the host, exit codes, and no more access than a command needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.containers.support import records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.recipes.conftest import Clone
+
+pytestmark = pytest.mark.container
+
+
+def test_models_are_listed_traced_rolled_back_and_revoked_by_the_names_of_the_host(clone: Clone) -> None:
+    for image, step, *flags in (
+        *(("trainer", "preprocessing"), ("trainer", "train_model"), ("trainer", "train_model", "--seed", "7")),
+        *(("inference", "generate_inf_data"), ("inference", "preprocess_inf_data"), ("inference", "model_inference")),
+    ):
+        ended = clone.run("just", "step", image, step, *flags)
+        assert ended.returncode == 0, ended.stderr
+    first, second = (record["model_filename"] for record in records(clone.folder / "models/log.txt"))
+    (inference,) = records(clone.folder / "models/log_inference.txt")
+
+    def registry(*argv: str, code: int = 0, **variables: str) -> str:
+        ended = clone.run("just", "registry", *argv, BULKHEAD_PORT="8123", **variables)
+        assert ended.returncode == code, ended.stderr
+        return ended.stdout if code == 0 else ended.stderr
+
+    assert registry("latest", "--environment", "dev") == f"{second}\n"
+    traced = registry("trace", str(clone.folder / inference["predictions_path"]))
+    assert f"{inference['predictions_path']}  (as recorded" in traced
+    assert f"models/{second}  (as recorded" in traced
+    assert registry("trace", inference["predictions_path"]) == traced
+    assert f"dev serves    {first}" in registry(
+        "rollback", "--environment", "dev", "--reason", "a try", BULKHEAD_BY="ada"
+    )
+    assert "serves nothing now" in registry("revoke", first, "--reason", 'it\'s "bad"')
+    rollback, revocation = records(clone.folder / "models/log.txt")[2:]
+    assert (rollback["by"], rollback["reason"], rollback["withdrawn"]) == ("ada", "a try", [second])
+    assert revocation["reason"] == 'it\'s "bad"'
+    assert revocation["by"] == clone.run("id", "-un").stdout.strip()
+    assert revocation["image"].startswith("bulkhead/inference:")
+    refused = registry("latest", "--environment", "dev", code=1)
+    assert refused.startswith("registry: models/log.txt: every model of the environment dev was revoked or rolled back")
+    registry("nonsense", code=2)
+
+
+@pytest.mark.parametrize(
+    ("verbs", "expected"),
+    [
+        (["--help", "list", "show", "latest", "compare", "trace", "impact", "verify"], ["/models:ro", "/shared:ro"]),
+        (["promote", "rollback", "revoke"], ["/models:ro", "/models/log.txt", "/shared:ro"]),
+        (["repair", "gc"], ["/models", "/shared"]),
+    ],
+    ids=["reading", "deciding", "caring"],
+)
+def test_a_command_gets_no_more_access_than_it_needs(
+    verbs: list[str], expected: list[str], clone: Clone, tmp_path: Path
+) -> None:
+    real = shutil.which("docker")
+    fake = tmp_path / "bin/docker"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\n[ "$1" = run ] || exec {real} "$@"\nprintf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    for verb in verbs:
+        ended = clone.run("just", "registry", verb, PATH=f"{fake.parent}:{os.environ['PATH']}")
+        assert ended.returncode == 0, ended.stderr
+        arguments = ended.stdout.splitlines()
+        mounts = [arguments[i + 1].split(":", 1)[1] for i, argument in enumerate(arguments) if argument == "--volume"]
+        assert mounts == expected
+        for sealed in ("--read-only", "--network", "none", "ALL", "no-new-privileges", "--memory", "--pids-limit"):
+            assert sealed in arguments
+        assert "--tty" not in arguments
