@@ -166,6 +166,20 @@ def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: Kept, capsys: pytest.Cap
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing is old enough to be removed."
 
 
+def test_what_gc_has_removed_is_told_even_when_the_next_thing_cannot_be(
+    old: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    assert registry(old, "gc", "--keep", "2", "--yes") != 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["model", "model"]
+    assert lines[-1].startswith("2 model files and 0 run folders, ")
+    assert "unfinished_run_removal" in old.notes()
+
+
 def test_gc_as_json_is_one_thing_a_line(old: Kept, capsys: pytest.CaptureFixture[str]) -> None:
     assert registry(old, "gc", "--keep", "3", "--json") == 0
     lines = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from bulkhead.cli.group import by_option, json_option
-from bulkhead.cli.output import as_json as to_json
-from bulkhead.cli.output import shown, table
+from bulkhead.cli import output
+from bulkhead.cli.group import by_option, examples, json_option
+from bulkhead.cli.output import shown
 from bulkhead.decisions import Decided
 from bulkhead.errors import EXIT_REFUSED
 from bulkhead.quarantine import Repair
@@ -42,7 +42,7 @@ def _age(context: click.Context, parameter: click.Parameter, text: str) -> timed
     return int(read[1]) * _UNITS[read[2]]
 
 
-@click.command("verify")
+@click.command("verify", epilog=examples("verify", "verify --predictions"))
 @click.option("--predictions", is_flag=True, help="Read and hash every predictions file too, and look for leftovers.")
 @json_option
 @click.pass_obj
@@ -50,11 +50,7 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
     """Check every line and file against the records; exit 0 only when the registry is clean.
 
     Damage makes it unclean, notes do not. Predictions are looked for, and read with --predictions only.
-
-    \b
-    Example:
-      just registry verify --predictions
-    """  # noqa: D301  # \b is click's sign for lines to leave as they are
+    """
     counted: Counter[str] = Counter()
     mended: Counter[str] = Counter()
     # A line printed beside a progress bar would tear it: what a person reads waits for its end.
@@ -64,7 +60,7 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
         counted[found.kind] += 1
         mended[found.mended_by or ""] += 1
         if as_json:
-            click.echo(to_json(found))
+            click.echo(output.as_json(found))
         elif counted[found.kind] <= _MOST_SHOWN:
             kept.append(found)
     if not as_json:
@@ -77,7 +73,7 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
     return EXIT_REFUSED if counted["damage"] else 0
 
 
-@click.command("repair")
+@click.command("repair", epilog=examples("repair", "repair --yes"))
 @_yes_option
 @by_option
 @click.option("--reason", default="registry repair", show_default=True, help="Why; the record keeps it.")
@@ -88,12 +84,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
 
     Nothing is deleted or rewritten: of a line a copy is taken and a record says so, a file is moved.
     Records that contradict each other are left to a person.
-
-    \b
-    Example:
-      just registry repair          says what it would do
-      just registry repair --yes    does it
-    """  # noqa: D301
+    """
     mender = Repair(place.registry, Decided(by, reason))
     left: Counter[str] = Counter()
     mine: list[Finding] = []
@@ -111,7 +102,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
             failed = EXIT_REFUSED
             continue
         if as_json:
-            click.echo(to_json({"finding": found, "quarantine": done}))
+            click.echo(output.as_json({"finding": found, "quarantine": done}))
         else:
             click.echo(_mending(found, done, yes=yes))
     if not as_json:
@@ -120,7 +111,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     return failed
 
 
-@click.command("gc")
+@click.command("gc", epilog=examples("gc --keep 5 --older-than 30d", "gc --keep 5 --older-than 30d --yes"))
 @click.option("--keep", default=5, show_default=True, help="The newest N of each environment, and of each DAG, stay.")
 @click.option(
     "--older-than",
@@ -142,21 +133,24 @@ def gc(  # noqa: PLR0913  # its options
 
     Never a model that is served, next to be rolled back to, promoted, or used lately; never a run
     folder that is in use.
-
-    \b
-    Example:
-      just registry gc --keep 5 --older-than 30d          says what would go
-      just registry gc --keep 5 --older-than 30d --yes    removes it
-    """  # noqa: D301
+    """
     _require(place)
     collector = Collector(place.registry, place.shared, Rule(keep, older_than))
     reason = reason or f"gc --keep {keep} --older-than {_short(older_than)}"
     removed = collector.collect(Decided(by, reason)) if yes else iter(collector.plan())
     if as_json:
         for old in removed:
-            click.echo(to_json({"removed": yes, **msgspec.structs.asdict(old)}))
-    else:
-        _show_old(list(removed), yes=yes)
+            click.echo(output.as_json({"removed": yes, **msgspec.structs.asdict(old)}))
+        return
+    gone: list[Old] = []
+    try:
+        for old in removed:
+            gone.append(old)  # noqa: PERF402  # what is gone is told, even where the next thing cannot be removed
+    finally:
+        if gone:
+            _show_old(gone, yes=yes)
+    if not gone:
+        click.echo("Nothing is old enough to be removed.")
 
 
 def _require(place: Place) -> None:
@@ -219,11 +213,8 @@ def _mending(found: Finding, done: Quarantine | None, *, yes: bool) -> str:
 
 
 def _show_old(removed: Sequence[Old], *, yes: bool) -> None:
-    if not removed:
-        click.echo("Nothing is old enough to be removed.")
-        return
     rows = [(old.kind, old.path, _size(old.size_bytes), _days(old.age_seconds), old.why) for old in removed]
-    table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows)
+    output.table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows, longest=200)
     models = sum(old.kind == "model" for old in removed)
     what = f"{_count(models, 'model file')} and {_count(len(removed) - models, 'run folder')}"
     total = _size(sum(old.size_bytes for old in removed))
