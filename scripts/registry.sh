@@ -39,8 +39,15 @@ esac
 terminal=()
 [[ ! (-t 0 && -t 1 && -t 2) ]] || terminal=(--interactive --tty --env "TERM=${TERM:-xterm}" --env "NO_COLOR=${NO_COLOR:-}")
 
+# A reader that has seen enough (| head), or Ctrl-C, ends Docker's client alone: without proxying signals at once and
+# quietly, and the container here. --rm has removed one that ended by itself.
+name=bulkhead-registry-$$-$RANDOM
+trap 'docker kill --signal TERM "$name" >/dev/null 2>&1 || true' EXIT
+
 memory=$(setting BULKHEAD_STEP_MEMORY 2g)
-exec docker run --rm --init ${terminal[@]+"${terminal[@]}"} --network none --read-only --tmpfs /tmp:size=256m,mode=1777 \
+# No log: the engine would keep a copy of everything that is printed.
+docker run --rm --init --name "$name" --sig-proxy=false --log-driver none ${terminal[@]+"${terminal[@]}"} \
+  --network none --read-only --tmpfs /tmp:size=256m,mode=1777 \
   --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
   --memory "$memory" --memory-swap "$memory" \
   --user "$(setting BULKHEAD_UID 50000):0" --label "io.bulkhead.project=$(setting BULKHEAD_PROJECT bulkhead)" \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,6 +50,20 @@ def test_models_are_listed_traced_rolled_back_and_revoked_by_the_names_of_the_ho
     refused = registry("latest", "--environment", "dev", code=1)
     assert refused.startswith("registry: models/log.txt: every model of the environment dev was revoked or rolled back")
     registry("nonsense", code=2)
+
+
+def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> None:
+    line = b'{"inference_time": "t", "environment": "dev", "inference_data": "d", "model_used": "m"}\n'
+    (clone.folder / "models/log_inference.txt").write_bytes(line * 300_000)
+    piped = "set -o pipefail; just registry list --inferences --json | head -n 1"
+    ended = clone.run("bash", "-c", piped)
+    assert (ended.returncode, ended.stderr.count("\n")) == (141, ended.stderr.count("bulkhead:")), ended.stderr
+    assert ended.stdout.count("\n") == 1
+    left = ["docker", "ps", "--quiet", "--filter", f"label=io.bulkhead.project={clone.project}"]
+    deadline = time.monotonic() + 30
+    while clone.run(*left).stdout:
+        assert time.monotonic() < deadline, "the container still writes"
+        time.sleep(0.2)
 
 
 @pytest.mark.parametrize(
