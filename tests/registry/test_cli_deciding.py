@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.helpers import inferred, lines_of, publish, records_of
 
+import inference.serving_check
 from bulkhead.cli.deciding import CHECKS, serving_check
 from bulkhead.errors import NotVerified
 from bulkhead.records import Revocation, Rollback
-from inference.serving_check import check
 
 if TYPE_CHECKING:
     from tests.registry.conftest import Command
@@ -25,21 +25,27 @@ if TYPE_CHECKING:
     from bulkhead.registry import Registry
 
 
-def passes(*_: object) -> dict[str, str]:
-    """A check that lets every model pass."""
+def check(_registry: object, _record: object) -> dict[str, str]:
+    """A check that every model passes."""
     return {"numpy": "2.5"}
 
 
 def install_checks(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Have packages installed that offer a check by these names."""
-    found = [EntryPoint(name, f"{__name__}:passes", CHECKS) for name in names]
-    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: found if group == CHECKS else [])
+    """Let an image have an installed package for each of ``names``, with a check in it, and no other."""
+    found = [EntryPoint(name, f"{__name__}:check", CHECKS) for name in names]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: found)
 
 
 @pytest.fixture
 def served_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image with a check of whether a model can be served."""
-    install_checks(monkeypatch, "one")
+    install_checks(monkeypatch, "one_check")
+
+
+@pytest.fixture
+def no_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image that can load no model."""
+    install_checks(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -91,10 +97,10 @@ def test_promote_replacing_a_model_that_is_not_served_is_refused(
     registry.done("promote", dev, "--reason", "r", "--replacing", f"models/{prd}")
 
 
+@pytest.mark.usefixtures("no_check")
 def test_promote_without_the_inference_image_says_where_it_runs(
-    registry: Command, registry_with_two_models: Registry, monkeypatch: pytest.MonkeyPatch
+    registry: Command, registry_with_two_models: Registry
 ) -> None:
-    install_checks(monkeypatch)
     sentence = registry.refused("promote", registry_with_two_models.latest("dev").model_filename, "--reason", "r")
     assert sentence.endswith("which takes the inference image: run 'just registry promote ...'.")
 
@@ -102,22 +108,22 @@ def test_promote_without_the_inference_image_says_where_it_runs(
 def test_promote_with_two_checks_installed_names_both(
     registry: Command, registry_with_two_models: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install_checks(monkeypatch, "one", "two")
+    install_checks(monkeypatch, "one_check", "two_check")
     sentence = registry.refused("promote", registry_with_two_models.latest("dev").model_filename, "--reason", "r")
-    assert f"2 entry points: one ({__name__}:passes), two ({__name__}:passes)" in sentence
+    assert f"2 entry points: one_check ({__name__}:check), two_check ({__name__}:check)" in sentence
 
 
 def test_the_inference_image_brings_the_check() -> None:
-    assert serving_check() is check
+    assert serving_check() is inference.serving_check.check
 
 
 def test_promote_of_a_model_that_cannot_be_served_is_refused_with_the_check_s_reason(
     registry: Command, registry_with_two_models: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(*_: object) -> dict[str, str]:
+    def check(*_: object) -> dict[str, str]:
         raise NotVerified("its file is another one. Train a new model.")
 
-    monkeypatch.setattr("bulkhead.cli.deciding.serving_check", lambda: refuses)
+    monkeypatch.setattr("bulkhead.cli.deciding.serving_check", lambda: check)
     before = registry_with_two_models.trainings.read_bytes()
     dev = registry_with_two_models.latest("dev").model_filename
     assert registry.refused("promote", dev, "--reason", "r") == (
@@ -208,7 +214,7 @@ def test_a_user_without_a_name_must_give_one(
     registry: Command, registry_with_a_model: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("BULKHEAD_BY")
-    monkeypatch.setattr("bulkhead.cli.deciding.os.getuid", lambda: 3_999_999_999)
+    monkeypatch.setattr("os.getuid", lambda: 3_999_999_999)
     ended = registry("revoke", registry_with_a_model.latest("prd").model_filename, "--reason", "r")
     assert ended.code == 2
     assert "the user id 3999999999 has no name here. Say who decides: --by NAME, or BULKHEAD_BY." in ended.err

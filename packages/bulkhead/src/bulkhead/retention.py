@@ -150,7 +150,7 @@ class Collector:
                     kind="model",
                     path=f"models/{name}",
                     size_bytes=entry.size,
-                    age_seconds=age.total_seconds(),
+                    age_seconds=max(0.0, age.total_seconds()),
                     why=why,
                     recorded=model.removal is not None,
                 )
@@ -206,7 +206,7 @@ class Collector:
         return old
 
     def _old_run(self, run: Run, why: str, *, recorded: bool = False) -> Old:
-        age = self._now.timestamp() - run.newest
+        age = max(0.0, self._now.timestamp() - run.newest)
         return Old(kind="run", path=run.path, size_bytes=run.size, age_seconds=age, why=why, recorded=recorded)
 
     def _has_ended(self, run: Run) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import sys
 from collections import Counter
@@ -14,7 +12,7 @@ import click
 import msgspec
 
 from bulkhead.cli import output
-from bulkhead.cli.group import examples, json_option
+from bulkhead.cli.group import by_option, examples, json_option
 from bulkhead.cli.output import shown
 from bulkhead.decisions import Decided
 from bulkhead.errors import EXIT_REFUSED
@@ -37,18 +35,6 @@ _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=
 _yes_option = click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be done.")
 
 
-def _user(_context: click.Context, _parameter: click.Parameter, by: str | None) -> str:
-    try:
-        return by or pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
-        return f"uid {os.getuid()}"
-
-
-_by_option = click.option(
-    "--by", envvar="BULKHEAD_BY", callback=_user, help="Who does it; the record keeps it.  [default: you]"
-)
-
-
 def _age(context: click.Context, parameter: click.Parameter, text: str) -> timedelta:
     read = re.fullmatch(r"(\d{1,4})([hdw])", text, re.ASCII)
     if read is None:
@@ -56,7 +42,7 @@ def _age(context: click.Context, parameter: click.Parameter, text: str) -> timed
     return int(read[1]) * _UNITS[read[2]]
 
 
-@click.command("verify", epilog=examples("verify", "verify --predictions --json"))
+@click.command("verify", epilog=examples("verify", "verify --predictions"))
 @click.option("--predictions", is_flag=True, help="Read and hash every predictions file too, and look for leftovers.")
 @json_option
 @click.pass_obj
@@ -87,9 +73,9 @@ def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
     return EXIT_REFUSED if counted["damage"] else 0
 
 
-@click.command("repair", epilog=examples("repair", "repair --yes --reason 'a torn line'"))
+@click.command("repair", epilog=examples("repair", "repair --yes"))
 @_yes_option
-@_by_option
+@by_option
 @click.option("--reason", default="registry repair", show_default=True, help="Why; the record keeps it.")
 @json_option
 @click.pass_obj
@@ -136,7 +122,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     help="What is younger stays: 12h, 30d, 2w.",
 )
 @_yes_option
-@_by_option
+@by_option
 @click.option("--reason", help="Why; the record keeps it.  [default: this command]")
 @json_option
 @click.pass_obj
@@ -155,8 +141,16 @@ def gc(  # noqa: PLR0913  # its options
     if as_json:
         for old in removed:
             click.echo(output.as_json({"removed": yes, **msgspec.structs.asdict(old)}))
-    else:
-        _show_old(list(removed), yes=yes)
+        return
+    gone: list[Old] = []
+    try:
+        for old in removed:
+            gone.append(old)  # noqa: PERF402  # what is gone is told, even where the next thing cannot be removed
+    finally:
+        if gone:
+            _show_old(gone, yes=yes)
+    if not gone:
+        click.echo("Nothing is old enough to be removed.")
 
 
 def _require(place: Place) -> None:
@@ -219,11 +213,8 @@ def _mending(found: Finding, done: Quarantine | None, *, yes: bool) -> str:
 
 
 def _show_old(removed: Sequence[Old], *, yes: bool) -> None:
-    if not removed:
-        click.echo("Nothing is old enough to be removed.")
-        return
     rows = [(old.kind, old.path, _size(old.size_bytes), _days(old.age_seconds), old.why) for old in removed]
-    output.table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows, longest=400)
+    output.table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows, longest=200)
     models = sum(old.kind == "model" for old in removed)
     what = f"{_count(models, 'model file')} and {_count(len(removed) - models, 'run folder')}"
     total = _size(sum(old.size_bytes for old in removed))

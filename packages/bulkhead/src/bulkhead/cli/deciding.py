@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from bulkhead import decisions, log, lookup
 from bulkhead.cli import output
-from bulkhead.cli.group import examples
+from bulkhead.cli.group import by_option, examples
 from bulkhead.cli.listing import read_shelf
 from bulkhead.decisions import SOURCE, TARGET, Decided
 from bulkhead.errors import Refused
@@ -30,26 +29,9 @@ CHECKS = "bulkhead.serving_check"
 """The group of entry points where an image that can load models says how it checks one."""
 
 
-def _who(_context: click.Context, _parameter: click.Parameter, by: str | None) -> str:
-    if by is not None:
-        return by
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name  # not $USER, which an image may set for everybody
-    except KeyError:
-        raise click.UsageError(
-            f"the user id {os.getuid()} has no name here. Say who decides: --by NAME, or BULKHEAD_BY."
-        ) from None
-
-
 def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
     """``command`` with the options of every decision."""
-    command = click.option(
-        "--by",
-        envvar="BULKHEAD_BY",
-        callback=_who,
-        help="Who decides; the record keeps it.  [default: $BULKHEAD_BY, else your login name]",
-    )(command)
-    return click.option("--reason", required=True, help="Why; the record keeps it.")(command)
+    return click.option("--reason", required=True, help="Why; the record keeps it.")(by_option(command))
 
 
 def _decided(by: str, reason: str) -> Decided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,23 @@ def examples(*commands: str) -> str:
     return "\n".join(["\b", "Examples:", *(f"  just registry {command}" for command in commands)])
 
 
+def _who(_context: click.Context, _parameter: click.Parameter, by: str | None) -> str:
+    if by is not None:
+        return by
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name  # not $USER, which an image may set for everybody
+    except KeyError:
+        raise click.UsageError(
+            f"the user id {os.getuid()} has no name here. Say who decides: --by NAME, or BULKHEAD_BY."
+        ) from None
+
+
+by_option = click.option(
+    "--by",
+    envvar="BULKHEAD_BY",
+    callback=_who,
+    help="Who decides; the record keeps it.  [default: $BULKHEAD_BY, else your login name]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 
 

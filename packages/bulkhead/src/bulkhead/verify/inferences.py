@@ -166,7 +166,7 @@ class Inferences:
             model.first_late_line = model.first_late_line or self.lines.number
 
     def _check_file(self, record: InferenceRecord, path: str, *, hashed: bool) -> Iterator[Finding]:
-        if not path.startswith(RUNS) or ".." in path.split("/"):
+        if not path.startswith(RUNS) or (".." in path and ".." in path.split("/")):
             yield self.lines.at(
                 "foreign_path",
                 f"{self._where}: the predictions are recorded at {short(path, 100)}, which is no file of a run."
