@@ -38,7 +38,7 @@ from docker import APIClient
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
-from bulkhead import clock, result
+from bulkhead import clock, late, result
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
 from bulkhead.records import failure
@@ -341,6 +341,9 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             evidence=failed.evidence,
         )
         try:
+            if self._stopped:
+                # The supervisor kills this process soon, and another may hold the log's lock for longer.
+                late.record_failure_once(self._registry, self.pipeline, record, since=attempt.since)
             self._registry.record_failure_once(self.pipeline, record, since=attempt.since)
         except OSError as error:
             self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence
