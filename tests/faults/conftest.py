@@ -51,4 +51,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         recovered = "-" if row.recovered_seconds is None else f"{row.recovered_seconds:.1f} s"
         terminalreporter.write_line(
             f"{row.fault:<{width}}  {recovered:>12}  {row.models:>6}  {row.containers:>10}  {row.outcomes}"
+            + f" ({row.note})" * bool(row.note)
         )

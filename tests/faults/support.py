@@ -27,6 +27,7 @@ class Row:
     outcomes: str = "-"
     models: str = "-"
     containers: str = "-"
+    note: str = ""
 
 
 @dataclass
@@ -40,7 +41,16 @@ class Fault:
     def begin(self) -> None:
         self.before = self.stack.model_files()
 
-    def end(self, dag_id: str, run_id: str, *, state: str, models: int, failures: list[tuple[int, str]]) -> None:
+    def end(  # what a run comes to
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        state: str,
+        models: int,
+        failures: list[tuple[int, str]],
+        seconds: float = 300,
+    ) -> None:
         """Wait for the run's end and check it.
 
         Args:
@@ -49,8 +59,9 @@ class Fault:
             state: ``success`` or ``failed``.
             models: how many models the run must have published.
             failures: the failure records it must have left: (try number, cause), in order.
+            seconds: within which it must end.
         """
-        *_, (ended, _) = self.stack.airflow.states(dag_id, run_id)
+        *_, (ended, _) = self.stack.airflow.states(dag_id, run_id, seconds)
         self.check(run_id, models=models, failures=failures)
         assert ended == state
 

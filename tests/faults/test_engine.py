@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.containers.support import TAG
+from tests.faults.acts import wait_until_followed
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
 from tests.faults.shell import begin_to_publish, build, docker, ends_well, record_of, task_lines
@@ -17,7 +18,7 @@ from tests.faults.support import TRAIN, Fault, wait_until
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = [
@@ -79,10 +80,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
         engine.remove()
 
 
-# The tests stand in an order that needs one restart to change live-restore.
-
-
 def test_an_engine_gone_before_the_step_starts_is_one_failed_try(stack: EngineStack, fault: Fault) -> None:
+    stack.engine.have(live_restore=False)
     stack.engine.stop()
     run_id = stack.airflow.trigger(TRAIN)
     wait_until(lambda: stack.trainings(run_id), 60, "no record of the first try")
@@ -92,27 +91,50 @@ def test_an_engine_gone_before_the_step_starts_is_one_failed_try(stack: EngineSt
     assert record_of(stack, run_id, 1)["step"] == "preprocessing"
 
 
-def test_an_engine_restart_that_kills_the_step_is_recorded_once_and_run_again(stack: EngineStack, fault: Fault) -> None:
+@pytest.mark.parametrize("away", [0, 20], ids=["restarted", "away for 20 s"])
+def test_an_engine_that_takes_its_step_along_is_one_kill_and_one_model(
+    stack: EngineStack, fault: Fault, away: int
+) -> None:
+    stack.engine.have(live_restore=False)
     with stack.locked("log.txt"):
         run_id, container = begin_to_publish(stack)
         since = time.time()
         stack.engine.stop()
-        stack.engine.start(live_restore=True)
+        time.sleep(away)
+        stack.engine.start(live_restore=False)
         assert not {container["Id"]} & {left["Id"] for left in stack.running_steps()}
     ends_well(fault, run_id, [(1, "killed")], since)
 
 
-def test_a_step_that_outlives_an_engine_restart_is_followed_to_its_end(stack: EngineStack, fault: Fault) -> None:
+def test_an_engine_killed_by_sigkill_ends_its_step_when_it_is_back_and_that_is_one_kill(
+    stack: EngineStack, fault: Fault
+) -> None:
+    stack.engine.have(live_restore=False)
     with stack.locked("log.txt"):
         run_id, container = begin_to_publish(stack)
         since = time.time()
-        stack.engine.stop()
+        stack.engine.kill()
+        stack.engine.start(live_restore=False)
+        assert not {container["Id"]} & {left["Id"] for left in stack.running_steps()}
+    ends_well(fault, run_id, [(1, "killed")], since)
+
+
+@pytest.mark.parametrize("end", [Engine.stop, Engine.kill], ids=["SIGTERM", "SIGKILL"])
+def test_a_step_that_outlives_its_engine_is_followed_to_its_end(
+    stack: EngineStack, fault: Fault, end: Callable[[Engine], None]
+) -> None:
+    stack.engine.have(live_restore=True)
+    with stack.locked("log.txt"):
+        run_id, container = begin_to_publish(stack)
+        since = time.time()
+        end(stack.engine)
         stack.engine.start(live_restore=True)
         assert {left["Id"] for left in stack.running_steps()} == {container["Id"]}
     ends_well(fault, run_id, [], since)
 
 
 def test_a_step_that_ends_while_the_engine_is_away_for_20_s_has_succeeded(stack: EngineStack, fault: Fault) -> None:
+    stack.engine.have(live_restore=True)
     with stack.locked("log.txt"):
         run_id, _ = begin_to_publish(stack)
         since = time.time()
@@ -121,6 +143,22 @@ def test_a_step_that_ends_while_the_engine_is_away_for_20_s_has_succeeded(stack:
     time.sleep(max(0.0, since + 20 - time.time()))
     stack.engine.start(live_restore=True)
     ends_well(fault, run_id, [], since)
+
+
+def test_a_scheduler_whose_engine_has_made_a_new_socket_is_started_again_and_follows_the_step(
+    stack: EngineStack, fault: Fault
+) -> None:
+    stack.engine.have(live_restore=True)
+    with stack.locked("log.txt"):
+        run_id, container = begin_to_publish(stack)
+        since = time.monotonic()
+        stack.proxy.close()
+        stack.engine.stop()
+        stack.engine.start(live_restore=True)
+        stack.proxy = Proxy(stack.proxy.path, str(stack.engine.socket))
+        fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2, 90) - since
+        assert {left["Id"] for left in stack.running_steps()} == {container["Id"]}
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 
 def test_log_streams_that_are_cut_lose_no_line_and_repeat_none(stack: EngineStack, fault: Fault) -> None:

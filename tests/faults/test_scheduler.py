@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.faults.acts import (
     created,
-    creations_noted,
+    events_noted,
     kill_scheduler,
     steps_of,
     task,
@@ -57,8 +57,8 @@ def stack(engine: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _creations(stack: Stack) -> Iterator[None]:
-    with creations_noted(stack):
+def _events(stack: Stack) -> Iterator[None]:
+    with events_noted(stack):
         yield
 
 
