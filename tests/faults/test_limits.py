@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.shell import LARGE, begin_to_publish, hidden_files, large_table, limited, record_of
+from tests.faults.shell import LARGE, hidden_files, large_table, limited, record_of
 from tests.faults.support import TRAIN, Fault, Row, wait_until
 from tests.system.support import Stack
 
@@ -72,7 +72,8 @@ def test_a_full_disk_under_the_run_folders_fails_once_and_leaves_no_half_file(st
 def test_a_step_over_its_time_limit_is_stopped_and_not_run_again(stack: Stack, fault: Fault) -> None:
     seconds = {"BULKHEAD_STEP_SECONDS_TRAIN_MODEL": str(TRAIN_SECONDS)}
     with limited(stack, **seconds), stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
+        run_id = stack.airflow.trigger(TRAIN)
+        container = stack.wait_for_step("train_model")
         wait_until(lambda: not stack.running_steps(), TRAIN_SECONDS + 15, "the step was not stopped")
     fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "timed_out")])
     record = record_of(stack, run_id, 1)
