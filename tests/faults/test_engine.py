@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.containers.support import TAG
@@ -50,6 +49,7 @@ class EngineStack(Stack):
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.engine = engine
+        self.docker = ("docker", *engine.host)
         self.proxy = Proxy(engine.folder / "proxy.sock", str(engine.socket))
         super().__init__(
             folder,
@@ -57,11 +57,6 @@ class EngineStack(Stack):
             BULKHEAD_STEP_RETRY_SECONDS=str(RETRY_SECONDS),
             BULKHEAD_DOCKER_SOCKET=str(self.proxy.path),
         )
-
-    def step_containers(self) -> list[dict[str, Any]]:
-        label = f"label=io.bulkhead.project={self.project}"
-        ids = docker(*self.engine.host, "ps", "--all", "--quiet", "--filter", label).split()
-        return list(json.loads(docker(*self.engine.host, "inspect", *ids))) if ids else []
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +166,7 @@ def test_log_streams_that_are_cut_lose_no_line_and_repeat_none(stack: EngineStac
             fault.end(TRAIN, run_id, state="success", models=1, failures=[])
     finally:
         docker(*stack.engine.host, "tag", f"bulkhead/trainer:{TAG}", image)
-    logged = task_lines(stack, run_id, "preprocessing")
+    logged = list(task_lines(stack, run_id))
     assert [line for level, line in logged if level == "info" and line.startswith("out ")] == [
         f"out {number}" for number in range(lines)
     ]
