@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,19 @@ def begin_to_publish(stack: Stack) -> tuple[str, dict[str, Any]]:
     container = stack.wait_for_step("train_model")
     wait_until(lambda: set(hidden_files(stack.models)) - left, 60, "train_model did not come to publish")
     return run_id, container
+
+
+@contextmanager
+def about_to_publish(fault: Fault, failures: list[tuple[int, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and its train_model's container, which waits for the log's lock until the end.
+
+    Then the run ends as a success with one model and these failures.
+    """
+    with fault.stack.locked("log.txt"):
+        run_id, container = begin_to_publish(fault.stack)
+        since = time.time()
+        yield run_id, container
+    ends_well(fault, run_id, failures, since)
 
 
 def ends_well(fault: Fault, run_id: str, failures: list[tuple[int, str]], since: float) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.system.support import Stack
 
 TRAIN = "dev_train_model_dag"
 INFER = "dev_inference_pipe_dag"
+AT_ONCE = {"BULKHEAD_STEP_RETRIES": "2", "BULKHEAD_STEP_RETRY_SECONDS": "1"}
+"""Settings of a stack: a crashed step is tried again at once."""
 
 
 @dataclass
@@ -79,6 +82,17 @@ class Fault:
         assert len(self.stack.model_files() - self.before) == models
         assert running == []
         verify(self.stack.models)
+
+
+@contextmanager
+def standing(stack: Stack) -> Iterator[None]:
+    """``stack`` is up, and has trained a model."""
+    try:
+        stack.up()
+        stack.run(TRAIN)
+        yield
+    finally:
+        stack.down()
 
 
 def verify(models: Path) -> None:

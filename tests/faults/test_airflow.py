@@ -14,7 +14,6 @@ from airflow_client import AirflowError
 from tests.faults.acts import (
     clear,
     created,
-    events_noted,
     is_alive,
     mark_failed,
     running,
@@ -30,22 +29,14 @@ from tests.system.support import ROOT
 from bulkhead import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.system.support import Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.fault]
+pytestmark = [pytest.mark.system, pytest.mark.fault, pytest.mark.usefixtures("events")]
 
 OUTAGE = int(os.environ.get("BULKHEAD_OUTAGE_SECONDS") or 75)
 """Seconds without the API server; CONTRIBUTING says how to make it five minutes."""
 STOPPED = 12
 """Seconds until a task's process notices that it must stop (5 s between heartbeats), and its container is gone."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _events(stack: Stack) -> Iterator[None]:
-    with events_noted(stack):
-        yield
 
 
 def test_a_task_marked_failed_while_it_runs_stops_its_container_and_publishes_nothing(

@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.containers.support import TAG
 from tests.faults.acts import wait_until_followed
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
-from tests.faults.shell import begin_to_publish, build, docker, ends_well, record_of, task_lines
-from tests.faults.support import TRAIN, Fault, wait_until
+from tests.faults.shell import about_to_publish, begin_to_publish, build, docker, ends_well, record_of, task_lines
+from tests.faults.support import TRAIN, Fault, standing, wait_until
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
@@ -66,11 +66,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
     try:
         engine.start(live_restore=False)
         engine.load(f"bulkhead/trainer:{TAG}", f"bulkhead/trainer:{made.project}")
-        made.up()
-        made.run(TRAIN)
-        yield made
+        with standing(made):
+            yield made
     finally:
-        made.down()
         made.proxy.close()
         engine.remove()
 
@@ -91,27 +89,21 @@ def test_an_engine_that_takes_its_step_along_is_one_kill_and_one_model(
     stack: EngineStack, fault: Fault, away: int
 ) -> None:
     stack.engine.have(live_restore=False)
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
-        since = time.time()
+    with about_to_publish(fault, [(1, "killed")]) as (_, container):
         stack.engine.stop()
         time.sleep(away)
         stack.engine.start(live_restore=False)
-        assert not {container["Id"]} & {left["Id"] for left in stack.running_steps()}
-    ends_well(fault, run_id, [(1, "killed")], since)
+        assert not is_running(stack, container)
 
 
 def test_an_engine_killed_by_sigkill_ends_its_step_when_it_is_back_and_that_is_one_kill(
     stack: EngineStack, fault: Fault
 ) -> None:
     stack.engine.have(live_restore=False)
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
-        since = time.time()
+    with about_to_publish(fault, [(1, "killed")]) as (_, container):
         stack.engine.kill()
         stack.engine.start(live_restore=False)
-        assert not {container["Id"]} & {left["Id"] for left in stack.running_steps()}
-    ends_well(fault, run_id, [(1, "killed")], since)
+        assert not is_running(stack, container)
 
 
 @pytest.mark.parametrize("end", [Engine.stop, Engine.kill], ids=["SIGTERM", "SIGKILL"])
@@ -119,13 +111,10 @@ def test_a_step_that_outlives_its_engine_is_followed_to_its_end(
     stack: EngineStack, fault: Fault, end: Callable[[Engine], None]
 ) -> None:
     stack.engine.have(live_restore=True)
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
-        since = time.time()
+    with about_to_publish(fault, []) as (_, container):
         end(stack.engine)
         stack.engine.start(live_restore=True)
-        assert {left["Id"] for left in stack.running_steps()} == {container["Id"]}
-    ends_well(fault, run_id, [], since)
+        assert is_running(stack, container)
 
 
 def test_a_step_that_ends_while_the_engine_is_away_for_20_s_has_succeeded(stack: EngineStack, fault: Fault) -> None:
@@ -152,7 +141,7 @@ def test_a_scheduler_whose_engine_has_made_a_new_socket_is_started_again_and_fol
         stack.engine.start(live_restore=True)
         stack.proxy = Proxy(stack.proxy.path, str(stack.engine.socket))
         fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2, 90) - since
-        assert {left["Id"] for left in stack.running_steps()} == {container["Id"]}
+        assert is_running(stack, container)
     fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 
@@ -192,6 +181,10 @@ def test_an_engine_that_answers_after_2_s_starts_one_container_and_publishes_one
         *("--format", '{{index .Actor.Attributes "io.bulkhead.task"}}'),
     )
     assert events.split() == ["preprocessing", "train_model"]
+
+
+def is_running(stack: EngineStack, container: dict[str, Any]) -> bool:
+    return container["Id"] in {running["Id"] for running in stack.running_steps()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.shell import LARGE, hidden_files, large_table, limited, record_of
-from tests.faults.support import TRAIN, Fault, Row, wait_until
+from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, standing, wait_until
 from tests.system.support import Stack
 
 from bulkhead.run_folder import run_path
@@ -29,21 +29,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack whose models/ and shared/runs/ are disks of a megabyte; mounted before its containers look."""
     if AS_ROOT and subprocess.run([*AS_ROOT, "true"], check=False, capture_output=True).returncode:
         pytest.skip("mounting a small disk takes root, or sudo without a password")
-    made = Stack(
-        tmp_path_factory.mktemp("stack"),
-        BULKHEAD_STEP_RETRIES="2",
-        BULKHEAD_STEP_RETRY_SECONDS="1",
-    )
+    made = Stack(tmp_path_factory.mktemp("stack"), **AT_ONCE)
     disks = (made.models, made.runs)
     options = f"size=1m,mode=0775,uid={os.geteuid()},gid={os.getegid()}"
     try:
         for folder in disks:
             subprocess.run([*AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
-        made.up()
-        made.run(TRAIN)
-        yield made
+        with standing(made):
+            yield made
     finally:
-        made.down()
         for folder in disks:
             subprocess.run([*AS_ROOT, "umount", str(folder)], check=False, capture_output=True)
 

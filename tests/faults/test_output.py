@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.shell import docker, limited, record_of, replaced, task_lines
-from tests.faults.support import TRAIN, Fault
+from tests.faults.support import AT_ONCE, TRAIN, Fault, standing
 from tests.helpers_airflow import load
 from tests.system.support import ROOT, Stack
 
@@ -84,13 +84,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     services = ("init", "api-server", "scheduler", "dag-processor", "triggerer")
     more = folder / "more.yaml"
     more.write_text(json.dumps({"services": dict.fromkeys(services, mount)}))
-    made = Stack(folder, COMPOSE_FILE=f"docker-compose.yaml:{more}", BULKHEAD_STEP_RETRY_SECONDS="1")
-    try:
-        made.up()
-        made.run(TRAIN)
+    made = Stack(folder, COMPOSE_FILE=f"docker-compose.yaml:{more}", **AT_ONCE)
+    with standing(made):
         yield made
-    finally:
-        made.down()
 
 
 def test_a_flood_of_output_arrives_whole_in_order_and_in_bounded_memory(stack: Stack, fault: Fault) -> None:

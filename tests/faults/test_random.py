@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections import Counter
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow_client import FINAL, AirflowError
-from tests.faults.acts import events_noted, kill_scheduler, mark_failed, started, task
+from tests.faults.acts import kill_scheduler, mark_failed, started, task
 from tests.faults.shell import docker
 from tests.faults.support import TRAIN, Fault, verify, wait_until
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.system.support import Stack
 
-pytestmark = [pytest.mark.system, pytest.mark.fault]
+pytestmark = [pytest.mark.system, pytest.mark.fault, pytest.mark.usefixtures("events")]
 
 KILLS = int(os.environ.get("BULKHEAD_RANDOM_KILLS") or 6)
 SEED = int(os.environ.get("BULKHEAD_RANDOM_SEED") or time.time())
@@ -35,31 +37,31 @@ TASKS = ("preprocessing", "train_model")
 
 def test_kills_at_random_moments_leave_one_outcome_for_each_attempt(stack: Stack, fault: Fault) -> None:
     dice = random.Random(SEED)  # noqa: S311  # no secret is drawn
-    kills = 0
+    kills: Counter[str] = Counter()
+    attempts = 0
     begun = time.monotonic()
-    with events_noted(stack):
-        while kills < KILLS:
-            runs = [stack.airflow.trigger(TRAIN) for _ in range(RUNS)]
-            moment, victim = dice.uniform(0, LATEST), dice.choice(list(VICTIMS))
-            what = f"kill {kills + 1}, seed {SEED}: {victim} after {moment:.2f} s"
-            fault.row.note = what
-            time.sleep(moment)
-            spoilt = VICTIMS[victim](stack, dice.choice(runs))
-            if spoilt is None:
-                victim = "nobody"
-            kills += spoilt is not None
-            for run_id in runs:
-                state = wait_until(lambda run_id=run_id: _end(stack, run_id), 180, f"{what}: no end")  # type: ignore[misc]
-                wait_until(lambda run_id=run_id: _has_one_outcome(stack, run_id), 30, f"{what}: {run_id}")  # type: ignore[misc]
-                models = sum("model_filename" in record for record in stack.trainings(run_id))
-                # One marked failed may have published before.
-                assert (state, models) == ("success", 1) or (spoilt == run_id and state == "failed"), what
-            wait_until(lambda: not stack.running_steps(), 15, f"{what}: a container is left running")
-    records = [record for record in stack.trainings() if "model_filename" in record]
-    assert len(stack.model_files()) == len(records)
+    while kills.total() < KILLS:
+        runs = [stack.airflow.trigger(TRAIN) for _ in range(RUNS)]
+        moment, victim = dice.uniform(0, LATEST), dice.choice(list(VICTIMS))
+        what = fault.row.note = f"kill {kills.total() + 1}, seed {SEED}: {victim} after {moment:.2f} s"
+        time.sleep(moment)
+        spoilt = VICTIMS[victim](stack, dice.choice(runs))
+        kills[victim] += spoilt is not None
+        for run_id in runs:
+            state = wait_until(partial(_end, stack, run_id), 180, f"{what}: no end of {run_id}")
+            wait_until(partial(_has_one_outcome, stack, run_id), 30, f"{what}: an attempt without outcome of {run_id}")
+            models = sum("model_filename" in record for record in stack.trainings(run_id))
+            # One marked failed may have published before.
+            assert (state, models) == ("success", 1) or (spoilt == run_id and state == "failed"), what
+            attempts += len(started(stack, run_id))
+        wait_until(lambda: not stack.running_steps(), 15, f"{what}: a container is left running")
+    fault.row.note = f"{kills.total()} kills in {time.monotonic() - begun:.0f} s, seed {SEED}: {dict(kills)}"
+    new = [record for record in stack.trainings() if record.get("model_filename") not in fault.before]
+    models = sum("model_filename" in record for record in new)
+    fault.row.outcomes = f"{attempts} attempts, {len(new) - models} failures"
+    fault.row.models, fault.row.containers = str(models), "0"
+    assert len(stack.model_files() - fault.before) == models
     verify(stack.models)
-    fault.row.note = f"{KILLS} kills in {time.monotonic() - begun:.0f} s, seed {SEED}"
-    fault.row.models, fault.row.containers = str(len(records) - len(fault.before)), "0"
 
 
 def _end(stack: Stack, run_id: str) -> str | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.faults.shell import (
     LARGE,
+    about_to_publish,
     another_image,
-    begin_to_publish,
     docker,
     ends_well,
     hidden_files,
@@ -36,11 +36,8 @@ ENTRYPOINT ["sh", "-c", "test $BULKHEAD_TRY_NUMBER = 1 || exec trainer $0 $@"]
 
 
 def test_a_step_killed_by_sigkill_is_run_again_and_publishes_one_model(stack: Stack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
+    with about_to_publish(fault, [(1, "killed")]) as (run_id, container):
         docker("kill", container["Id"])
-        since = time.time()
-    ends_well(fault, run_id, [(1, "killed")], since)
     assert record_of(stack, run_id, 1)["evidence"]["exit_code"] == 137
 
 
@@ -55,20 +52,14 @@ def test_a_step_killed_by_sigterm_stops_and_leaves_nothing_half_written(stack: S
     assert hidden_files(stack.folder / run_path(TRAIN, run_id)) == []
 
 
-def test_docker_stop_of_a_step_about_to_publish_is_one_kill_and_one_model(stack: Stack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
+def test_docker_stop_of_a_step_about_to_publish_is_one_kill_and_one_model(fault: Fault) -> None:
+    with about_to_publish(fault, [(1, "killed")]) as (_, container):
         docker("stop", "--time", "1", container["Id"])
-        since = time.time()
-    ends_well(fault, run_id, [(1, "killed")], since)
 
 
-def test_a_container_removed_by_force_is_one_kill_and_one_model(stack: Stack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
+def test_a_container_removed_by_force_is_one_kill_and_one_model(fault: Fault) -> None:
+    with about_to_publish(fault, [(1, "killed")]) as (_, container):
         docker("rm", "--force", container["Id"])
-        since = time.time()
-    ends_well(fault, run_id, [(1, "killed")], since)
 
 
 # Images.
@@ -87,13 +78,12 @@ def test_a_missing_image_fails_once_and_says_what_builds_it(stack: Stack, fault:
 def test_an_image_replaced_while_its_step_runs_leaves_each_record_with_the_one_that_ran(
     stack: Stack, fault: Fault
 ) -> None:
-    with another_image(stack, "FROM {base}\nLABEL another=yes\n") as new:
-        with stack.locked("log.txt"):
-            run_id, container = begin_to_publish(stack)
-            docker("tag", new, f"bulkhead/trainer:{stack.project}")
-            docker("kill", container["Id"])
-            since = time.time()
-        ends_well(fault, run_id, [(1, "killed")], since)
+    with (
+        another_image(stack, "FROM {base}\nLABEL another=yes\n") as new,
+        about_to_publish(fault, [(1, "killed")]) as (run_id, container),
+    ):
+        docker("tag", new, f"bulkhead/trainer:{stack.project}")
+        docker("kill", container["Id"])
     assert container["Image"] != new
     assert record_of(stack, run_id, 1)["image"].endswith(f"@{container['Image']}")
     assert model_of(stack, run_id)["image"].endswith(f"@{new}")
@@ -133,12 +123,9 @@ def test_a_registry_that_cannot_be_written_fails_once_and_publishes_nothing(stac
 
 
 def test_a_step_waits_for_another_holder_of_the_lock_and_publishes_one_model(stack: Stack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id, _ = begin_to_publish(stack)
+    with about_to_publish(fault, []) as (run_id, _):
         time.sleep(5)
         assert stack.trainings(run_id) == []
-        since = time.time()
-    ends_well(fault, run_id, [], since)
 
 
 def test_a_torn_last_line_stays_alone_and_the_next_record_is_whole(stack: Stack, fault: Fault) -> None:
