@@ -100,8 +100,10 @@ def events_noted(stack: Stack) -> Iterator[None]:
     filters = ["--filter=event=create", "--filter=event=start", f"--filter=label=io.bulkhead.project={stack.project}"]
     command = ["docker", "events", *filters, f"--format={{{{.Action}}}} {labels}"]
     with _notes(stack).open("w") as notes, subprocess.Popen(command, stdout=notes) as events:
-        yield
-        events.terminate()
+        try:
+            yield
+        finally:
+            events.terminate()
 
 
 def created(stack: Stack, run_id: str, task_id: str = "train_model") -> int:

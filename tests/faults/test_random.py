@@ -75,11 +75,11 @@ def _end(stack: Stack, run_id: str) -> str | None:
 def _has_one_outcome(stack: Stack, run_id: str) -> bool:
     """Whether each try that had a container has one outcome by now, none has two, and none is made up."""
     outcomes = [(record["task_id"], record["try_number"]) for record in stack.trainings(run_id)]
+    assert len(outcomes) == len(set(outcomes)), outcomes
     # Preprocessing has no record of its success, only its proof.
     proof = result.read(stack.folder / run_path(TRAIN, run_id), "preprocessing")
-    if proof is not None and task(stack, run_id, "preprocessing").get("state") == "success":
+    if proof is not None:
         outcomes.append(("preprocessing", proof.identity.try_number))
-    assert len(outcomes) == len(set(outcomes)), outcomes
     return set(outcomes) >= set(started(stack, run_id))
 
 
