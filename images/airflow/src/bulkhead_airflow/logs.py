@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 STDERR = 2
 _RECONNECT_SECONDS = 0.5
-_STALLED_SECONDS = 60
-"""How long the rest of an ended container's output may stand still before it is given up."""
+_STALLED_SECONDS = 300
+"""How long the rest of an ended container's output may stand still before it is given up. A loaded engine takes
+its time to find the place in a gigabyte."""
 _FASTEST_BYTES = 256 << 20
 """More than an engine writes in a second (measured: 66 MB)."""
 _LOST = (DockerException, OSError, ValueError, struct.error, HTTPError, HTTPException)
