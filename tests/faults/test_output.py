@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.system, pytest.mark.fault]
 
 MEGABYTES = int(os.environ.get("BULKHEAD_LOG_MEGABYTES") or 20)
 """How much the flood is; CONTRIBUTING says how to make it a gigabyte."""
-TAIL = " " + "\u00e9" * 250
+LENGTH = 1_000
+TAIL = " " + "\u00e9" * LENGTH
 BARS = 1_000
 LONG = 30_000
 
@@ -44,7 +45,7 @@ if sys.argv[1] == "preprocessing":
         say(1, f"bar {{number}}\\r")
     say(1, "\\n")
     for hundred in range({lines} // 100):
-        say(1, "".join(f"out {{hundred * 100 + i}} " + "\\u00e9" * 250 + "\\n" for i in range(100)))
+        say(1, "".join(f"out {{hundred * 100 + i}} " + "\\u00e9" * {length} + "\\n" for i in range(100)))
         say(2, f"err {{hundred}}\\n")
 os.execvp("trainer", ["trainer", *sys.argv[1:]])
 EOF
@@ -90,7 +91,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_a_flood_of_output_arrives_whole_in_order_and_in_bounded_memory(stack: Stack, fault: Fault) -> None:
-    count = MEGABYTES * 2_000
+    count = MEGABYTES * 500
     with flooding(stack, count), sampled(lambda: scheduler_memory(stack)) as memory:
         run_id = stack.airflow.trigger(TRAIN)
         fault.end(TRAIN, run_id, state="success", models=1, failures=[], seconds=300 + 4 * MEGABYTES)
@@ -117,7 +118,7 @@ def test_a_flood_of_output_arrives_whole_in_order_and_in_bounded_memory(stack: S
 def test_where_a_step_prints_more_than_the_engine_keeps_its_log_says_that_lines_are_missing(
     stack: Stack, fault: Fault
 ) -> None:
-    count = 200_000  # 100 MB, in a second or two
+    count = 50_000  # 100 MB, in a second or two
     with limited(stack, BULKHEAD_STEP_LOG="10m"), flooding(stack, count):
         run_id = stack.airflow.trigger(TRAIN)
         fault.end(TRAIN, run_id, state="success", models=1, failures=[])
@@ -163,8 +164,8 @@ def test_secrets_that_airflow_knows_are_masked_in_what_a_step_prints_and_in_its_
 
 @contextmanager
 def flooding(stack: Stack, lines: int) -> Iterator[None]:
-    """Preprocessing prints ``lines`` lines of 500 bytes, and more."""
-    with replaced(stack, FLOOD, lines=lines, bars=BARS, long=LONG):
+    """Preprocessing prints ``lines`` lines of 2 KB, and more."""
+    with replaced(stack, FLOOD, lines=lines, bars=BARS, long=LONG, length=LENGTH):
         yield
 
 
