@@ -54,7 +54,7 @@ memory=$(setting BULKHEAD_STEP_MEMORY 2g)
 
 # The same as images/airflow/src/bulkhead_airflow/seal.py, option by option.
 exec docker run --rm --init --network none --read-only --tmpfs /tmp:size=256m,mode=1777 \
-  --log-driver local --log-opt max-size=50m --log-opt max-file=2 \
+  --log-driver local --log-opt "max-size=$(setting BULKHEAD_STEP_LOG 1g)" --log-opt max-file=2 --log-opt compress=false \
   --cap-drop ALL --security-opt no-new-privileges --pids-limit "$(setting BULKHEAD_STEP_PIDS 256)" \
   --memory "$memory" --memory-swap "$memory" --cpus "$cpus" \
   --user "$(setting BULKHEAD_UID 50000):0" --label "io.bulkhead.project=$(setting BULKHEAD_PROJECT bulkhead)" \

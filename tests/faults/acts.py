@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +41,23 @@ def kill_scheduler(stack: Stack) -> float:
     return killed
 
 
+def running(stack: Stack) -> str:
+    """A run whose train_model runs; call it with ``log.txt`` locked, so that it does not end."""
+    run_id = stack.airflow.trigger(TRAIN)
+    wait_until(lambda: task(stack, run_id).get("state") == "running" and steps_of(stack, run_id), 60, "not running")
+    return run_id
+
+
 def terminate_task(stack: Stack, run_id: str) -> None:
     """SIGTERM to the process that runs a task, in the scheduler's container."""
     kill = ["bash", "-c", f"kill {task(stack, run_id)['pid']}"]
     subprocess.run(["docker", "exec", container_of(stack, "scheduler"), *kill], check=True)
+
+
+def is_alive(stack: Stack, pid: int) -> bool:
+    """Whether the scheduler's container has the process ``pid``."""
+    command = ["docker", "exec", container_of(stack, "scheduler"), "test", "-d", f"/proc/{pid}"]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def _restarts(container: str) -> int:
@@ -77,26 +91,34 @@ def wait_until_followed(stack: Stack, run_id: str, number: int, seconds: float =
 
 
 @contextmanager
-def creations_noted(stack: Stack) -> Iterator[None]:
-    """Notes each container that the engine creates for a step, for :func:`created`.
+def events_noted(stack: Stack) -> Iterator[None]:
+    """Notes each container that the engine creates or starts for a step, for :func:`created` and :func:`started`.
 
     As they happen: of what has been, the engine keeps the last 256 events only.
     """
-    attributes = ('{{index .Actor.Attributes "io.bulkhead.run"}}', '{{index .Actor.Attributes "io.bulkhead.task"}}')
-    filters = ["--filter=event=create", f"--filter=label=io.bulkhead.project={stack.project}"]
-    command = ["docker", "events", *filters, f"--format={' '.join(attributes)}"]
+    labels = " ".join(f'{{{{index .Actor.Attributes "io.bulkhead.{key}"}}}}' for key in ("run", "task", "try"))
+    filters = ["--filter=event=create", "--filter=event=start", f"--filter=label=io.bulkhead.project={stack.project}"]
+    command = ["docker", "events", *filters, f"--format={{{{.Action}}}} {labels}"]
     with _notes(stack).open("w") as notes, subprocess.Popen(command, stdout=notes) as events:
-        yield
-        events.terminate()
+        try:
+            yield
+        finally:
+            events.terminate()
 
 
 def created(stack: Stack, run_id: str, task_id: str = "train_model") -> int:
     """How many containers of a task there have ever been."""
-    return _notes(stack).read_text().splitlines().count(f"{run_id} {task_id}")
+    return sum(line.startswith(f"create {run_id} {task_id} ") for line in _notes(stack).read_text().splitlines())
+
+
+def started(stack: Stack, run_id: str) -> Counter[tuple[str, int]]:
+    """How many containers have ever run for each (task, try) of a run."""
+    notes = [line.split() for line in _notes(stack).read_text().splitlines()]
+    return Counter((note[2], int(note[3])) for note in notes if note[:2] == ["start", run_id])
 
 
 def _notes(stack: Stack) -> Path:
-    return stack.folder / "created"
+    return stack.folder / "events"
 
 
 def steps_of(stack: Stack, run_id: str, task_id: str = "train_model") -> list[dict[str, Any]]:
@@ -116,8 +138,8 @@ def wait_until_stopped(stack: Stack, run_id: str, seconds: float) -> float:
     return time.monotonic()
 
 
-def mark_failed(stack: Stack, run_id: str) -> None:
-    path = f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}/taskInstances/train_model"
+def mark_failed(stack: Stack, run_id: str, task_id: str = "train_model") -> None:
+    path = f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}/taskInstances/{task_id}"
     stack.airflow.request("PATCH", path, {"new_state": "failed"})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.support import Fault, Row
+from tests.faults.acts import events_noted
+from tests.faults.support import AT_ONCE, Fault, Row, standing
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
@@ -20,14 +21,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack for one file of faults; a crashed step is tried again at once."""
-    made = Stack(tmp_path_factory.mktemp("stack"), BULKHEAD_STEP_RETRIES="2", BULKHEAD_STEP_RETRY_SECONDS="1")
-    try:
-        made.up()
-        made.run("dev_train_model_dag")
+    """A running stack for one file of faults."""
+    made = Stack(tmp_path_factory.mktemp("stack"), **AT_ONCE)
+    with standing(made):
         yield made
-    finally:
-        made.down()
+
+
+@pytest.fixture(scope="module")
+def events(stack: Stack) -> Iterator[None]:
+    """What the engine does for steps is noted, for :func:`created` and :func:`started`."""
+    with events_noted(stack):
+        yield
 
 
 @pytest.fixture
@@ -51,4 +55,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         recovered = "-" if row.recovered_seconds is None else f"{row.recovered_seconds:.1f} s"
         terminalreporter.write_line(
             f"{row.fault:<{width}}  {recovered:>12}  {row.models:>6}  {row.containers:>10}  {row.outcomes}"
+            + f" ({row.note})" * bool(row.note)
         )

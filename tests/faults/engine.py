@@ -28,6 +28,7 @@ class Engine:
         self.socket = self.folder / "docker.sock"
         (self.folder / "daemon.json").write_text("{}")  # not the machine's settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._live_restore = False
 
     @property
     def host(self) -> tuple[str, str]:
@@ -61,7 +62,14 @@ class Engine:
         command = [*AS_ROOT, "unshare", "--net", "dockerd", *(f"--{name}={value}" for name, value in options.items())]
         with (self.folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._live_restore = live_restore
         wait_until(self.answers, 30, f"the engine did not start, see {log.name}")
+
+    def have(self, *, live_restore: bool) -> None:
+        """Start it anew where it is not as wanted."""
+        if self._live_restore != live_restore:
+            self.stop()
+            self.start(live_restore=live_restore)
 
     def answers(self) -> bool:
         command = ["docker", *self.host, "version"]
@@ -69,8 +77,16 @@ class Engine:
 
     def stop(self) -> None:
         """SIGTERM, as ``systemctl stop docker`` does; returns when it has gone."""
+        self._end("TERM")
+
+    def kill(self) -> None:
+        """SIGKILL: it can do nothing about its containers any more; returns when it has gone."""
+        self._end("KILL")
+
+    def _end(self, signal: str) -> None:
         assert self._process is not None
-        subprocess.run([*AS_ROOT, "kill", (self.folder / "dockerd.pid").read_text()], check=True)
+        pid = (self.folder / "dockerd.pid").read_text()
+        subprocess.run([*AS_ROOT, "kill", "-s", signal, pid], check=True)
         self._process.wait(60)
         self._process = None
 

@@ -1,9 +1,11 @@
-"""What the faults of steps and of the engine share: docker's command line, images made for a test, task logs."""
+"""What the faults of steps and of the engine share: docker's command line, images and settings, task logs."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.containers.support import TAG
@@ -12,9 +14,12 @@ from tests.faults.support import TRAIN, Fault, wait_until
 from bulkhead.run_folder import run_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.system.support import Stack
+
+LARGE = "large.csv"
 
 
 def docker(*arguments: str, stdin: str | None = None) -> str:
@@ -39,6 +44,19 @@ def begin_to_publish(stack: Stack) -> tuple[str, dict[str, Any]]:
     return run_id, container
 
 
+@contextmanager
+def about_to_publish(fault: Fault, failures: list[tuple[int, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and its train_model's container, which waits for the log's lock until the end.
+
+    Then the run ends as a success with one model and these failures.
+    """
+    with fault.stack.locked("log.txt"):
+        run_id, container = begin_to_publish(fault.stack)
+        since = time.time()
+        yield run_id, container
+    ends_well(fault, run_id, failures, since)
+
+
 def ends_well(fault: Fault, run_id: str, failures: list[tuple[int, str]], since: float) -> None:
     """The run ends as a success with one model; it has recovered at its last step's end."""
     fault.end(TRAIN, run_id, state="success", models=1, failures=failures)
@@ -61,8 +79,55 @@ def hidden_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob(".*"))
 
 
-def task_lines(stack: Stack, run_id: str, task_id: str) -> list[tuple[str, str]]:
+def task_lines(
+    stack: Stack, run_id: str, task_id: str = "preprocessing", dag_id: str = TRAIN
+) -> Iterator[tuple[str, str]]:
     """(level, line) of all that try 1 of a task has logged; from the file, because the page shows a part."""
-    file = f"/opt/airflow/logs/dag_id={TRAIN}/run_id={run_id}/task_id={task_id}/attempt=1.log"
-    entries = map(json.loads, stack.compose("exec", "--no-TTY", "scheduler", "cat", file).splitlines())
-    return [(entry["level"], entry["event"]) for entry in entries]
+    file = f"/opt/airflow/logs/dag_id={dag_id}/run_id={run_id}/task_id={task_id}/attempt=1.log"
+    scheduler = stack.compose("ps", "--quiet", "scheduler").strip()
+    with subprocess.Popen(["docker", "exec", scheduler, "cat", file], stdout=subprocess.PIPE) as read:
+        assert read.stdout is not None
+        for entry in map(json.loads, read.stdout):
+            yield entry["level"], entry["event"]
+    assert read.returncode == 0
+
+
+@contextmanager
+def another_image(stack: Stack, dockerfile: str, **values: object) -> Iterator[str]:
+    """An image on the trainer's base, its id; at the end the trainer's tag is the trainer's again."""
+    image = build(dockerfile, **values)
+    try:
+        yield image
+    finally:
+        stack.tag("trainer")
+        docker("rmi", "--force", image)
+
+
+@contextmanager
+def replaced(stack: Stack, dockerfile: str, **values: object) -> Iterator[None]:
+    """Another image under the trainer's tag."""
+    with another_image(stack, dockerfile, **values) as image:
+        docker("tag", image, f"bulkhead/trainer:{stack.project}")
+        yield
+
+
+@contextmanager
+def limited(stack: Stack, **settings: str) -> Iterator[None]:
+    """The scheduler has been started anew with ``settings``; the next one is without them."""
+    stack.environment.update(settings)
+    stack.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "scheduler")
+    try:
+        yield
+    finally:
+        for name in settings:
+            del stack.environment[name]
+
+
+@contextmanager
+def large_table(stack: Stack, rows: int) -> Iterator[None]:
+    path = stack.inputs / LARGE
+    path.write_text("a,b,target\n" + "123456,7891011,12131415\n" * rows)
+    try:
+        yield
+    finally:
+        path.unlink()

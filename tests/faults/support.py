@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.system.support import Stack
 
 TRAIN = "dev_train_model_dag"
 INFER = "dev_inference_pipe_dag"
+AT_ONCE = {"BULKHEAD_STEP_RETRIES": "2", "BULKHEAD_STEP_RETRY_SECONDS": "1"}
+"""Settings of a stack: a crashed step is tried again at once."""
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Row:
     outcomes: str = "-"
     models: str = "-"
     containers: str = "-"
+    note: str = ""
 
 
 @dataclass
@@ -40,7 +44,16 @@ class Fault:
     def begin(self) -> None:
         self.before = self.stack.model_files()
 
-    def end(self, dag_id: str, run_id: str, *, state: str, models: int, failures: list[tuple[int, str]]) -> None:
+    def end(  # what a run comes to
+        self,
+        dag_id: str,
+        run_id: str,
+        *,
+        state: str,
+        models: int,
+        failures: list[tuple[int, str]],
+        seconds: float = 300,
+    ) -> None:
         """Wait for the run's end and check it.
 
         Args:
@@ -49,8 +62,9 @@ class Fault:
             state: ``success`` or ``failed``.
             models: how many models the run must have published.
             failures: the failure records it must have left: (try number, cause), in order.
+            seconds: within which it must end.
         """
-        *_, (ended, _) = self.stack.airflow.states(dag_id, run_id)
+        *_, (ended, _) = self.stack.airflow.states(dag_id, run_id, seconds)
         self.check(run_id, models=models, failures=failures)
         assert ended == state
 
@@ -68,6 +82,17 @@ class Fault:
         assert len(self.stack.model_files() - self.before) == models
         assert running == []
         verify(self.stack.models)
+
+
+@contextmanager
+def standing(stack: Stack) -> Iterator[None]:
+    """``stack`` is up, and has trained a model."""
+    try:
+        stack.up()
+        stack.run(TRAIN)
+        yield
+    finally:
+        stack.down()
 
 
 def verify(models: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from contextlib import contextmanager
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.containers.support import TAG
+from tests.faults.acts import wait_until_followed
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
-from tests.faults.shell import begin_to_publish, build, docker, ends_well, record_of, task_lines
-from tests.faults.support import TRAIN, Fault, wait_until
+from tests.faults.shell import about_to_publish, begin_to_publish, build, docker, ends_well, record_of, task_lines
+from tests.faults.support import TRAIN, Fault, standing, wait_until
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = [
@@ -49,6 +49,7 @@ class EngineStack(Stack):
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self.engine = engine
+        self.docker = ("docker", *engine.host)
         self.proxy = Proxy(engine.folder / "proxy.sock", str(engine.socket))
         super().__init__(
             folder,
@@ -56,11 +57,6 @@ class EngineStack(Stack):
             BULKHEAD_STEP_RETRY_SECONDS=str(RETRY_SECONDS),
             BULKHEAD_DOCKER_SOCKET=str(self.proxy.path),
         )
-
-    def step_containers(self) -> list[dict[str, Any]]:
-        label = f"label=io.bulkhead.project={self.project}"
-        ids = docker(*self.engine.host, "ps", "--all", "--quiet", "--filter", label).split()
-        return list(json.loads(docker(*self.engine.host, "inspect", *ids))) if ids else []
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +66,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
     try:
         engine.start(live_restore=False)
         engine.load(f"bulkhead/trainer:{TAG}", f"bulkhead/trainer:{made.project}")
-        made.up()
-        made.run(TRAIN)
-        yield made
+        with standing(made):
+            yield made
     finally:
-        made.down()
         made.proxy.close()
         engine.remove()
 
 
-# The tests stand in an order that needs one restart to change live-restore.
-
-
 def test_an_engine_gone_before_the_step_starts_is_one_failed_try(stack: EngineStack, fault: Fault) -> None:
+    stack.engine.have(live_restore=False)
     stack.engine.stop()
     run_id = stack.airflow.trigger(TRAIN)
     wait_until(lambda: stack.trainings(run_id), 60, "no record of the first try")
@@ -92,27 +84,41 @@ def test_an_engine_gone_before_the_step_starts_is_one_failed_try(stack: EngineSt
     assert record_of(stack, run_id, 1)["step"] == "preprocessing"
 
 
-def test_an_engine_restart_that_kills_the_step_is_recorded_once_and_run_again(stack: EngineStack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
-        since = time.time()
+@pytest.mark.parametrize("away", [0, 20], ids=["restarted", "away for 20 s"])
+def test_an_engine_that_takes_its_step_along_is_one_kill_and_one_model(
+    stack: EngineStack, fault: Fault, away: int
+) -> None:
+    stack.engine.have(live_restore=False)
+    with about_to_publish(fault, [(1, "killed")]) as (_, container):
         stack.engine.stop()
-        stack.engine.start(live_restore=True)
-        assert not {container["Id"]} & {left["Id"] for left in stack.running_steps()}
-    ends_well(fault, run_id, [(1, "killed")], since)
+        time.sleep(away)
+        stack.engine.start(live_restore=False)
+        assert not is_running(stack, container)
 
 
-def test_a_step_that_outlives_an_engine_restart_is_followed_to_its_end(stack: EngineStack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id, container = begin_to_publish(stack)
-        since = time.time()
-        stack.engine.stop()
+def test_an_engine_killed_by_sigkill_ends_its_step_when_it_is_back_and_that_is_one_kill(
+    stack: EngineStack, fault: Fault
+) -> None:
+    stack.engine.have(live_restore=False)
+    with about_to_publish(fault, [(1, "killed")]) as (_, container):
+        stack.engine.kill()
+        stack.engine.start(live_restore=False)
+        assert not is_running(stack, container)
+
+
+@pytest.mark.parametrize("end", [Engine.stop, Engine.kill], ids=["SIGTERM", "SIGKILL"])
+def test_a_step_that_outlives_its_engine_is_followed_to_its_end(
+    stack: EngineStack, fault: Fault, end: Callable[[Engine], None]
+) -> None:
+    stack.engine.have(live_restore=True)
+    with about_to_publish(fault, []) as (_, container):
+        end(stack.engine)
         stack.engine.start(live_restore=True)
-        assert {left["Id"] for left in stack.running_steps()} == {container["Id"]}
-    ends_well(fault, run_id, [], since)
+        assert is_running(stack, container)
 
 
 def test_a_step_that_ends_while_the_engine_is_away_for_20_s_has_succeeded(stack: EngineStack, fault: Fault) -> None:
+    stack.engine.have(live_restore=True)
     with stack.locked("log.txt"):
         run_id, _ = begin_to_publish(stack)
         since = time.time()
@@ -121,6 +127,22 @@ def test_a_step_that_ends_while_the_engine_is_away_for_20_s_has_succeeded(stack:
     time.sleep(max(0.0, since + 20 - time.time()))
     stack.engine.start(live_restore=True)
     ends_well(fault, run_id, [], since)
+
+
+def test_a_scheduler_whose_engine_has_made_a_new_socket_is_started_again_and_follows_the_step(
+    stack: EngineStack, fault: Fault
+) -> None:
+    stack.engine.have(live_restore=True)
+    with stack.locked("log.txt"):
+        run_id, container = begin_to_publish(stack)
+        since = time.monotonic()
+        stack.proxy.close()
+        stack.engine.stop()
+        stack.engine.start(live_restore=True)
+        stack.proxy = Proxy(stack.proxy.path, str(stack.engine.socket))
+        fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2, 90) - since
+        assert is_running(stack, container)
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 
 def test_log_streams_that_are_cut_lose_no_line_and_repeat_none(stack: EngineStack, fault: Fault) -> None:
@@ -133,7 +155,7 @@ def test_log_streams_that_are_cut_lose_no_line_and_repeat_none(stack: EngineStac
             fault.end(TRAIN, run_id, state="success", models=1, failures=[])
     finally:
         docker(*stack.engine.host, "tag", f"bulkhead/trainer:{TAG}", image)
-    logged = task_lines(stack, run_id, "preprocessing")
+    logged = list(task_lines(stack, run_id))
     assert [line for level, line in logged if level == "info" and line.startswith("out ")] == [
         f"out {number}" for number in range(lines)
     ]
@@ -159,6 +181,10 @@ def test_an_engine_that_answers_after_2_s_starts_one_container_and_publishes_one
         *("--format", '{{index .Actor.Attributes "io.bulkhead.task"}}'),
     )
     assert events.split() == ["preprocessing", "train_model"]
+
+
+def is_running(stack: EngineStack, container: dict[str, Any]) -> bool:
+    return container["Id"] in {running["Id"] for running in stack.running_steps()}
 
 
 @contextmanager

@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.faults.acts import (
     created,
-    creations_noted,
     kill_scheduler,
     steps_of,
     task,
     wait_until_followed,
 )
 from tests.faults.proxy import Proxy
-from tests.faults.support import TRAIN, Fault, wait_until
+from tests.faults.support import AT_ONCE, TRAIN, Fault, standing, wait_until
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.system, pytest.mark.fault]
+pytestmark = [pytest.mark.system, pytest.mark.fault, pytest.mark.usefixtures("events")]
 
 RECOVERED = 30
 """Seconds from a kill until the step is followed again, or its task is done."""
@@ -42,24 +41,17 @@ def engine() -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def stack(engine: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack that reaches the engine through the proxy."""
-    made = Stack(
-        tmp_path_factory.mktemp("stack"),
-        BULKHEAD_STEP_RETRIES="2",
-        BULKHEAD_STEP_RETRY_SECONDS="1",
-        BULKHEAD_DOCKER_SOCKET=str(engine.path),
-    )
-    try:
-        made.up()
-        made.run("dev_train_model_dag")
+    made = Stack(tmp_path_factory.mktemp("stack"), BULKHEAD_DOCKER_SOCKET=str(engine.path), **AT_ONCE)
+    with standing(made):
         yield made
-    finally:
-        made.down()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _creations(stack: Stack) -> Iterator[None]:
-    with creations_noted(stack):
-        yield
+def ends_once(fault: Fault, run_id: str) -> None:
+    """The run ends as a success, with one model of one container, and was gone on with soon."""
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(fault.stack, run_id) == 1
+    assert fault.row.recovered_seconds is not None
+    assert fault.row.recovered_seconds < RECOVERED
 
 
 def test_a_step_is_followed_again_within_30_s_of_the_schedulers_sigkill(stack: Stack, fault: Fault) -> None:
@@ -70,9 +62,7 @@ def test_a_step_is_followed_again_within_30_s_of_the_schedulers_sigkill(stack: S
         killed = kill_scheduler(stack)
         fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - killed
         assert [step["Id"] for step in steps_of(stack, run_id)] == [before]
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(stack, run_id) == 1
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)
 
 
 def test_a_scheduler_killed_before_create_starts_the_step_once(stack: Stack, engine: Proxy, fault: Fault) -> None:
@@ -82,9 +72,7 @@ def test_a_scheduler_killed_before_create_starts_the_step_once(stack: Stack, eng
         killed = kill_scheduler(stack)
     stack.wait_for_step("train_model")
     fault.row.recovered_seconds = time.monotonic() - killed
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(stack, run_id) == 1
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)
 
 
 def test_a_scheduler_killed_between_create_and_start_starts_the_step_once(
@@ -114,9 +102,8 @@ def test_a_scheduler_killed_before_the_id_of_a_running_step_is_stored_finds_it_b
             killed = kill_scheduler(stack)
         wait_until(lambda: task(stack, run_id).get("state") == "running", 60, "preprocessing is not gone on with")
         fault.row.recovered_seconds = time.monotonic() - killed
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(stack, run_id, "preprocessing") == created(stack, run_id) == 1
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)
+    assert created(stack, run_id, "preprocessing") == 1
 
 
 def test_a_scheduler_killed_after_a_steps_exit_and_before_its_judgement_judges_it_in_the_next_try(
@@ -132,9 +119,7 @@ def test_a_scheduler_killed_after_a_steps_exit_and_before_its_judgement_judges_i
         killed = kill_scheduler(stack)
     wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "not judged")
     fault.row.recovered_seconds = time.monotonic() - killed
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(stack, run_id) == 1
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)
 
 
 def test_a_success_that_airflow_has_not_seen_is_not_run_again(stack: Stack, engine: Proxy, fault: Fault) -> None:
@@ -150,9 +135,7 @@ def test_a_success_that_airflow_has_not_seen_is_not_run_again(stack: Stack, engi
         killed = kill_scheduler(stack)
     wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "not judged")
     fault.row.recovered_seconds = time.monotonic() - killed
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(stack, run_id) == 1
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)
 
 
 def test_a_restart_of_the_scheduler_stops_no_step_and_the_next_one_follows_it(stack: Stack, fault: Fault) -> None:
@@ -164,6 +147,4 @@ def test_a_restart_of_the_scheduler_stops_no_step_and_the_next_one_follows_it(st
         stack.compose("restart", "scheduler")
         fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - asked
         assert [step["Id"] for step in steps_of(stack, run_id)] == [before]
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(stack, run_id) == 1
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)

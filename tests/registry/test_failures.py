@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
 from tests.helpers import identity, lines_of, publish, records_of, training_failure
 
-from bulkhead import log, records
+from bulkhead import late, log, records
 from bulkhead.errors import Refused
 from bulkhead.records import Evidence, InferenceFailure, TrainingFailure
 from bulkhead.registry import Registry
@@ -138,3 +139,19 @@ def test_checking_a_registry_writes_no_record(empty_registry: Registry) -> None:
     empty_registry.check_writable("training")
     empty_registry.check_writable("inference")
     assert lines_of(empty_registry.trainings) == lines_of(empty_registry.inferences) == []
+
+
+def test_a_record_whose_writer_cannot_wait_for_the_lock_is_written_once_when_it_is_free(
+    empty_registry: Registry,
+) -> None:
+    failure = training_failure(AFTER)
+    log.make(empty_registry.trainings)
+    with log.locked(empty_registry.trainings):
+        for _ in range(2):
+            late.record_failure_once(empty_registry, "training", failure, START)
+        assert lines_of(empty_registry.trainings) == []
+    deadline = time.monotonic() + 20
+    while not lines_of(empty_registry.trainings) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not empty_registry.record_failure_once("training", failure, START)
+    assert records_of(empty_registry.trainings) == [failure]

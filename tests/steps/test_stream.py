@@ -115,3 +115,14 @@ def test_a_line_without_end_is_never_all_in_memory() -> None:
         assert len(piece) <= LONGEST
         total += len(piece)
     assert total == 4096 * 2_000
+
+
+@pytest.mark.parametrize("size", [1 << 10, 1 << 14, 1 << 20], ids=["small chunks", "chunks", "one chunk"])
+@pytest.mark.parametrize("before", [1 - stream.LONGEST_SECRET, -9, -1, 0, 9])
+@pytest.mark.parametrize("end", ["\n", "more" * LONGEST + "\n", ""], ids=["short", "long", "endless"])
+def test_a_secret_is_masked_wherever_a_long_line_is_cut(size: int, before: int, end: str) -> None:
+    secret = "secret-" + "s" * (stream.LONGEST_SECRET - 7)
+    content = "x" * (LONGEST + before) + secret + end
+    made = stream.Lines(lambda text: text.replace(secret, "***"))
+    pieces = [piece for chunk in chunks_of(content.encode(), size) for piece in made.feed(chunk)] + list(made.end())
+    assert "".join(pieces) == content.replace(secret, "***").rstrip("\n")

@@ -26,6 +26,9 @@ IMAGES = ("airflow", "trainer", "inference")
 class Stack:
     """Compose's services under a project of their own, on folders below ``folder``."""
 
+    docker: tuple[str, ...] = ("docker",)
+    """What talks to the engine of the steps."""
+
     def __init__(self, folder: Path, **settings: str) -> None:
         self.project = f"bulkhead-test-{uuid.uuid4().hex[:8]}"
         self.folder = folder
@@ -95,11 +98,12 @@ class Stack:
 
     def step_containers(self) -> list[dict[str, Any]]:
         """``docker inspect`` of every step of this stack that there is, running or not."""
-        listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={self.project}"]
+        listed = [*self.docker, "ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={self.project}"]
         ids = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
         if not ids:
             return []
-        inspected = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=False).stdout
+        # One that has gone since is in its errors only.
+        inspected = subprocess.run([*self.docker, "inspect", *ids], capture_output=True, text=True, check=False).stdout
         return list(json.loads(inspected))
 
     def running_steps(self) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ def test_a_running_step_is_sealed(stack: Stack) -> None:
     assert host["NetworkMode"] == "none"
     assert host["NanoCpus"] == 2_000_000_000
     assert host["Memory"] == host["MemorySwap"] == 400 * 1024 * 1024
+    assert host["LogConfig"]["Type"] == "local"
+    assert host["LogConfig"]["Config"] == {"max-size": "1g", "max-file": "2", "compress": "false"}
     user, group = container["Config"]["User"].split(":")
     assert int(user) > 0
     assert group == "0"

@@ -31,19 +31,21 @@ import msgspec
 from airflow.exceptions import AirflowException
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Asset
+from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 from docker import APIClient
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
-from bulkhead import clock, result
+from bulkhead import clock, late, result
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
 from bulkhead.records import author, failure
 from bulkhead.registry import Registry
 from bulkhead_airflow import launch, verdict, watch
 from bulkhead_airflow.attempt import Attempt
+from bulkhead_airflow.logs import Follower
 from bulkhead_airflow.settings import Settings, retries
 from bulkhead_airflow.verdict import Failed
 
@@ -184,7 +186,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         container = self._container = str(external_id)
         ended: Failed | None = None
         try:
-            seen = watch.follow(self.cli, container, self._settings.seconds, self._log_line, lambda: self._stopped)
+            follower = Follower(self.cli, container, self._log_line, redact, self._settings.log)
+            seen = watch.follow(self.cli, container, self._settings.seconds, follower, lambda: self._stopped)
             if seen.timed_out:
                 self._stop(container)
                 limit = f"{self._settings.seconds:g} s (BULKHEAD_STEP_SECONDS)"
@@ -277,7 +280,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             attempt, outcome = self._attempt, Failed("killed", removed, retry=True)
         else:
             attempt = Attempt.of_container(found["Config"]["Labels"])
-            tail = watch.last_lines(self.cli, container)
+            tail = watch.last_lines(self.cli, container, redact)
             judged = verdict.judge(found["State"], self._result(), container, tail, self._settings, peak_memory_bytes)
             if not isinstance(judged, Failed):
                 return judged
@@ -319,28 +322,31 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         with suppress(*launch.ENGINE_ERRORS):
             if (found := watch.inspect(self.cli, container)) is not None:
                 attempt = Attempt.of_container(found["Config"]["Labels"])
-                # Recorded before it is out of sight: Airflow may die between the two.
-                self._record(attempt, failed)
-                watch.set_aside(self.cli, container)
-        self._fail(failed, attempt)
+        self._fail(failed, attempt, container)
 
-    def _fail(self, failed: Failed, attempt: Attempt | None = None) -> NoReturn:
-        """Record the failure, unless the step has, and raise."""
-        sentence = f"{self.task_id}: {failed.cause}: {one_line(failed.detail)}"
+    def _fail(self, failed: Failed, attempt: Attempt | None = None, container: str | None = None) -> NoReturn:
+        """Record the failure, unless the step has, set its container aside, and raise."""
+        sentence = f"{self.task_id}: {failed.cause}: {one_line(redact(failed.detail))}"
         self.log.error("%s", sentence)
+        # Recorded before the container is out of sight: Airflow may die between the two.
         self._record(attempt or self._attempt, failed)
+        if container is not None:
+            watch.set_aside(self.cli, container)
         raise (AirflowException if failed.retry else AirflowFailException)(sentence)
 
     def _record(self, attempt: Attempt, failed: Failed) -> None:
         record = failure(
             self.pipeline,
             failed.cause,
-            failed.detail,
+            redact(failed.detail),
             environment=self.bulkhead_environment,
             identity=attempt.identity,
             evidence=failed.evidence,
         )
         try:
+            if self._stopped:
+                # The supervisor kills this process soon, and another may hold the log's lock for longer.
+                late.record_failure_once(self._registry, self.pipeline, record, since=attempt.since)
             self._registry.record_failure_once(self.pipeline, record, since=attempt.since)
         except OSError as error:
             self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence

@@ -41,7 +41,8 @@ def host_config(settings: Settings, mounts: list[Mount]) -> dict[str, Any]:
         "memswap_limit": settings.memory,
         # Whatever the engine's default driver: this one can be followed, is bounded, and keeps every byte.
         # json-file cuts long lines every 16 KiB, and puts U+FFFD for a character that the cut goes through.
-        "log_config": LogConfig(type="local", config={"max-size": "50m", "max-file": "2"}),
+        # Not compressed: that takes processor time from the step, and again from whoever reads.
+        "log_config": LogConfig(type="local", config={"max-size": settings.log, "max-file": "2", "compress": "false"}),
     }
 
 

@@ -18,6 +18,7 @@ _VARIABLES = {
     "cpus": "BULKHEAD_STEP_CPUS",
     "memory": "BULKHEAD_STEP_MEMORY",
     "pids": "BULKHEAD_STEP_PIDS",
+    "log": "BULKHEAD_STEP_LOG",
     "seconds": "BULKHEAD_STEP_SECONDS",
 }
 
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory: str = "2g"
     """Docker's notation; swap is not added to it."""
     pids: int = 256
+    log: str = "1g"
+    """Docker's notation; the engine keeps a step's output in two files of this size."""
     seconds: float = 3600.0
     """How long a step may run, from its container's start, however often Airflow lost sight of it."""
 

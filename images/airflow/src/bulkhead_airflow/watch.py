@@ -13,7 +13,6 @@ from docker.errors import DockerException, NotFound
 from requests.exceptions import ReadTimeout
 
 from bulkhead.errors import one_line
-from bulkhead_airflow.logs import Follower
 from bulkhead_airflow.stream import lines
 from bulkhead_airflow.verdict import moment
 
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from bulkhead_airflow.logs import Follower
+
 ALIVE = {"running", "paused", "restarting"}
 """Of ``State.Status``: what can still do something."""
 _SLICE_SECONDS = 2
 """How long one wait lasts, before limits and kills are looked at again."""
 _OUTAGE_SECONDS = 900
 """How long the engine may be away while a step runs."""
-_DRAIN_SECONDS = 60
-"""How long the last of the output may take to arrive."""
 _TAIL_LINES = 20
 _LOST = (DockerException, AirflowException, OSError)
 
@@ -54,19 +53,14 @@ def inspect(client: APIClient, container: str) -> dict[str, Any] | None:
 
 
 def follow(
-    client: APIClient,
-    container: str,
-    seconds: float,
-    emit: Callable[[str, bool], None],
-    is_stopped: Callable[[], bool],
+    client: APIClient, container: str, seconds: float, follower: Follower, is_stopped: Callable[[], bool]
 ) -> Seen:
-    """Hand the container's lines to ``emit(line, is_error)`` until it ends, is stopped or has run for ``seconds``.
+    """Have ``follower`` follow the container's output until it ends, is stopped or has run for ``seconds``.
 
     Raises:
         EngineLostError: the engine did not come back.
     """
     seen = Seen()
-    follower = Follower(client, container, emit)
     follower.start()
     away_since: float | None = None
     try:
@@ -92,15 +86,15 @@ def follow(
             _sample_memory(client, container, seen)
         return seen
     finally:
-        follower.finish(0 if is_stopped() or seen.timed_out else _DRAIN_SECONDS)
+        follower.finish(lambda: is_stopped() or seen.timed_out)
 
 
-def last_lines(client: APIClient, container: str) -> list[str]:
-    """The end of the container's stderr; of its stdout where stderr was silent."""
+def last_lines(client: APIClient, container: str, mask: Callable[[str], str]) -> list[str]:
+    """The end of the container's stderr; of its stdout where stderr was silent. Masked before it is cut."""
     for stderr in (True, False):
         with suppress(*_LOST):
             if tail := client.logs(container, stdout=not stderr, stderr=stderr, tail=_TAIL_LINES):
-                return [one_line(line, 500) for line in lines([tail])]
+                return [one_line(mask(line), 500) for line in lines([tail])]
     return []
 
 

@@ -1,0 +1,135 @@
+"""Limits of a step and of what it writes to: memory, time, processes, disks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.faults.shell import LARGE, hidden_files, large_table, limited, record_of
+from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, standing, wait_until
+from tests.system.support import Stack
+
+from bulkhead.run_folder import run_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.system, pytest.mark.fault]
+
+AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+TRAIN_SECONDS = 15
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose models/ and shared/runs/ are disks of a megabyte; mounted before its containers look."""
+    if AS_ROOT and subprocess.run([*AS_ROOT, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small disk takes root, or sudo without a password")
+    made = Stack(tmp_path_factory.mktemp("stack"), **AT_ONCE)
+    disks = (made.models, made.runs)
+    options = f"size=1m,mode=0775,uid={os.geteuid()},gid={os.getegid()}"
+    try:
+        for folder in disks:
+            subprocess.run([*AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+        with standing(made):
+            yield made
+    finally:
+        for folder in disks:
+            subprocess.run([*AS_ROOT, "umount", str(folder)], check=False, capture_output=True)
+
+
+def test_a_full_disk_under_the_registry_fails_once_and_leaves_no_half_file(stack: Stack, fault: Fault) -> None:
+    with filled(stack.models):
+        run_id = stack.airflow.trigger(TRAIN)
+        # Its record finds room in the log's last block; a model does not.
+        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
+        assert "The disk is full" in record_of(stack, run_id, 1)["detail"]
+        assert hidden_files(stack.models) == []
+    the_next_run_publishes(stack)
+
+
+def test_a_full_disk_under_the_run_folders_fails_once_and_leaves_no_half_file(stack: Stack, fault: Fault) -> None:
+    with filled(stack.runs):
+        run_id = stack.airflow.trigger(TRAIN)
+        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
+        record = record_of(stack, run_id, 1)
+        assert record["step"] == "preprocessing"
+        assert "The disk is full" in record["detail"]
+        assert hidden_files(stack.folder / run_path(TRAIN, run_id)) == []
+    the_next_run_publishes(stack)
+
+
+def test_a_step_over_its_time_limit_is_stopped_and_not_run_again(stack: Stack, fault: Fault) -> None:
+    seconds = {"BULKHEAD_STEP_SECONDS_TRAIN_MODEL": str(TRAIN_SECONDS)}
+    with limited(stack, **seconds), stack.locked("log.txt"):
+        run_id = stack.airflow.trigger(TRAIN)
+        container = stack.wait_for_step("train_model")
+        wait_until(lambda: not stack.running_steps(), TRAIN_SECONDS + 15, "the step was not stopped")
+    fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "timed_out")])
+    record = record_of(stack, run_id, 1)
+    assert TRAIN_SECONDS <= record["evidence"]["duration_seconds"] < TRAIN_SECONDS + 10
+    assert f"not done after {TRAIN_SECONDS} s" in record["detail"]
+    # Kept as evidence, out of the way of the next try.
+    assert container["Id"] in {left["Id"] for left in stack.step_containers()}
+
+
+@pytest.mark.parametrize("pids", [1, 2, 3])
+def test_a_step_that_can_start_no_thread_fails_once_and_says_so(stack: Stack, fault: Fault, pids: int) -> None:
+    with limited(stack, BULKHEAD_STEP_PIDS=str(pids)):
+        run_id = stack.airflow.trigger(TRAIN)
+        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "crashed")])
+    assert "BULKHEAD_STEP_PIDS" in record_of(stack, run_id, 1)["detail"]
+
+
+def test_preprocessing_out_of_memory_fails_once_with_its_limit(stack: Stack, fault: Fault) -> None:
+    with large_table(stack, 4_000_000):
+        run_id = stack.airflow.trigger(TRAIN, {"source": LARGE})
+        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "out_of_memory")])
+    record = record_of(stack, run_id, 1)
+    assert record["step"] == "preprocessing"
+    assert "400m" in record["detail"]
+
+
+def test_training_out_of_memory_fails_once_with_its_limit(stack: Stack, fault: Fault) -> None:
+    source = stack.inputs / "wide.parquet"
+    write_wide_table(source, rows=320_000, columns=20)  # 0.2 MB on disk; 51 MB in memory, and training needs copies
+    run_id = stack.airflow.trigger(TRAIN, {"source": source.name})
+    fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "out_of_memory")])
+    source.unlink()
+    record = record_of(stack, run_id, 1)
+    assert record["step"] == "train_model"
+    assert "400m" in record["detail"]
+
+
+def the_next_run_publishes(stack: Stack) -> None:
+    healed = Fault(stack, Row("healed"))
+    healed.begin()
+    healed.end(TRAIN, stack.airflow.trigger(TRAIN), state="success", models=1, failures=[])
+
+
+@contextmanager
+def filled(folder: Path) -> Iterator[None]:
+    """No block is free on the disk under ``folder``."""
+    filler = folder / "filler"
+    try:
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"\0" * 4096)
+        assert os.statvfs(folder).f_bfree == 0
+        yield
+    finally:
+        filler.unlink()
+
+
+def write_wide_table(path: Path, rows: int, columns: int) -> None:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count = np.arange(rows, dtype=float)
+    table = {f"f{i}": count % (i + 2) for i in range(columns)} | {"target": count % 7}
+    pq.write_table(pa.table(table), path)
