@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bulkhead.registry import Registry
+from bulkhead.verify import verify as registry_verify
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.system.support import Stack
 
@@ -81,7 +81,7 @@ class Fault:
         assert len(published) == models, records
         assert len(self.stack.model_files() - self.before) == models
         assert running == []
-        verify(self.stack.models)
+        verify(self.stack)
 
 
 @contextmanager
@@ -95,20 +95,10 @@ def standing(stack: Stack) -> Iterator[None]:
         stack.down()
 
 
-def verify(models: Path) -> None:
-    """Every model record has its file, whole; every model file has its record; no line is torn."""
-    recorded = {}
-    log = models / "log.txt"
-    for line in log.read_text().splitlines() if log.exists() else []:
-        record = json.loads(line)
-        if "model_filename" in record:
-            assert record["model_filename"] not in recorded, "two records of one file"
-            recorded[record["model_filename"]] = record["sha256"]
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in models.glob("model_*")}
-    assert files == recorded
-    inferences = models / "log_inference.txt"
-    for line in inferences.read_text().splitlines() if inferences.exists() else []:
-        json.loads(line)
+def verify(stack: Stack) -> None:
+    """The registry is what its records say, by ``registry verify``'s own check."""
+    found = registry_verify(Registry(stack.models), stack.folder / "shared", predictions=True)
+    assert [finding.sentence for finding in found if finding.is_damage] == []
 
 
 def wait_until(what: Callable[[], Any], seconds: float, message: str) -> Any:

@@ -61,7 +61,7 @@ def test_kills_at_random_moments_leave_one_outcome_for_each_attempt(stack: Stack
     fault.row.outcomes = f"{attempts} attempts, {len(new) - models} failures"
     fault.row.models, fault.row.containers = str(models), "0"
     assert len(stack.model_files() - fault.before) == models
-    verify(stack.models)
+    verify(stack)
 
 
 def _end(stack: Stack, run_id: str) -> str | None:
