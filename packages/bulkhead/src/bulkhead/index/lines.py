@@ -1,0 +1,41 @@
+"""The records themselves, read from the logs where the index says that they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from bulkhead import records
+from bulkhead.registry import LOGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from bulkhead.records import Pipeline, Record
+
+    Kind = TypeVar("Kind", bound=Record)
+
+
+class Moved(Exception):  # noqa: N818  # a state, not an error
+    """What the index knows is not what the log holds: somebody edited it, and the index must be made anew."""
+
+
+def read(models: Path, log: Pipeline, offsets: Iterable[int], kind: type[Kind] | tuple[type[Kind], ...]) -> list[Kind]:
+    """The records of ``kind`` at ``offsets`` of a log.
+
+    Raises:
+        Moved: there is another one, or none.
+        OSError: the log cannot be read.
+    """
+    found: list[Kind] = []
+    try:
+        with (models / LOGS[log]).open("rb") as file:
+            for offset in offsets:
+                file.seek(offset)
+                record = records.decode(file.readline().rstrip(b"\n"), offset)
+                if not isinstance(record, kind):
+                    raise Moved
+                found.append(record)
+    except FileNotFoundError:
+        raise Moved from None
+    return found
