@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 from airflow.configuration import conf
 from airflow.plugins_manager import AirflowPlugin
 
-PREFIX = "/bulkhead"
-"""Where the application is mounted, below Airflow's own root."""
-
+from bulkhead_airflow.models_page import PREFIX
 
 class ModelsPage(AirflowPlugin):
     """The Models page.
@@ -31,7 +29,7 @@ class ModelsPage(AirflowPlugin):
         from bulkhead_airflow.models_page.app import create_app
 
         home = Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow"))
-        return [{"name": "Models", "app": create_app(home / "models", AirflowAccess()), "url_prefix": PREFIX}]
+        return [{"name": "Models", "app": create_app(home / "models", home / "shared", AirflowAccess()), "url_prefix": PREFIX}]
 
     @cached_property
     def external_views(self) -> list[dict[str, Any]]:

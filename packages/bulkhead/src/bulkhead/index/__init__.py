@@ -51,6 +51,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     trouble: str | None
     """What keeps it from being what the logs are: what, where and what to do next."""
 
+    @property
+    def percent(self) -> int:
+        """Of the work of making it; 100: it is made."""
+        return min(self.trainings.percent, self.inferences.percent)
+
 
 _NOT_BEGUN = State(ready=False, percent=0, missing=False, unreadable=0)
 
@@ -66,6 +71,8 @@ class Index:
     def __init__(self, models: Path, folder: Path | None = None) -> None:
         self.models = models
         self._store = Store(models, folder)
+        self.folder = self._store.folder
+        """Where it lies; others may keep temporary files there too."""
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._failed_at = -_RETRY_SECONDS

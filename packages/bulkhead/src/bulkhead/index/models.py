@@ -89,6 +89,11 @@ def served(db: sqlite3.Connection) -> dict[str, Placed]:
     return {one.environment: one for one in placed}
 
 
+def pile(db: sqlite3.Connection, environment: str, most: int) -> list[Placed]:
+    """What ``environment`` could serve: the served model first, then what it would roll back to."""
+    return [_placed(db, "placing.number = ?", [number])[0] for number in _pile(db, word(db, environment), most)]
+
+
 def environments(db: sqlite3.Connection) -> list[str]:
     """Every environment that ever had a model."""
     query = "SELECT text FROM word WHERE id IN (SELECT DISTINCT environment FROM placing) ORDER BY text"
