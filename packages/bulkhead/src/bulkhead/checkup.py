@@ -7,6 +7,7 @@ processes ask; all of them see the same result: ``python -m bulkhead.checkup MOD
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import subprocess
 import sys
@@ -138,10 +139,9 @@ def check(models: Path, shared: Path, folder: Path) -> Result:
 
 
 def _findings(models: Path, shared: Path, told: Path) -> Iterator[Found]:
-    from bulkhead.verify import amount, verify
-
+    verify = importlib.import_module("bulkhead.verify")
     registry = Registry(models)
-    for finding in verify(registry, shared, progress=_teller(told, amount(registry))):
+    for finding in verify.verify(registry, shared, progress=_teller(told, verify.amount(registry))):
         yield msgspec.convert(finding, Found, from_attributes=True)
 
 

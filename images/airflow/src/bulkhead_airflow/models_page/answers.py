@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # noqa: TC003  # pydantic reads the annotations
+from datetime import datetime  # pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -62,7 +62,7 @@ class ModelHistoryResponse(BaseModel):
 
     model_filename: str
     placings: list[ModelResponse] = Field(description="Its publication, then its promotions.")
-    decisions: list[dict[str, Any]] = Field(description="Rollbacks, revocation, removal, quarantine: lines of `log.txt`.")
+    decisions: list[dict[str, Any]] = Field(description="Rollbacks, revocation, removal, quarantine: lines of the log.")
     inferences: int
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path
 
+from bulkhead import clock
 from bulkhead.index.attempts import Wanted
 from bulkhead_airflow.models_page import answers, asking, wording
 from bulkhead_airflow.models_page.asking import PAGE, Cursor, Data, Environment, Limit
@@ -106,14 +107,15 @@ def router(catalogue: Catalogue, checkup: Checkup) -> APIRouter:
     @api.get("/verify", summary="The result of the last verify")
     def get_verify() -> answers.VerifyResponse:
         result = checkup.latest()
+        found = result.found if result else []
         return answers.VerifyResponse(
             running=checkup.progress(),
-            finished=None if result is None else result.finished,
+            finished=None if result is None else clock.parse(result.finished),
             clean=None if result is None else result.is_clean,
             damage=result.damage if result else 0,
             notes=result.notes if result else 0,
             trouble=result.trouble if result else None,
-            findings=[answers.plain(finding) for finding in result.found] if result else [],
+            findings=[answers.FindingResponse.model_validate(answers.plain(one)) for one in found],
         )
 
     @api.get("/index", summary="How far the index is that answers all of this")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
 
 from bulkhead.checkup import Checkup
 from bulkhead.index import Index
@@ -19,13 +21,16 @@ from bulkhead_airflow.models_page.guard import Guard
 from bulkhead_airflow.models_page.templates import Templates
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from bulkhead_airflow.models_page.guard import Access
 
 _STATIC = Path(__file__).parent / "static"
 
 _DESCRIPTION = (
     "What the Models page shows, as JSON. It reads, and changes nothing; models are promoted and rolled back by"
-    " triggering their DAGs. Log in as for Airflow's own API: its token in the Authorization header, or the UI's cookie."
+    " triggering their DAGs. Log in as for Airflow's own API: by its token in the Authorization header, or by the UI's"
+    " cookie."
 )
 
 
@@ -42,8 +47,7 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
         # FastAPI's own page loads its scripts from elsewhere; pages.py has one without any.
         docs_url=None,
         redoc_url=None,
-        # Its status first of all: the index begins to be made when the server starts, not at the first visit.
-        on_startup=[index.refresh],
+        lifespan=lambda _app: _started(index),
     )
     app.include_router(api.router(catalogue, checkup))
     app.include_router(pages.router(catalogue, checkup, templates), include_in_schema=False)
@@ -68,6 +72,13 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
     return app
 
 
+@asynccontextmanager
+async def _started(index: Index) -> AsyncIterator[None]:
+    """The index begins to be made when the server starts, not at the first visit."""
+    await run_in_threadpool(index.refresh)
+    yield
+
+
 def _is_page(request: Request) -> bool:
     return not request.url.path.startswith(f"{request.scope['root_path']}/api/")
 
@@ -78,7 +89,10 @@ def _say_how_to_log_in(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         schema = described()
         schema.setdefault("components", {})["securitySchemes"] = {
-            "OAuth2PasswordBearer": {"type": "oauth2", "flows": {"password": {"scopes": {}, "tokenUrl": "/auth/token"}}},
+            "OAuth2PasswordBearer": {
+                "type": "oauth2",
+                "flows": {"password": {"scopes": {}, "tokenUrl": "/auth/token"}},
+            },
             "HTTPBearer": {"type": "http", "scheme": "bearer"},
         }
         schema["security"] = [{"OAuth2PasswordBearer": []}, {"HTTPBearer": []}]

@@ -45,7 +45,7 @@ def number(cursor: str | None) -> int | None:
     return int(cursor.partition(".")[0]) if cursor else None
 
 
-def wanted(  # noqa: PLR0913  # one for each field of the form
+def wanted(  # noqa: PLR0913, PLR0917  # one for each field of the form
     environment: Environment = None,
     model: Annotated[str | None, Query(max_length=300, description="The model file that was used.")] = None,
     outcome: Annotated[Outcome | None, Query(description="None: both.")] = None,
@@ -79,7 +79,8 @@ class WithoutEmptyFields:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on."""
         if scope["type"] == "http" and scope["query_string"]:
             fields = parse_qsl(scope["query_string"].decode("latin-1"), errors="replace")
-            scope = scope | {"query_string": urlencode(fields).encode()}
+            scope = dict(scope, query_string=urlencode(fields).encode())
         await self._app(scope, receive, send)

@@ -10,6 +10,7 @@ import msgspec
 
 from bulkhead.errors import one_line
 from bulkhead.index import attempts, lines, models
+from bulkhead.index.attempts import Found, Position
 from bulkhead.index.models import Placed, Point
 from bulkhead.records import (
     Decision,
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bulkhead.index import Index, Status
-    from bulkhead.index.attempts import Position, Wanted
+    from bulkhead.index.attempts import Wanted
 
 Attempt = InferenceRecord | InferenceFailure | TrainingFailure
 
 
-class NotReady(Exception):  # noqa: N818  # a state, not an error
+class NotReady(Exception):  # a state, not an error
     """The index is being made; the status says how far it is."""
 
     def __init__(self, status: Status) -> None:
@@ -42,7 +43,7 @@ class NotReady(Exception):  # noqa: N818  # a state, not an error
         self.status = status
 
 
-class Unknown(Exception):  # noqa: N818  # as above
+class Unknown(Exception):  # as above
     """The registry has no such model."""
 
 
@@ -69,7 +70,7 @@ class Models(msgspec.Struct, frozen=True):
 class Attempts(msgspec.Struct, frozen=True):
     """A page of inferences or failures; each with its time, and its record."""
 
-    shown: list[tuple[attempts.Found, Attempt]]
+    shown: list[tuple[Found, Attempt]]
     total: int
     cursor: Position | None
 
@@ -140,8 +141,8 @@ class Catalogue:
             if not found:
                 raise Unknown(filename)
             placings = self._shown(db, found)
-            kinds = (Rollback, Revocation, Removal, Quarantine)
-            decided = lines.read(self._index.models, "training", models.decisions(db, filename), kinds)
+            at = models.decisions(db, filename)
+            decided = lines.read(self._index.models, "training", at, Rollback, Revocation, Removal, Quarantine)
             uses = attempts.uses(db, filename) if self._knows(db, "inference") else 0
         return History(placings, decided, uses)
 
@@ -166,9 +167,9 @@ class Catalogue:
             query = "SELECT log, offset, reason, text FROM unreadable ORDER BY log DESC, offset LIMIT ?"
             return list(db.execute(query, (most,)))
 
-    def _attempt(self, found: attempts.Found) -> Attempt:
+    def _attempt(self, found: Found) -> Attempt:
         kinds = (InferenceRecord, InferenceFailure, TrainingFailure)
-        (record,) = lines.read(self._index.models, found.log, [found.offset], kinds)
+        record: Attempt = lines.read(self._index.models, found.log, [found.offset], *kinds)[0]
         return record
 
     def _shown(self, db: sqlite3.Connection, found: list[Placed]) -> list[Shown]:

@@ -51,7 +51,7 @@ class Visitor:
     """The DAG of this id; blocks."""
 
 
-class NotLoggedIn(Exception):  # noqa: N818  # as Airflow says it
+class NotLoggedIn(Exception):  # as Airflow says it
     """The request carries no valid login; the text is Airflow's."""
 
 
@@ -74,6 +74,7 @@ class Guard:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return

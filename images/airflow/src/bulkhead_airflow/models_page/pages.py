@@ -69,9 +69,7 @@ def router(catalogue: Catalogue, checkup: Checkup, templates: Templates) -> APIR
         )
 
     @pages.get("/inferences")
-    def inferences(
-        request: Request, wanted: Wants, cursor: Cursor = None
-    ) -> HTMLResponse:
+    def inferences(request: Request, wanted: Wants, cursor: Cursor = None) -> HTMLResponse:
         return _attempts(request, ("inference",), wanted, cursor)
 
     @pages.get("/failures")
@@ -116,7 +114,6 @@ def router(catalogue: Catalogue, checkup: Checkup, templates: Templates) -> APIR
         return templates.page(request, "docs.html", schema=request.app.openapi())
 
     return pages
-
 
 
 def _newest_of(catalogue: Catalogue, filename: str) -> Attempts | None:

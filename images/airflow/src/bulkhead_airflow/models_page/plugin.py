@@ -13,6 +13,7 @@ from airflow.plugins_manager import AirflowPlugin
 
 from bulkhead_airflow.models_page import PREFIX
 
+
 class ModelsPage(AirflowPlugin):
     """The Models page.
 
@@ -29,7 +30,13 @@ class ModelsPage(AirflowPlugin):
         from bulkhead_airflow.models_page.app import create_app
 
         home = Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow"))
-        return [{"name": "Models", "app": create_app(home / "models", home / "shared", AirflowAccess()), "url_prefix": PREFIX}]
+        return [
+            {
+                "name": "Models",
+                "app": create_app(home / "models", home / "shared", AirflowAccess()),
+                "url_prefix": PREFIX,
+            }
+        ]
 
     @cached_property
     def external_views(self) -> list[dict[str, Any]]:

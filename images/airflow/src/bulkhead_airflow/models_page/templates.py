@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _FILTERS = {
     "text": wording.text,
     "figure": wording.figure,
+    "brief": wording.brief,
     "time": wording.time,
     "moment": wording.moment,
     "short": wording.short,

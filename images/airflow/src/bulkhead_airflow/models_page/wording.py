@@ -49,6 +49,11 @@ def figure(value: Any) -> str:
     return f"{value:.6g}"
 
 
+def brief(value: float | None) -> str:
+    """A metric with as many digits as a table needs."""
+    return "—" if value is None else f"{value:.4g}"
+
+
 def time(value: str | None) -> str:
     """A record's time, to the second, UTC; where it is none, as it is."""
     if value is None:

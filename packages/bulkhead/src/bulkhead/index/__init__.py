@@ -75,7 +75,7 @@ class Index:
         """Where it lies; others may keep temporary files there too."""
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
-        self._failed_at = -_RETRY_SECONDS
+        self._failed_at = -float(_RETRY_SECONDS)
         self._failure: str | None = None
 
     def reading(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -87,7 +87,7 @@ class Index:
         return self._store.reading()
 
     def refresh(self) -> Status:
-        """Bring the index up to the logs where that takes no time, else set about it. Never raises, never waits long."""
+        """Bring the index up to the logs where that takes no time, else set about it. Never raises, nor waits long."""
         trouble = None
         try:
             behind = self._behind()
@@ -184,9 +184,7 @@ class Index:
         path = self.models / LOGS[log]
         size = path.stat().st_size if path.exists() else 0
         upto, ready = self._store.progress(db, log)
-        (unreadable,) = db.execute(
-            "SELECT coalesce((SELECT unreadable FROM log WHERE name = ?), 0)", (log,)
-        ).fetchone()
+        (unreadable,) = db.execute("SELECT coalesce((SELECT unreadable FROM log WHERE name = ?), 0)", (log,)).fetchone()
         # The last part is the making of SQLite's own indexes.
         percent = 100 if ready else min(95, 95 * upto // max(1, size))
         return State(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)

@@ -1,4 +1,4 @@
-"""Fill the index of a registry: ``python -m bulkhead.index MODELS FOLDER``; the page starts this where it is much work."""
+"""Fill the index of a registry: ``python -m bulkhead.index MODELS FOLDER``. Servers start it where it is much work."""
 
 from __future__ import annotations
 

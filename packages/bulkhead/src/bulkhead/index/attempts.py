@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bulkhead.index.filling import run_number
+from bulkhead.records import Pipeline
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
-
-    from bulkhead.records import Pipeline
 
 Outcome = Literal["success", "failed"]
 Position = tuple[int, str, int]
@@ -84,9 +83,7 @@ def _words(db: sqlite3.Connection, logs: Sequence[Pipeline], column: str) -> lis
         # One step through the index for each word, not one for each row.
         found |= {
             text
-            for (text,) in db.execute(
-                f"SELECT text FROM word WHERE id IN (SELECT DISTINCT {column} FROM {log}_tally)"  # noqa: S608  # ours
-            )
+            for (text,) in db.execute(f"SELECT text FROM word WHERE id IN (SELECT DISTINCT {column} FROM {log}_tally)")
         }
     return sorted(found)
 
@@ -114,7 +111,8 @@ class _Terms:
 
 
 def _terms(db: sqlite3.Connection, wanted: Wanted) -> _Terms | None:
-    """What a row must be; None: no row can be that. The words of partial indexes are said literally, as SQLite wants it."""
+    """What a row must be; None: no row can be that."""
+    # The conditions of partial indexes are said word for word: SQLite takes no other hint.
     terms = _Terms()
     if wanted.model is not None:
         if wanted.outcome == "failed" or wanted.cause is not None:
@@ -155,8 +153,7 @@ def _page_of(
         else:
             terms.add("time <= ?" if log < other else "time < ?", time)
     rows = db.execute(
-        f"SELECT number, time, offset FROM {log}_attempt WHERE {terms.where}"  # noqa: S608  # no text of a user's
-        " ORDER BY time DESC, number DESC LIMIT ?",
+        f"SELECT number, time, offset FROM {log}_attempt WHERE {terms.where} ORDER BY time DESC, number DESC LIMIT ?",
         (*terms.values, limit),
     )
     for number, time, offset in rows:
@@ -165,7 +162,7 @@ def _page_of(
 
 def _environments_of(db: sqlite3.Connection, log: Pipeline, model: str) -> list[str]:
     rows = db.execute(
-        f"SELECT DISTINCT text FROM {log}_tally JOIN word ON word.id = environment WHERE model = ?"  # noqa: S608  # ours
+        f"SELECT DISTINCT text FROM {log}_tally JOIN word ON word.id = environment WHERE model = ?"
         f" AND environment IN (SELECT DISTINCT environment FROM {log}_tally)",
         (word(db, model),),
     )
@@ -178,5 +175,5 @@ def _amount_of(db: sqlite3.Connection, log: Pipeline, wanted: Wanted) -> int:
         return 0
     tallied = wanted.run_id is None and wanted.since is None and wanted.until is None
     counted = f"sum(amount) FROM {log}_tally" if tallied else f"count(*) FROM {log}_attempt"
-    (amount,) = db.execute(f"SELECT {counted} WHERE {terms.where}", terms.values).fetchone()  # noqa: S608  # as above
+    (amount,) = db.execute(f"SELECT {counted} WHERE {terms.where}", terms.values).fetchone()  # as above
     return int(amount or 0)

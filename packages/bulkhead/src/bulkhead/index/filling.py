@@ -70,7 +70,8 @@ class Filler:
             case ModelRecord():
                 self._put_model(record, offset)
             case InferenceRecord():
-                self._put_attempt(record.inference_time, record.environment, record.model_used, "", record.run_id, offset)
+                used = record.model_used
+                self._put_attempt(record.inference_time, record.environment, used, "", record.run_id, offset)
             case TrainingFailure(error_timestamp=time) | InferenceFailure(error_time=time):
                 self._put_attempt(time, record.environment, "", _cause(record), record.run_id, offset)
             case _:
@@ -109,7 +110,7 @@ class Filler:
         self.last = moment(text, self.last)
         return self.last
 
-    def _put_attempt(  # noqa: PLR0913  # one for each column
+    def _put_attempt(  # one for each column
         self, time: str, environment: str | None, model: str, cause: str, run_id: str | None, offset: int
     ) -> None:
         key = (self.word(environment or ""), self.word(model), self.word(cause))
@@ -174,7 +175,7 @@ class Filler:
 
     def _mark(self, change: str, names: list[str], offset: int) -> None:
         for name in names:
-            self._db.execute(f"UPDATE model SET {change} WHERE name = ?", (offset, self.word(name)))  # noqa: S608  # ours
+            self._db.execute(f"UPDATE model SET {change} WHERE name = ?", (offset, self.word(name)))
 
 
 class _WholeInference(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -231,4 +232,3 @@ def _cause(record: FailedAttempt) -> str:
 
 def _log_at(path: str) -> str:
     return "inference" if path.endswith("log_inference.txt") else "training"
-

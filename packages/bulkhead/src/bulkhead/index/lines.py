@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from bulkhead import records
 from bulkhead.registry import LOGS
@@ -13,27 +13,25 @@ if TYPE_CHECKING:
 
     from bulkhead.records import Pipeline, Record
 
-    Kind = TypeVar("Kind", bound=Record)
 
-
-class Moved(Exception):  # noqa: N818  # a state, not an error
+class Moved(Exception):  # a state, not an error
     """What the index knows is not what the log holds: somebody edited it, and the index must be made anew."""
 
 
-def read(models: Path, log: Pipeline, offsets: Iterable[int], kind: type[Kind] | tuple[type[Kind], ...]) -> list[Kind]:
-    """The records of ``kind`` at ``offsets`` of a log.
+def read(models: Path, log: Pipeline, offsets: Iterable[int], *kinds: type[Record]) -> list[Any]:
+    """The records at ``offsets`` of a log, each of one of ``kinds``.
 
     Raises:
-        Moved: there is another one, or none.
+        Moved: one is not, or there is none.
         OSError: the log cannot be read.
     """
-    found: list[Kind] = []
+    found: list[Any] = []
     try:
         with (models / LOGS[log]).open("rb") as file:
             for offset in offsets:
                 file.seek(offset)
                 record = records.decode(file.readline().rstrip(b"\n"), offset)
-                if not isinstance(record, kind):
+                if not isinstance(record, kinds):
                     raise Moved
                 found.append(record)
     except FileNotFoundError:

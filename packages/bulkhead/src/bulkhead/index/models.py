@@ -73,7 +73,7 @@ def page(
 def amount(db: sqlite3.Connection, *, environment: str | None = None, data: str | None = None) -> int:
     """How many publications and promotions there are."""
     where, values = _where(db, environment, data)
-    query = f"SELECT count(*) FROM placing JOIN model ON model.number = placing.model WHERE {where}"  # noqa: S608  # ours
+    query = f"SELECT count(*) FROM placing JOIN model ON model.number = placing.model WHERE {where}"
     return int(db.execute(query, values).fetchone()[0])
 
 
@@ -110,7 +110,7 @@ def points(db: sqlite3.Connection, environment: str | None = None) -> list[Point
     """The metrics of every publication, oldest first; a promotion is the same model once more, and left out."""
     where, values = _where(db, environment, None)
     query = (
-        "SELECT placing.number, placing.time, environment.text, r2, rmse FROM placing"  # noqa: S608  # ours
+        "SELECT placing.number, placing.time, environment.text, r2, rmse FROM placing"
         " JOIN model ON model.number = placing.model JOIN word AS environment ON environment.id = placing.environment"
         f" WHERE {where} AND NOT promoted ORDER BY placing.number"
     )
@@ -145,7 +145,7 @@ def _placed(db: sqlite3.Connection, where: str, values: list[int | str]) -> list
         for environment in _environments(db)
         for number, place in zip(_pile(db, environment, len(_PLACES)), _PLACES, strict=False)
     }
-    rows = db.execute(f"SELECT {_COLUMNS} FROM {_TABLES} WHERE {where}", values)  # noqa: S608  # ours
+    rows = db.execute(f"SELECT {_COLUMNS} FROM {_TABLES} WHERE {where}", values)
     return [_with_place(Placed(*row), places) for row in rows]
 
 

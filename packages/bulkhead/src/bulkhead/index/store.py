@@ -34,7 +34,7 @@ _BATCH_BYTES = 4 << 20
 _SECONDS_OF_PATIENCE = 10
 
 
-class Busy(Exception):  # noqa: N818  # a state, not an error
+class Busy(Exception):  # a state, not an error
     """Another process is writing the index."""
 
 
@@ -92,7 +92,7 @@ class Store:
     def seen(self, db: sqlite3.Connection, log: str) -> files.Seen:
         """What was indexed of ``log``."""
         columns = ", ".join(files.Seen.__struct_fields__)
-        row = db.execute(f"SELECT {columns} FROM log WHERE name = ?", (log,)).fetchone()  # noqa: S608  # ours
+        row = db.execute(f"SELECT {columns} FROM log WHERE name = ?", (log,)).fetchone()
         return files.NOTHING if row is None else files.Seen(**dict(zip(files.Seen.__struct_fields__, row, strict=True)))
 
     def behind(self, db: sqlite3.Connection) -> int:
