@@ -164,7 +164,10 @@ class Catalogue:
     def unreadable(self, most: int) -> list[tuple[str, int, str, str]]:
         """The first lines that are no records: log, offset, reason, beginning."""
         with self._reading() as db:
-            query = "SELECT log, offset, reason, text FROM unreadable ORDER BY log DESC, offset LIMIT ?"
+            query = (
+                "SELECT log, offset, reason, text FROM unreadable WHERE (log, offset) NOT IN"
+                " (SELECT log, offset FROM quarantined_line) ORDER BY log DESC, offset LIMIT ?"
+            )
             return list(db.execute(query, (most,)))
 
     def _attempt(self, found: Found) -> Attempt:

@@ -96,6 +96,7 @@ class Index:
             elif behind:
                 self._fill_beside()
             else:
+                self._reap(wait=False)
                 self._failure = None
         except OSError as error:
             trouble = f"models/{_name(error)} cannot be read: {error.strerror}. What is shown is what was read before."
@@ -113,6 +114,7 @@ class Index:
         while True:
             status = self.refresh()
             if status.trainings.ready and status.inferences.ready and self._behind() == 0:
+                self._reap(wait=True)
                 return status
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the index of {self.models} is not ready after {seconds} s: {status}")
@@ -152,14 +154,9 @@ class Index:
     def _fill_beside(self) -> None:
         """In a process of its own: a thread would slow down everything that this process does besides."""
         with self._lock:
+            self._reap(wait=False)
             if self._child is not None:
-                code = self._child.poll()
-                if code is None:
-                    return
-                self._child = None
-                if code:
-                    self._failed_at = time.monotonic()
-                    self._failure = f"The index could not be made. {self._store.last_words()}"
+                return
             if time.monotonic() - self._failed_at < _RETRY_SECONDS or self._store.is_being_written():
                 return
             with self._store.words.open("wb") as words:
@@ -169,6 +166,16 @@ class Index:
                     stdout=words,
                     stderr=words,
                 )
+
+    def _reap(self, *, wait: bool) -> None:
+        """Take note of how the process beside ended, if it did."""
+        code = None if self._child is None else self._child.wait() if wait else self._child.poll()
+        if code is None:
+            return
+        self._child = None
+        if code:
+            self._failed_at = time.monotonic()
+            self._failure = f"The index could not be made. {self._store.last_words()}"
 
     def _status(self, trouble: str | None) -> Status:
         states: dict[Pipeline, State] = {}
@@ -184,7 +191,7 @@ class Index:
         path = self.models / LOGS[log]
         size = path.stat().st_size if path.exists() else 0
         upto, ready = self._store.progress(db, log)
-        (unreadable,) = db.execute("SELECT coalesce((SELECT unreadable FROM log WHERE name = ?), 0)", (log,)).fetchone()
+        unreadable = self._store.unreadable(db, log)
         # The last part is the making of SQLite's own indexes.
         percent = 100 if ready else min(95, 95 * upto // max(1, size))
         return State(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)

@@ -161,7 +161,8 @@ class Filler:
                 names = [record.path.removeprefix("models/")]
                 self._mark("quarantined = ?", names, offset)
             case Quarantine(offset=int(at)):
-                self._db.execute("DELETE FROM unreadable WHERE log = ? AND offset = ?", (_log_at(record.path), at))
+                row = (_log_at(record.path), at)
+                self._db.execute("INSERT OR IGNORE INTO quarantined_line VALUES (?, ?)", row)
         for name in dict.fromkeys(names):
             self._db.execute("INSERT INTO decision (name, offset) VALUES (?, ?)", (self.word(name), offset))
 

@@ -25,6 +25,9 @@ TABLES = {
         CREATE INDEX placing_by_model ON placing (model, number);
         CREATE TABLE decision (number INTEGER PRIMARY KEY, name INTEGER NOT NULL, offset INTEGER NOT NULL);
         CREATE INDEX decision_by_name ON decision (name, number);
+        CREATE TABLE quarantined_line (
+            log TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (log, offset)
+        ) WITHOUT ROWID;
     """,
     "inference": "",
 }
