@@ -103,6 +103,12 @@ class Checkup:
             stdin=subprocess.DEVNULL,
         )
 
+    def close(self) -> None:
+        """Stop the one that this process has started, if it runs."""
+        if self._child is not None:
+            self._child.terminate()
+            self._child.wait()
+
     def _is_running(self) -> bool:
         with (self._folder / "checkup.lock").open("a") as lock:
             try:

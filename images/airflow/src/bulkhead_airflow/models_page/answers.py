@@ -40,9 +40,9 @@ class ModelResponse(BaseModel):
         """The answer for ``shown``."""
         record = shown.record
         return cls(
-            model_filename=record.model_filename,
-            environment=record.environment,
-            published_at=record.promotion.promotion_time if record.promotion else record.training_timestamp,
+            model_filename=sound(record.model_filename),
+            environment=sound(record.environment),
+            published_at=sound(record.promotion.promotion_time if record.promotion else record.training_timestamp),
             states=shown.states,
             inferences=shown.uses,
             record=plain(record),
@@ -176,5 +176,16 @@ class IndexResponse(BaseModel):
 
 def plain(record: msgspec.Struct) -> dict[str, Any]:
     """``record`` as JSON has it."""
-    content: dict[str, Any] = msgspec.to_builtins(record)
+    content: dict[str, Any] = sound(msgspec.to_builtins(record))
     return content
+
+
+def sound(value: Any) -> Any:
+    """``value`` with a question mark for each half of a character that JSON can hold and UTF-8 cannot."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {sound(key): sound(content) for key, content in value.items()}
+    if isinstance(value, list):
+        return [sound(content) for content in value]
+    return value

@@ -29,7 +29,7 @@ Wants = Annotated[Wanted, Depends(asking.wanted)]
 
 def router(catalogue: Catalogue, checkup: Checkup) -> APIRouter:
     """The API's routes."""
-    api = APIRouter(prefix="/api/v1", responses=_REFUSALS)
+    api = APIRouter(prefix="/api/v1", responses=_REFUSALS, dependencies=[Depends(catalogue.look)])
 
     @api.get("/environments", summary="What each environment serves")
     def get_environments() -> answers.EnvironmentCollectionResponse:
@@ -67,7 +67,7 @@ def router(catalogue: Catalogue, checkup: Checkup) -> APIRouter:
             detail = f"The Model with filename: `{wording.text(filename, 200)}` was not found"
             raise HTTPException(404, detail) from None
         return answers.ModelHistoryResponse(
-            model_filename=found.record.model_filename,
+            model_filename=answers.sound(found.record.model_filename),
             placings=[answers.ModelResponse.of(shown) for shown in found.placings],
             decisions=[answers.plain(decision) for decision in found.decisions],
             inferences=found.uses,
@@ -120,6 +120,6 @@ def router(catalogue: Catalogue, checkup: Checkup) -> APIRouter:
 
     @api.get("/index", summary="How far the index is that answers all of this")
     def get_index() -> answers.IndexResponse:
-        return answers.IndexResponse.of(catalogue.status())
+        return answers.IndexResponse.of(catalogue.look())
 
     return api

@@ -47,7 +47,7 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
         # FastAPI's own page loads its scripts from elsewhere; pages.py has one without any.
         docs_url=None,
         redoc_url=None,
-        lifespan=lambda _app: _started(index),
+        lifespan=lambda _app: _started(index, checkup),
     )
     app.include_router(api.router(catalogue, checkup))
     app.include_router(pages.router(catalogue, checkup, templates), include_in_schema=False)
@@ -73,10 +73,12 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
 
 
 @asynccontextmanager
-async def _started(index: Index) -> AsyncIterator[None]:
+async def _started(index: Index, checkup: Checkup) -> AsyncIterator[None]:
     """The index begins to be made when the server starts, not at the first visit."""
     await run_in_threadpool(index.refresh)
     yield
+    await run_in_threadpool(index.close)
+    await run_in_threadpool(checkup.close)
 
 
 def _is_page(request: Request) -> bool:

@@ -94,8 +94,8 @@ class Catalogue:
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def status(self) -> Status:
-        """How far the index is, after an attempt to bring it up to date."""
+    def look(self) -> Status:
+        """Bring the index up to date, first of all that a request does: what was just written is seen."""
         return self._index.refresh()
 
     def environments(self) -> list[str]:
@@ -157,9 +157,9 @@ class Catalogue:
         return Attempts(shown, total, found[limit - 1].position if len(found) > limit else None)
 
     def choices(self, logs: Sequence[Pipeline]) -> tuple[list[str], list[str]]:
-        """The environments and the causes that attempts of ``logs`` have."""
+        """The environments and the causes that attempts of ``logs`` have; those that a form can hold."""
         with self._reading(logs) as db:
-            return attempts.environments(db, logs), attempts.causes(db, logs)
+            return _printable(attempts.environments(db, logs)), _printable(attempts.causes(db, logs))
 
     def unreadable(self, most: int) -> list[tuple[str, int, str, str]]:
         """The first lines that are no records: log, offset, reason, beginning."""
@@ -229,3 +229,7 @@ class Catalogue:
             raise NotReady(self._index.refresh()) from None
         except (sqlite3.Error, OSError):
             raise NotReady(self._index.refresh()) from None
+
+
+def _printable(words: list[str]) -> list[str]:
+    return [word for word in words if word.isprintable()]

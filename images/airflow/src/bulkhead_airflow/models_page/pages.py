@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from bulkhead.index.attempts import Wanted
@@ -29,7 +29,7 @@ _UNREADABLE = 100
 
 def router(catalogue: Catalogue, checkup: Checkup, templates: Templates) -> APIRouter:
     """The pages' routes."""
-    pages = APIRouter(default_response_class=HTMLResponse)
+    pages = APIRouter(default_response_class=HTMLResponse, dependencies=[Depends(catalogue.look)])
 
     @pages.get("/")
     def models(

@@ -29,6 +29,8 @@ _FILTERS = {
     "predictions": wording.predictions,
     "plain": wording.plain,
     "path": wording.path,
+    "typed": wording.typed,
+    "is_file_name": wording.is_file_name,
     "model_name": wording.model_name,
     "with_cursor": wording.with_cursor,
     "without_cursor": wording.without_cursor,
@@ -51,7 +53,7 @@ class Templates:
 
     def page(self, request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:
         """The page ``name``, with what every page says of the state of the registry."""
-        values.setdefault("status", self._catalogue.status())
+        values.setdefault("status", self._catalogue.look())
         return HTMLResponse(self._render(request, name, values), status_code)
 
     def indexing(self, request: Request, status: Status) -> HTMLResponse:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _SHORT_HASH = 12
 _KIBI = 1024
 _PREDICTIONS = 5
+_LONGEST_LINK = 1000
+_LONGEST_NAME = 255
 _LONG_NUMBER = 10**15
 
 
@@ -93,10 +95,10 @@ def seconds(value: float | None) -> str:
 
 def run_path(identity: Identity) -> str | None:
     """The page of the attempt in Airflow, below its root; None: it was no run of a DAG."""
-    if not identity.dag_id or not identity.run_id:
+    if not identity.dag_id or not identity.run_id or len(identity.dag_id) + len(identity.run_id) > _LONGEST_LINK:
         return None
     path = f"/dags/{_part(identity.dag_id)}/runs/{_part(identity.run_id)}"
-    return f"{path}/tasks/{_part(identity.task_id)}" if identity.task_id else path
+    return f"{path}/tasks/{_part(identity.task_id[:_LONGEST_LINK])}" if identity.task_id else path
 
 
 def predictions(value: Any) -> str:
@@ -115,6 +117,16 @@ def plain(record: msgspec.Struct) -> Any:
 def path(name: str) -> str:
     """``name`` as the end of a URL's path."""
     return _part(name)
+
+
+def typed(value: str | None) -> str:
+    """What a field of a form held, where a person can have typed it."""
+    return value if value and value.isprintable() else ""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file can have this name, and a form hold it."""
+    return len(name) <= _LONGEST_NAME and name.isprintable() and "/" not in name
 
 
 def model_name(name: str) -> str:

@@ -120,6 +120,12 @@ class Index:
                 raise TimeoutError(f"the index of {self.models} is not ready after {seconds} s: {status}")
             time.sleep(0.05)
 
+    def close(self) -> None:
+        """Stop the process beside, if there is one; what it has not done the next one does."""
+        if self._child is not None:
+            self._child.terminate()
+            self._child.wait()
+
     def distrust(self) -> None:
         """Make it all anew: a record is not where the index says, so a log was edited in its middle."""
         with self._store.writing(wait=True) as db:

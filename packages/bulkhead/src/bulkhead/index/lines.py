@@ -25,7 +25,10 @@ def read(models: Path, log: Pipeline, offsets: Iterable[int], *kinds: type[Recor
         Moved: one is not, or there is none.
         OSError: the log cannot be read.
     """
+    offsets = list(offsets)
     found: list[Any] = []
+    if not offsets:
+        return found
     try:
         with (models / LOGS[log]).open("rb") as file:
             for offset in offsets:
