@@ -25,12 +25,16 @@ from bulkhead.records import (
     Rollback,
     TrainingFailure,
 )
+from bulkhead_airflow.models_page import plot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bulkhead.index import Index, Status
     from bulkhead.index.attempts import Wanted
+    from bulkhead_airflow.models_page.plot import Chart
+
+_CHARTS = 8
 
 Attempt = InferenceRecord | InferenceFailure | TrainingFailure
 
@@ -93,6 +97,7 @@ class Catalogue:
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._charts: dict[tuple[str | None, object], list[Chart]] = {}
 
     def look(self) -> Status:
         """Bring the index up to date, first of all that a request does: what was just written is seen."""
@@ -129,6 +134,19 @@ class Catalogue:
         """The metrics of every publication, oldest first."""
         with self._reading() as db:
             return models.points(db, environment)
+
+    def charts(self, environment: str | None, metrics: Sequence[str]) -> list[Chart]:
+        """The picture of each of ``metrics`` that a model has; drawn again only when ``log.txt`` was written to."""
+        with self._reading() as db:
+            key = (environment, self._index.state_of_trainings(db))
+            if key not in self._charts:
+                environments = models.environments(db)
+                points = models.points(db, environment)
+                drawn = (plot.chart(points, metric, environments) for metric in metrics)
+                # An old picture is of no use to anybody: those of this state alone are kept, and few of them.
+                kept = {known: charts for known, charts in self._charts.items() if known[1] == key[1]}
+                self._charts = dict([*kept.items()][-_CHARTS:]) | {key: [chart for chart in drawn if chart is not None]}
+            return self._charts[key]
 
     def model(self, filename: str) -> History:
         """Everything about one model file.

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from bulkhead.index.attempts import Wanted
-from bulkhead_airflow.models_page import asking, plot
+from bulkhead_airflow.models_page import asking
 from bulkhead_airflow.models_page.api import BOTH, Wants
 from bulkhead_airflow.models_page.asking import PAGE, Cursor, Data, Environment
 from bulkhead_airflow.models_page.catalogue import NotReady, Unknown
@@ -37,7 +37,6 @@ def router(catalogue: Catalogue, checkup: Checkup, templates: Templates) -> APIR
     ) -> HTMLResponse:
         environments = catalogue.environments()
         found = catalogue.models(PAGE, environment=environment, data=data, cursor=asking.number(cursor))
-        points = catalogue.points(environment)
         return templates.page(
             request,
             "models.html",
@@ -47,7 +46,7 @@ def router(catalogue: Catalogue, checkup: Checkup, templates: Templates) -> APIR
             found=found,
             served=catalogue.served(),
             below={name: catalogue.rolls_back_to(name) for name in environments},
-            charts=[plot.chart(points, metric, environments) for metric in ("r2", "rmse")],
+            charts=catalogue.charts(environment, ("r2", "rmse")),
             may_roll_back=request.state.visitor.may_trigger(ROLL_BACK),
         )
 

@@ -104,6 +104,10 @@ class Index:
             trouble = f"The index cannot be kept: {error}. Is the disk of temporary files full?"
         return self._status(trouble or self._failure)
 
+    def state_of_trainings(self, db: sqlite3.Connection) -> object:
+        """Something that is another whenever the rows of ``log.txt`` are."""
+        return self._store.seen(db, "training")
+
     def wait(self, seconds: float = 600) -> Status:
         """Refresh until the index is what the logs are.
 
