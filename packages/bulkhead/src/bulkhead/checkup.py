@@ -7,7 +7,6 @@ processes ask; all of them see the same result: ``python -m bulkhead.checkup MOD
 from __future__ import annotations
 
 import fcntl
-import importlib
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from bulkhead import clock
 from bulkhead.errors import one_line
 from bulkhead.files import write_whole
 from bulkhead.registry import Registry
+from bulkhead.verify import amount, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,7 +130,7 @@ def check(models: Path, shared: Path, folder: Path) -> Result:
             kept = damage if finding.severity == "damage" else notes
             if len(kept) < _MOST:
                 kept.append(finding)
-    except (OSError, ImportError) as error:
+    except OSError as error:
         trouble = one_line(f"It stopped before its end: {error}. Mend that, then verify again.")
     result = Result(
         started=started,
@@ -145,9 +145,8 @@ def check(models: Path, shared: Path, folder: Path) -> Result:
 
 
 def _findings(models: Path, shared: Path, told: Path) -> Iterator[Found]:
-    verify = importlib.import_module("bulkhead.verify")
     registry = Registry(models)
-    for finding in verify.verify(registry, shared, progress=_teller(told, verify.amount(registry))):
+    for finding in verify(registry, shared, progress=_teller(told, amount(registry))):
         yield msgspec.convert(finding, Found, from_attributes=True)
 
 
