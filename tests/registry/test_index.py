@@ -377,3 +377,20 @@ def test_publishing_is_indexed_with_its_metrics(empty_registry: Registry) -> Non
     with index.reading() as db:
         (point,) = models.points(db)
     assert (point.environment, point.r2, point.rmse) == ("prd", 0.25, None)
+
+
+def test_an_index_that_cannot_be_kept_is_said(registry_with_a_model: Registry, tmp_path: Path) -> None:
+    index = Index(registry_with_a_model.folder, tmp_path)
+    index._store.lock.mkdir()
+    trouble = index.refresh().trouble
+    assert trouble is not None
+    assert "The index cannot be kept" in trouble
+
+
+def test_a_folder_that_somebody_else_made_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    own = store.own_folder()
+    assert own == store.own_folder()
+    assert own.stat().st_mode & 0o077 == 0
+    own.chmod(0o777)  # as good as anybody's
+    assert store.own_folder() not in (own, store.own_folder())

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,7 +21,6 @@ from bulkhead.registry import LOGS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from bulkhead.records import Pipeline
 
@@ -99,9 +99,9 @@ class Index:
                 self._reap(wait=False)
                 self._failure = None
         except OSError as error:
-            trouble = f"models/{_name(error)} cannot be read: {error.strerror}. What is shown is what was read before."
+            trouble = self._words(error)
         except sqlite3.Error as error:
-            trouble = f"The index cannot be kept: {error}. Is the disk of temporary files full?"
+            trouble = _not_kept(error)
         return self._status(trouble or self._failure)
 
     def state_of_trainings(self, db: sqlite3.Connection) -> object:
@@ -177,6 +177,12 @@ class Index:
                     stderr=words,
                 )
 
+    def _words(self, error: OSError) -> str:
+        path = Path(str(error.filename or ""))
+        if path.name not in LOGS.values():
+            return _not_kept(error)
+        return f"models/{path.name} cannot be read: {error.strerror}. What is shown is what was read before."
+
     def _reap(self, *, wait: bool) -> None:
         """Take note of how the process beside ended, if it did."""
         code = None if self._child is None else self._child.wait() if wait else self._child.poll()
@@ -207,5 +213,5 @@ class Index:
         return State(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)
 
 
-def _name(error: OSError) -> str:
-    return str(error.filename or "log.txt").rpartition("/")[2]
+def _not_kept(error: Exception) -> str:
+    return f"The index cannot be kept: {error}. Is the disk of temporary files full?"

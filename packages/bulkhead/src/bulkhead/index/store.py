@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from bulkhead.errors import Refused
 from bulkhead.index import files, schema
 from bulkhead.index.filling import Filler
 from bulkhead.registry import LOGS
@@ -226,15 +225,14 @@ def _opened(path: Path) -> Iterator[BinaryIO | None]:
 
 
 def own_folder() -> Path:
-    """A folder for temporary files that only this user can write to.
+    """A folder for temporary files that only this user can write to; its processes share it.
 
-    Raises:
-        Refused: somebody else has made it.
+    Where somebody else has made the one of that name, each process has one of its own.
     """
     folder = Path(tempfile.gettempdir()) / f"bulkhead-{os.getuid()}"
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     state = folder.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o077:
-        raise Refused(f"{folder} is not a folder of this user alone. Remove it, or set TMPDIR to another one.")
+        return Path(tempfile.mkdtemp(prefix="bulkhead-"))
     return folder

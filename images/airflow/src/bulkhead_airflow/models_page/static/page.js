@@ -58,9 +58,9 @@ document.addEventListener("click", (event) => {
 });
 
 const WORDS = {
-  401: "You are no longer logged in. Log in to Airflow, then try again.",
-  403: "Airflow refuses: you may not trigger this DAG.",
-  404: "Airflow has no such DAG, or has not read it yet.",
+  401: "You are no longer logged in: log in to Airflow, then try again",
+  403: "Airflow refuses: you may not trigger this DAG",
+  404: "Airflow has no such DAG, or has not read it yet",
   400: "Airflow refuses what was asked for",
   409: "Airflow refuses: the DAG cannot be triggered now",
 };
@@ -81,7 +81,7 @@ async function trigger(form) {
     });
     const content = await answer.json().catch(() => ({}));
     if (!answer.ok) {
-      const detail = typeof content.detail === "string" ? `: ${content.detail.slice(0, 300)}` : "";
+      const detail = typeof content.detail === "string" ? ` (${content.detail.slice(0, 300)})` : "";
       output.textContent = `${WORDS[answer.status] ?? `Airflow answered ${answer.status}`}${detail}`;
       button.disabled = false;
       return;
