@@ -329,3 +329,16 @@ def test_every_route_of_the_api_is_described(visit: Visit, empty_registry: Regis
         for operation in methods.values():
             assert {"200", "401", "403"} <= set(operation["responses"])
             assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"]
+
+
+def test_the_metrics_are_answered_as_they_are_described(visit: Visit, registry_with_two_models: Registry) -> None:
+    from bulkhead_airflow.models_page.answers import PointCollectionResponse
+
+    with visit(registry_with_two_models) as client:
+        content = client.get("/api/v1/metrics").content
+    answer = PointCollectionResponse.model_validate_json(content, strict=True, extra="forbid")
+    assert [(point.environment, point.r2, point.rmse) for point in answer.points] == [
+        ("prd", 0.5, 1.25),
+        ("dev", 0.5, 1.25),
+    ]
+    assert answer.total_entries == 2

@@ -174,6 +174,34 @@ def test_the_browser_asks_nobody_but_airflow_and_no_record_runs(trained: Stack, 
     assert not [words for words in complaints if "ERR_NETWORK_CHANGED" not in words]
 
 
+def test_a_verify_runs_beside_and_tells_what_it_found(trained: Stack, page: Page) -> None:
+    frame = in_frame(page, trained, "/verify")
+    frame.click("button:has-text('Verify')")
+    frame.wait_for_selector("text=findings of damage")  # the hostile records' models have no files
+    assert "model_hostile.joblib" in frame.inner_text("main")
+    found = trained.airflow.request("GET", "/bulkhead/api/v1/verify")
+    assert found["trouble"] is None
+    assert found["running"] is None
+    assert found["clean"] is False
+
+
+def test_a_rollback_is_triggered_and_the_page_then_marks_the_model_before(trained: Stack, page: Page) -> None:
+    served = trained.airflow.request("GET", "/bulkhead/api/v1/environments")["environments"]
+    (dev,) = [one for one in served if one["environment"] == "dev"]
+    frame = in_frame(page, trained, "/")
+    card = frame.locator("article", has=frame.locator("h2:has-text('dev serves')"))
+    card.locator("summary").click()
+    card.locator("input[name=reason]").fill("the one before was better")
+    card.locator("button").click()
+    card.locator("output a").wait_for()
+    (run,) = trained.airflow.request("GET", "/api/v2/dags/rollback_model_dag/dagRuns")["dag_runs"]
+    *_, (state, _) = trained.airflow.states("rollback_model_dag", run["dag_run_id"])
+    assert state == "success"
+    served = trained.airflow.request("GET", "/bulkhead/api/v1/environments")["environments"]
+    (now,) = [one for one in served if one["environment"] == "dev"]
+    assert now["served"]["model_filename"] == dev["rolls_back_to"]
+
+
 def test_a_link_to_a_run_leaves_the_frame(trained: Stack, page: Page) -> None:
     model = next(record for record in trained.trainings() if record.get("sha256"))
     frame = in_frame(page, trained, f"/models/{model['model_filename']}")
