@@ -86,7 +86,7 @@ fix: setup
 
 # Every test but the long fault suite, with all it needs: images, containers, whole stacks
 [group('develop')]
-test *args: setup build-images
+test *args: setup build-images chromium
     .venv/bin/pytest --ignore tests/faults "$@"
 
 # The fault suite: kills, full disks, lost engines on real stacks; ends in a table
@@ -113,6 +113,16 @@ benchmark: setup build-images
 [group('develop')]
 benchmark-verify: setup
     @PYTHONPATH=. .venv/bin/python benchmarks/verify_registry.py
+
+# What the Models page takes at a million inferences, beside a thousand: prints the ratios
+[group('develop')]
+benchmark-page: setup
+    @.venv/bin/python benchmarks/models_page.py
+
+# The browser that drives the Models page in tests
+[private]
+chromium:
+    @scripts/chromium.sh >/dev/null
 
 # Make .venv, if its lock has changed
 [private]

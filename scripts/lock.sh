@@ -39,7 +39,8 @@ lock images/trainer/requirements.txt "$IMAGE_PYTHON" images/trainer/pyproject.to
 # One resolution for both step images: a model is trained and served by the very same libraries.
 lock images/inference/requirements.txt "$IMAGE_PYTHON" images/inference/pyproject.toml "${own[@]}" \
   --constraint images/trainer/requirements.txt "$@"
-lock requirements-dev.txt "$OLDEST_PYTHON" --group dev "$@"
+# The Models page is tested here with the very FastAPI that it runs with there.
+lock requirements-dev.txt "$OLDEST_PYTHON" --group dev --constraint images/airflow/requirements.txt "$@"
 
 # A lock is tracked, so an address or a path of this machine must never be in one.
 if grep -nE '://|(^|[ =])/[a-z]|^-' images/build-requirements.txt images/*/requirements.txt requirements-dev.txt >&2; then

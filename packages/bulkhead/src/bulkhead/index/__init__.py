@@ -1,0 +1,217 @@
+"""An index of the two logs, for readers who may not read a million lines for an answer.
+
+The logs are the truth: the index is a temporary file, filled from them, and it knows of each record little
+more than where it lies. :class:`Index` keeps it in step.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bulkhead.index.store import Busy, Store
+from bulkhead.registry import LOGS
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from bulkhead.records import Pipeline
+
+__all__ = ["Index", "State", "Status"]
+
+_SMALL = 1 << 20
+"""Bytes of a log that a reader waits for; what is more is read by a process of its own."""
+_WAIT_SECONDS = 0.1
+"""For another process that is adding the same few lines."""
+_RETRY_SECONDS = 30
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the index of one log is."""
+
+    ready: bool
+    percent: int
+    missing: bool
+    unreadable: int
+    """Lines that are no records; those put into quarantine are not counted."""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the index is."""
+
+    trainings: State
+    inferences: State
+    trouble: str | None
+    """What keeps it from being what the logs are: what, where and what to do next."""
+
+    @property
+    def percent(self) -> int:
+        """Of the work of making it; 100: it is made."""
+        return min(self.trainings.percent, self.inferences.percent)
+
+
+_NOT_BEGUN = State(ready=False, percent=0, missing=False, unreadable=0)
+
+
+class Index:
+    """The index of the registry in ``models``.
+
+    Args:
+        models: the registry's folder.
+        folder: where the index lies; None: a folder of this user's temporary files.
+    """
+
+    def __init__(self, models: Path, folder: Path | None = None) -> None:
+        self.models = models
+        self._store = Store(models, folder)
+        self.folder = self._store.folder
+        """Where it lies; others may keep temporary files there too."""
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._failed_at = -float(_RETRY_SECONDS)
+        self._failure: str | None = None
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A view of the index that does not change while it is read.
+
+        Raises:
+            sqlite3.Error: there is none yet, or it is broken.
+        """
+        return self._store.reading()
+
+    def refresh(self) -> Status:
+        """Bring the index up to the logs where that takes no time, else set about it. Never raises, nor waits long."""
+        trouble = None
+        try:
+            behind = self._behind()
+            if 0 < behind <= _SMALL:
+                self._fill_now()
+            elif behind:
+                self._fill_beside()
+            else:
+                self._reap(wait=False)
+                self._failure = None
+        except OSError as error:
+            trouble = self._words(error)
+        except sqlite3.Error as error:
+            trouble = _not_kept(error)
+        return self._status(trouble or self._failure)
+
+    def state_of_trainings(self, db: sqlite3.Connection) -> object:
+        """Something that is another whenever the rows of ``log.txt`` are."""
+        return self._store.seen(db, "training")
+
+    def wait(self, seconds: float = 600) -> Status:
+        """Refresh until the index is what the logs are.
+
+        Raises:
+            TimeoutError: it is not, after ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            status = self.refresh()
+            if status.trainings.ready and status.inferences.ready and self._behind() == 0:
+                self._reap(wait=True)
+                return status
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the index of {self.models} is not ready after {seconds} s: {status}")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Stop the process beside, if there is one; what it has not done the next one does."""
+        if self._child is not None:
+            self._child.terminate()
+            self._child.wait()
+
+    def distrust(self) -> None:
+        """Make it all anew: a record is not where the index says, so a log was edited in its middle."""
+        with self._store.writing(wait=True) as db:
+            db.execute("UPDATE log SET inode = 0")
+
+    def _behind(self) -> int:
+        try:
+            with self._store.reading() as db:
+                return self._store.behind(db)
+        except sqlite3.Error:
+            pass  # none yet, or broken
+        sizes = [path.stat().st_size for path in (self.models / name for name in LOGS.values()) if path.exists()]
+        return max(1, sum(sizes))
+
+    def _fill_now(self) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            try:
+                with self._store.writing(wait=False) as db:
+                    self._store.fill(db)
+            except Busy:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.005)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                self._store.remove()  # no database any more
+            else:
+                return
+
+    def _fill_beside(self) -> None:
+        """In a process of its own: a thread would slow down everything that this process does besides."""
+        with self._lock:
+            self._reap(wait=False)
+            if self._child is not None:
+                return
+            if time.monotonic() - self._failed_at < _RETRY_SECONDS or self._store.is_being_written():
+                return
+            with self._store.words.open("wb") as words:
+                self._child = subprocess.Popen(
+                    [sys.executable, "-m", "bulkhead.index", str(self.models), str(self._store.folder)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=words,
+                    stderr=words,
+                )
+
+    def _words(self, error: OSError) -> str:
+        path = Path(str(error.filename or ""))
+        if path.name not in LOGS.values():
+            return _not_kept(error)
+        return f"models/{path.name} cannot be read: {error.strerror}. What is shown is what was read before."
+
+    def _reap(self, *, wait: bool) -> None:
+        """Take note of how the process beside ended, if it did."""
+        code = None if self._child is None else self._child.wait() if wait else self._child.poll()
+        if code is None:
+            return
+        self._child = None
+        if code:
+            self._failed_at = time.monotonic()
+            self._failure = f"The index could not be made. {self._store.last_words()}"
+
+    def _status(self, trouble: str | None) -> Status:
+        states: dict[Pipeline, State] = {}
+        for log in LOGS:
+            try:
+                with self._store.reading() as db:
+                    states[log] = self._state(db, log)
+            except (sqlite3.Error, OSError):
+                states[log] = _NOT_BEGUN
+        return Status(trainings=states["training"], inferences=states["inference"], trouble=trouble)
+
+    def _state(self, db: sqlite3.Connection, log: Pipeline) -> State:
+        path = self.models / LOGS[log]
+        size = path.stat().st_size if path.exists() else 0
+        upto, ready = self._store.progress(db, log)
+        unreadable = self._store.unreadable(db, log)
+        # The last part is the making of SQLite's own indexes.
+        percent = 100 if ready else min(95, 95 * upto // max(1, size))
+        return State(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)
+
+
+def _not_kept(error: Exception) -> str:
+    return f"The index cannot be kept: {error}. Is the disk of temporary files full?"

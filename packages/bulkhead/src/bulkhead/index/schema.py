@@ -1,0 +1,82 @@
+"""The tables of the index. Whoever changes them raises :data:`VERSION`, and every index is made anew.
+
+Times are microseconds since 1970, UTC. ``offset`` is a line's first byte in its log, where everything
+that is not here is read. Texts that come again and again (environments, models, causes) are numbers of
+the table ``word``, so that a row of a million is some tens of bytes.
+"""
+
+from __future__ import annotations
+
+VERSION = 1
+
+TABLES = {
+    "training": """
+        CREATE TABLE model (
+            number INTEGER PRIMARY KEY, name INTEGER NOT NULL UNIQUE, offset INTEGER NOT NULL, data TEXT,
+            revoked INTEGER, removed INTEGER, quarantined INTEGER
+        );
+        CREATE INDEX model_by_data ON model (data, number) WHERE data IS NOT NULL;
+        CREATE TABLE placing (
+            number INTEGER PRIMARY KEY, environment INTEGER NOT NULL, model INTEGER NOT NULL,
+            offset INTEGER NOT NULL, time INTEGER NOT NULL, r2 REAL, rmse REAL, promoted INTEGER NOT NULL,
+            withdrawn INTEGER
+        );
+        CREATE INDEX placing_by_environment ON placing (environment, number);
+        CREATE INDEX placing_by_model ON placing (model, number);
+        CREATE TABLE decision (number INTEGER PRIMARY KEY, name INTEGER NOT NULL, offset INTEGER NOT NULL);
+        CREATE INDEX decision_by_name ON decision (name, number);
+        CREATE TABLE quarantined_line (
+            log TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (log, offset)
+        ) WITHOUT ROWID;
+    """,
+    "inference": "",
+}
+"""What is made of each log alone; both have an ``attempt`` table of their own besides."""
+
+_ATTEMPTS = """
+    CREATE TABLE {log}_attempt (
+        number INTEGER PRIMARY KEY, offset INTEGER NOT NULL, time INTEGER NOT NULL, environment INTEGER NOT NULL,
+        model INTEGER NOT NULL, cause INTEGER NOT NULL, run INTEGER NOT NULL
+    );
+    CREATE TABLE {log}_tally (
+        environment INTEGER NOT NULL, model INTEGER NOT NULL, cause INTEGER NOT NULL, amount INTEGER NOT NULL,
+        PRIMARY KEY (environment, model, cause)
+    ) WITHOUT ROWID;
+"""
+
+_ATTEMPT_INDEXES = """
+    CREATE INDEX IF NOT EXISTS {log}_newest ON {log}_attempt (time, number);
+    CREATE INDEX IF NOT EXISTS {log}_environment ON {log}_attempt (environment, time, number);
+    CREATE INDEX IF NOT EXISTS {log}_model ON {log}_attempt (model, environment, time, number) WHERE model <> 0;
+    CREATE INDEX IF NOT EXISTS {log}_run ON {log}_attempt (run, time, number) WHERE run <> 0;
+    CREATE INDEX IF NOT EXISTS {log}_success ON {log}_attempt (time, number) WHERE cause = 0;
+    CREATE INDEX IF NOT EXISTS {log}_failure ON {log}_attempt (time, number) WHERE cause <> 0;
+    CREATE INDEX IF NOT EXISTS {log}_success_here ON {log}_attempt (environment, time, number) WHERE cause = 0;
+    CREATE INDEX IF NOT EXISTS {log}_failure_here ON {log}_attempt (environment, time, number) WHERE cause <> 0;
+    CREATE INDEX IF NOT EXISTS {log}_cause ON {log}_attempt (cause, time, number) WHERE cause <> 0;
+    CREATE INDEX IF NOT EXISTS {log}_cause_here ON {log}_attempt (cause, environment, time, number) WHERE cause <> 0;
+"""
+"""One for each way in which pages filter, each in the order that pages have."""
+
+COMMON = """
+    CREATE TABLE IF NOT EXISTS word (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+    CREATE TABLE IF NOT EXISTS log (
+        name TEXT PRIMARY KEY, inode INTEGER NOT NULL, modified INTEGER NOT NULL, size INTEGER NOT NULL,
+        upto INTEGER NOT NULL, head BLOB NOT NULL, tail BLOB NOT NULL, last INTEGER NOT NULL,
+        unreadable INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS unreadable (
+        log TEXT NOT NULL, offset INTEGER NOT NULL, reason TEXT NOT NULL, text TEXT NOT NULL,
+        PRIMARY KEY (log, offset)
+    ) WITHOUT ROWID;
+"""
+
+
+def tables_of(log: str) -> str:
+    """The statements that make the tables of ``log``."""
+    return TABLES[log] + _ATTEMPTS.format(log=log)
+
+
+def indexes_of(log: str) -> str:
+    """The statements that make its indexes: after the first filling, which is quicker without."""
+    return _ATTEMPT_INDEXES.format(log=log)
