@@ -108,7 +108,7 @@ def test_a_model_that_was_promoted_rolled_back_and_revoked_says_so(
 def test_a_models_page_tells_its_whole_lineage_and_its_inferences(visit: Visit, empty_registry: Registry) -> None:
     model = publish(
         empty_registry, "prd", git_commit="c" * 40 + "-dirty", image="bulkhead/trainer@sha256:1234", intercept=0.5,
-        coefficients={"a": -2.25}, duration_seconds=1.5, peak_memory_bytes=3 << 20, gate={"minimum_r2": 0.1},
+        coefficients={"a": -2.25}, duration_seconds=1.5, peak_memory_bytes=3 << 20, gate={"min_r2": 0.1},
     )  # fmt: skip
     infer(empty_registry, model, 7)
     with visit(empty_registry) as client:
@@ -117,7 +117,7 @@ def test_a_models_page_tells_its_whole_lineage_and_its_inferences(visit: Visit, 
     assert model.sha256 is not None
     for words in (
         model.sha256, "0" * 64, "shared/inputs/t.csv", "c" * 40, "tree changed since", "bulkhead/trainer@sha256:1234",
-        "f" * 64, "-2.25", "0.5", "1.50 s", "3.0 MiB", "minimum_r2", "test_fraction", "python", "3.13.0", "1 inference",
+        "f" * 64, "-2.25", "0.5", "1.50 s", "3.0 MiB", "min_r2", "test_fraction", "python", "3.13.0", "1 inference",
         "manual__7",
     ):  # fmt: skip
         assert words in shown, words
