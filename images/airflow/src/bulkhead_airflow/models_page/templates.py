@@ -50,6 +50,8 @@ class Templates:
             lstrip_blocks=True,
         )
         self._environment.filters.update(_FILTERS)
+        for name in self._environment.list_templates():
+            self._environment.get_template(name)  # compiled now, not in somebody's request
 
     def page(self, request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:
         """The page ``name``, with what every page says of the state of the registry."""
