@@ -25,9 +25,9 @@ SIDE_BY_SIDE = """
 | model | {{ new.model_filename }} | {{ old.get('model_filename', 'none') }} |
 | trained | {{ new.training_timestamp }} | {{ old.get('training_timestamp', '') }} |
 | data | {{ new.get('data', '') }} | {{ old.get('data', '') }} |
-| r2 | {{ new.metrics.r2 }} | {{ old.metrics.get('r2', '') }} |
-| rmse | {{ new.metrics.rmse }} | {{ old.metrics.get('rmse', '') }} |
-| mae | {{ new.metrics.mae }} | {{ old.metrics.get('mae', '') }} |
+| r2 | {{ new.metrics.get('r2', '') }} | {{ old.metrics.get('r2', '') }} |
+| rmse | {{ new.metrics.get('rmse', '') }} | {{ old.metrics.get('rmse', '') }} |
+| mae | {{ new.metrics.get('mae', '') }} | {{ old.metrics.get('mae', '') }} |
 
 Reason given: {{ params.reason }}
 """

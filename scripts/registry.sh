@@ -17,9 +17,13 @@ tagged=bulkhead/inference:$(setting BULKHEAD_TAG latest)
 id=$(docker image inspect --format '{{.Id}}' "$tagged" 2>/dev/null) ||
   fail "there is no image $tagged here." "Run 'just build-images', then run this again."
 
-verb=
+verb='' value=''
 for argument in "$@"; do
-  [[ $argument == -* ]] || { verb=$argument && break; }
+  case $argument in
+    --models | --shared) value=1 ;;
+    -*) value='' ;;
+    *) [[ $value ]] || { verb=$argument && break; } && value='' ;;
+  esac
 done
 case $verb in
   repair | gc)

@@ -22,7 +22,11 @@ tagged=bulkhead/$image:$(setting BULKHEAD_TAG latest)
 id=$(docker image inspect --format '{{.Id}}' "$tagged" 2>/dev/null) ||
   fail "there is no image $tagged here." "Run 'just build-images', then run this again."
 
-run_folder=$PWD/shared/runs/${BULKHEAD_RUN_FOLDER:-debug}
+folder=${BULKHEAD_RUN_FOLDER:-debug}
+# What records call the folder is made of Airflow's names; by hand that is the folder's own name, if it needs no change.
+[[ -n ${BULKHEAD_RUN_ID:-} || $folder =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$ ]] ||
+  fail "BULKHEAD_RUN_FOLDER is '$folder', which is no plain name." "Use letters, digits, '.', '_' and '-', or set BULKHEAD_RUN_ID too."
+run_folder=$PWD/shared/runs/$folder
 mkdir -p "$run_folder"
 [[ ! -O $run_folder ]] || chmod 0775 "$run_folder"
 
@@ -41,6 +45,8 @@ else
 fi
 
 identity=(--env "BULKHEAD_IMAGE=${BULKHEAD_IMAGE:-$tagged@$id}")
+# Records name the run folder by the run's id.
+[[ -n ${BULKHEAD_RUN_ID:-} ]] || identity+=(--env "BULKHEAD_RUN_ID=$folder")
 for name in ENVIRONMENT DAG_ID RUN_ID TASK_ID TRY_NUMBER MAP_INDEX; do
   variable=BULKHEAD_$name
   [[ -z ${!variable:-} ]] || identity+=(--env "$variable")

@@ -90,10 +90,9 @@ def test_a_quarantine_that_is_no_folder_is_refused_and_nothing_is_done(make: str
 
 
 def test_what_contradicts_itself_is_left_to_a_person(kept: Kept) -> None:
-    kept.publish(run_id="twice")
-    kept.publish(run_id="twice")
+    kept.append(kept.publish())
     assert kept.repair() == []
-    assert kept.damage() == ["attempt_twice"]
+    assert kept.damage() == ["published_twice"]
 
 
 def test_an_orphan_that_was_being_published_is_left_alone(kept: Kept) -> None:

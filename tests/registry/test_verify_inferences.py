@@ -12,8 +12,8 @@ import pytest
 from tests.helpers import NEXT
 from tests.helpers_care import DECIDED
 
-from bulkhead import clock, decisions, files
-from bulkhead.verify.inferences import Attempts
+from bulkhead import clock, decisions, files, log
+from bulkhead.verify.inferences import Seen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +113,8 @@ def test_predictions_that_went_with_their_run_folder_are_no_finding_later_ones_a
     assert kept.damage() == []
     # The same folder is used again, as by hand (debug): what is lost of it now, no removal explains.
     later = clock.in_record(clock.now() + timedelta(seconds=1))
-    kept.infer(model, predictions_path=record.predictions_path, inference_time=later)
+    again = f"{str(record.predictions_path).rpartition('/')[0]}/predictions_later.parquet"
+    kept.infer(model, predictions_path=again, inference_time=later)
     assert kept.damage() == ["missing_predictions"]
 
 
@@ -127,32 +128,29 @@ def test_a_removed_run_folder_that_is_still_there_is_a_note_until_it_is_used_aga
     assert kept.verify() == []
 
 
-def test_an_attempt_that_infers_twice_is_found_and_another_try_is_not(kept: Kept) -> None:
-    model = kept.publish()
-    for changes in ({}, {"try_number": 2}, {"map_index": 1}, {"dag_id": "other"}, {"dag_id": None}, {"dag_id": None}):
-        kept.infer(model, **{"run_id": "again", **changes})
+def test_an_inference_that_is_recorded_twice_is_found(kept: Kept) -> None:
+    record = kept.infer(kept.publish())
     assert kept.verify() == []
-    kept.infer(model, run_id="again")
-    found = kept.the("attempt_twice")
-    assert (found.line, found.path) == (9, "models/log_inference.txt")
+    log.append(kept.registry.inferences, record)
+    found = kept.the("inferred_twice")
+    assert (found.line, found.path, found.mended_by) == (4, "models/log_inference.txt", "person")
 
 
-def test_a_table_of_attempts_that_takes_every_attempt_for_a_seen_one_changes_no_finding(
+def test_a_table_of_paths_that_takes_every_path_for_a_seen_one_changes_no_finding(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table may err: what it suspects is looked up."""
-    monkeypatch.setattr(Attempts, "perhaps_seen", lambda *_: True)
-    model = kept.publish()
-    kept.infer(model, run_id="again")
+    monkeypatch.setattr(Seen, "perhaps", lambda *_: True)
+    record = kept.infer(kept.publish())
     assert kept.verify() == []
-    kept.infer(model, run_id="again")
-    assert kept.damage() == ["attempt_twice"]
+    log.append(kept.registry.inferences, record)
+    assert kept.damage() == ["inferred_twice"]
 
 
-def test_the_table_of_attempts_knows_every_attempt_again_and_hardly_ever_a_new_one() -> None:
-    attempts = Attempts()
-    assert sum(attempts.perhaps_seen(("d", f"r{number}", "t", 1, -1)) for number in range(20_000)) < 5
-    assert all(attempts.perhaps_seen(("d", f"r{number}", "t", 1, -1)) for number in range(20_000))
+def test_the_table_of_paths_knows_every_path_again_and_hardly_ever_a_new_one() -> None:
+    seen = Seen()
+    assert sum(seen.perhaps(f"shared/runs/r{number}/p.parquet") for number in range(20_000)) < 5
+    assert all(seen.perhaps(f"shared/runs/r{number}/p.parquet") for number in range(20_000))
 
 
 @pytest.mark.parametrize("way", ["revoked", "removed"])

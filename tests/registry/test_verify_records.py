@@ -63,7 +63,8 @@ def test_an_attempt_that_publishes_twice_is_found(kept: Kept) -> None:
     kept.publish(run_id="again", task_id="other")
     assert kept.damage() == []
     kept.publish(run_id="again")
-    assert kept.the("attempt_twice").line == 9
+    found = kept.the("attempt_twice")
+    assert (found.line, found.severity) == (9, "note")
 
 
 def test_an_attempt_that_decides_twice_is_found(kept: Kept) -> None:
@@ -73,7 +74,8 @@ def test_an_attempt_that_decides_twice_is_found(kept: Kept) -> None:
     third = kept.publish("prd")
     assert kept.damage() == []
     kept.append(msgspec.structs.replace(rollback(first.model_filename, third.model_filename), **who))
-    assert kept.the("attempt_twice").line == 9
+    found = kept.the("attempt_twice")
+    assert (found.line, found.severity) == (9, "note")
 
 
 def test_by_hand_every_training_is_an_attempt_of_its_own(kept: Kept) -> None:

@@ -232,3 +232,37 @@ def test_the_step_rollback_model_serves_the_model_before(trained_project: Projec
 def _lineage_of(record: ModelRecord) -> dict[str, Any]:
     keys = ("features", "dtypes", "transformation", "libraries", "input_example")
     return {key: getattr(record, key) for key in keys}
+
+
+class Useless:
+    """Dumps well, and cannot be loaded."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_fail, ())
+
+
+def _fail() -> None:
+    raise AttributeError("no such module any more")
+
+
+@pytest.mark.parametrize("model", [Useless(), {"weights": [1.0]}, None, "text"])
+def test_a_model_that_cannot_be_loaded_or_does_not_predict_is_refused_and_no_crash(
+    model: object, trained_project: Project, check: Callable[[Registry, ModelRecord], dict[str, str]]
+) -> None:
+    record = publish(trained_project.registry, "dev", model, **_lineage_of(trained_project.registry.latest("dev")))
+    with pytest.raises(Refused, match="cannot be loaded, or does not predict"):
+        check(trained_project.registry, record)
+    # And it keeps no successor out.
+    successor = trained_project.train()
+    assert successor.gate is not None
+    assert "not_compared" in successor.gate
+
+
+def test_prd_serving_a_model_of_the_original_program_keeps_no_model_from_being_checked(project: Project) -> None:
+    from tests.helpers import ORIGINAL_TRAININGS
+
+    project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
+    model = project.train().model_filename
+    project.done("inference", "check_model", "--model", model)
+    facts = msgspec.json.decode((project.shared / "check_model.json").read_bytes())["facts"]
+    assert facts["served"]["metrics"] == {}

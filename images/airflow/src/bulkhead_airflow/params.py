@@ -11,6 +11,11 @@ SOURCE = Param(
 )
 
 REASON = Param(
-    type="string", minLength=1, maxLength=500, title="Reason", description="Why. The record keeps it, beside who."
+    type="string",
+    pattern=r"\S",  # not spaces alone
+    minLength=1,
+    maxLength=500,
+    title="Reason",
+    description="Why. The record keeps it, beside who.",
 )
 """Why a person decides about a model; there is no default for that."""

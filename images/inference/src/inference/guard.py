@@ -30,8 +30,13 @@ def check_transformation(model: ModelRecord, fingerprint: str | None) -> None:
         )
 
 
-def check_libraries(model: ModelRecord, *, allow_drift: bool = False) -> dict[str, list[str]]:
+def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str = "") -> dict[str, list[str]]:
     """Refuse a model that was trained with other library versions than this image has, unless ``allow_drift``.
+
+    Args:
+        model: the model's record.
+        allow_drift: whether other versions will do.
+        how: what else than training anew the sentence is to offer.
 
     Returns:
         By library, the version trained with and the one here, where they differ.
@@ -43,8 +48,7 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False) -> dict[st
     if drift and not allow_drift:
         listing = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in drift.items())
         raise Refused(
-            f"{model.model_filename} was trained with other library versions: {listing}."
-            " Train a new model, or predict with --allow-version-drift (allow_version_drift in the DAG's form)."
+            f"{model.model_filename} was trained with other library versions: {listing}. Train a new model{how}."
         )
     return drift
 

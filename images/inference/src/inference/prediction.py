@@ -18,6 +18,7 @@ from inference.data import GENERATED, Schema
 if TYPE_CHECKING:
     from bulkhead.step import Step
 
+_ALLOW = ", or predict with --allow-version-drift (allow_version_drift in the DAG's form)"
 MOST_INLINE = 1000
 """A longer list of predictions stays out of the record; the file has all of them."""
 
@@ -43,7 +44,7 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
     else:
         model_record = step.registry.find(filename, step.environment)
     guard.check_schema(model_record, schema)
-    drift = guard.check_libraries(model_record, allow_drift=allow_version_drift)
+    drift = guard.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
     missing = [name for name in model.feature_names_in_ if name not in frame]
     if missing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,18 @@ def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
     Raises:
         Refused: what is not fit, and how to go on.
     """
-    model = registry.load(record)
+    try:
+        _smoke(registry.load(record), record)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # a pickle, and what comes out of it, can fail in any way
+        raise Refused(
+            f"{record.model_filename} cannot be loaded, or does not predict: {error!r}. Train a new model."
+        ) from error
+    return libraries.versions()
+
+
+def _smoke(model: Any, record: ModelRecord) -> None:
     guard.check_transformation(record, transformation.fingerprint())
     guard.check_libraries(record)
     if not record.features or not record.dtypes or sorted(record.features) != sorted(record.dtypes):
@@ -43,4 +54,3 @@ def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
         raise Refused(
             f"{record.model_filename} gives no finite prediction for a row of its training. Train a new model."
         )
-    return libraries.versions()

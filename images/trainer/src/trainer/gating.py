@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import r2_score
 
 from bulkhead import gate, libraries
-from bulkhead.errors import NoModel, NotGoodEnough, NotVerified, refusal_of
+from bulkhead.errors import NotGoodEnough, Refused, one_line, refusal_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ def check(
         found["served"] = served.model_filename
         found["served_r2"] = served_r2 = _r2_of(served, step, prepared, held_out)
         reason = reason or conditions.failing_beside(step.environment, r2, served.model_filename, served_r2)
-    except (_NotComparableError, NoModel, NotVerified) as error:
+    except (_NotComparableError, Refused) as error:
         found["not_compared"] = str(error)
     if reason is not None:
         raise NotGoodEnough(reason, {**metrics, "gate": found})
@@ -89,11 +89,16 @@ def _r2_of(
     if libraries.drift(served.libraries or {}, libraries.versions()):
         raise _NotComparableError("the served model was made with other library versions")
     frame, target = held_out
-    model = step.registry.load(served)
-    missing = [name for name in model.feature_names_in_ if name not in frame]
-    if missing:
+    try:
+        model = step.registry.load(served)
+        missing = [name for name in model.feature_names_in_ if name not in frame]
+        predicted = None if missing else model.predict(frame[list(model.feature_names_in_)])
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:  # a pickle can fail in any way
+        raise _NotComparableError(f"the served model does not predict: {one_line(repr(error), 300)}") from error
+    if predicted is None:
         raise _NotComparableError("the served model has other transformed features")
-    predicted = model.predict(frame[list(model.feature_names_in_)])
     if not np.isfinite(predicted).all():
         raise _NotComparableError("the served model gives no finite predictions for these rows")
     return float(r2_score(target, predicted))

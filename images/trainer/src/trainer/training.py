@@ -12,7 +12,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import train_test_split
 
 from bulkhead import libraries, tables
-from bulkhead.errors import Refused
+from bulkhead.errors import NotGoodEnough, Refused
 from bulkhead.records import Lineage, TrainedOn
 from bulkhead.step import Outcome
 from trainer import gating
@@ -59,7 +59,8 @@ def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Tra
         unit; all None when nothing was held out.
 
     Raises:
-        Refused: the share is none, too few rows are left, or the fit gave no finite numbers.
+        NotGoodEnough: the fit gave no finite numbers.
+        Refused: the share is none, or too few rows are left.
     """
     rows = len(frame)
     share = parameters.test_fraction
@@ -85,12 +86,13 @@ def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Tra
         else:
             model = fit(frame, target)
             metrics = {"evaluated_on": "nothing: all rows trained", "r2": None, "rmse": None, "mae": None}
+    metrics |= {"train_rows": len(frame), "test_rows": measured}
     found = [*model.coef_, model.intercept_, *(value for value in metrics.values() if isinstance(value, float))]
     if not np.isfinite(found).all():
-        raise Refused(
-            "the fit gave coefficients or metrics that are not finite. Choose larger units for large columns."
+        raise NotGoodEnough(
+            "the fit gave coefficients or metrics that are not finite. Choose larger units for large columns.", metrics
         )
-    return Trained(model, {**metrics, "train_rows": len(frame), "test_rows": measured}, held_out)
+    return Trained(model, metrics, held_out)
 
 
 def fit(frame: pd.DataFrame, target: pd.Series) -> LinearRegression:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead import clock, gate, log, serving
-from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line
+from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line, short
 from bulkhead.identity import Identity
 from bulkhead.records import Promotion, Revocation, Rollback
 from bulkhead.serving import Shelf
@@ -64,7 +64,9 @@ def promotable(registry: Registry, filename: str) -> ModelRecord:
         raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
     record = registry.find(filename, SOURCE)
     r2 = (record.metrics or {}).get("r2")
-    failing = gate.read(registry.folder, TARGET).failing(TARGET, r2 if isinstance(r2, float) else None)
+    if r2 is not None and type(r2) not in (int, float):
+        raise Refused(f"{filename}: its record says r2 is {short(str(r2))}, which is no number. Train a new model.")
+    failing = gate.read(registry.folder, TARGET).failing(TARGET, r2)
     if failing is not None:
         raise Refused(f"{filename}: {failing}")
     return record
@@ -160,11 +162,13 @@ def roll_back(registry: Registry, environment: str, decided: Decided, to: str | 
     above = itertools.takewhile(lambda record: record is not target, pile)
     withdrawn = [record.model_filename for record in above]
     with log.locked(registry.trainings) as trainings:
-        now = _served(registry, environment)
-        if now != pile[0].model_filename:
+        # All that is taken off, not its top alone: a rollback and a promotion may have put the same model there.
+        now = [record.model_filename for record in Shelf(log.read(registry.trainings)).pile(environment)]
+        if now[: len(withdrawn) + 1] != [*withdrawn, target.model_filename]:
             raise Overtaken(
                 f"{environment} served {pile[0].model_filename} when this rollback began, and serves"
-                f" {now or 'nothing'} now: another decision or training came first. Look at it, then decide again."
+                f" {now[0] if now else 'nothing'} now, or another model below it: another decision or training came"
+                " first. Look at it, then decide again."
             )
         registry.find(target.model_filename, environment)  # revoked or removed meanwhile?
         rollback = Rollback(

@@ -115,9 +115,20 @@ class Registry:
 
         Raises:
             NoModel: there is none.
+            OutOfService: its file was removed or quarantined; the sentence says by whom and why.
         """
-        record = serving.served(self.records_newest_first(), environment)
+        gone: list[Record] = []
+
+        def looked_at() -> Iterator[Record]:
+            for entry in self.records_newest_first():
+                if isinstance(entry, Removal | Quarantine):
+                    gone.append(entry)
+                yield entry
+
+        record = serving.served(looked_at(), environment)
         if record is not None:
+            for entry in gone:
+                _refuse_out_of_service(entry, record.model_filename)
             return record
         if any(isinstance(r, ModelRecord) and r.environment == environment for r in self.records_newest_first()):
             raise NoModel(
@@ -137,9 +148,7 @@ class Registry:
         """
         elsewhere: str | None = None
         for record in self.records_newest_first():
-            reason = _out_of_service(record, filename)
-            if reason is not None:
-                raise OutOfService(f"{filename}: {reason}. Take another model: 'just models' lists them.")
+            _refuse_out_of_service(record, filename)
             if isinstance(record, ModelRecord) and record.model_filename == filename:
                 if environment in (None, record.environment):
                     return record
@@ -271,12 +280,14 @@ def _not_verified(record: ModelRecord, found: str | None) -> NotVerified:
     )
 
 
-def _out_of_service(record: Record, filename: str) -> str | None:
+def _refuse_out_of_service(record: Record, filename: str) -> None:
     match record:
         case Revocation(model_filename=name) if name == filename:
-            return serving.revoked(record)
+            reason = serving.revoked(record)
         case Removal(paths=paths) if f"models/{filename}" in paths:
-            return serving.removed(record)
+            reason = serving.removed(record)
         case Quarantine(path=path, offset=None) if path == f"models/{filename}":
-            return serving.quarantined(record)
-    return None
+            reason = serving.quarantined(record)
+        case _:
+            return
+    raise OutOfService(f"{filename}: {reason}. Take another model: 'just models' lists them.")

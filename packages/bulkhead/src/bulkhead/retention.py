@@ -114,20 +114,26 @@ class Collector:
             for batch in _batches(self._old_runs()):
                 yield from self._remove_runs(batch, decided)
 
-    def _remove_models(self, decided: Decided) -> list[Old]:
+    def _remove_models(self, decided: Decided) -> Iterator[Old]:
         # Also hashes what a rollback would serve, before anybody has to wait.
         if not self._old_models():
-            return []
-        with log.locked(self._registry.trainings) as trainings:
-            _drain(self._history.read(self._registry.size_of_log("training")))
-            self._uses.read_on()
-            old = self._old_models()
-            for batch in _batches([item for item in old if not item.recorded]):
-                trainings.append(_removal(batch, decided))
-            for item in old:
-                (self._registry.folder / item.path.removeprefix("models/")).unlink(missing_ok=True)
-            sync_folder(self._registry.folder)
-        return old
+            return
+        gone: list[Old] = []
+        try:
+            # Recorded and deleted at one moment, as verify sees it.
+            with log.locked(self._registry.trainings) as trainings:
+                _drain(self._history.read(self._registry.size_of_log("training")))
+                self._uses.read_on()
+                old = self._old_models()
+                for batch in _batches([item for item in old if not item.recorded]):
+                    trainings.append(_removal(batch, decided))
+                for item in old:
+                    (self._registry.folder / item.path.removeprefix("models/")).unlink(missing_ok=True)
+                    gone.append(item)
+                sync_folder(self._registry.folder)
+        finally:
+            # Told without the lock, whoever reads it and however slowly; and what is gone, even where the next is not.
+            yield from gone
 
     def _old_models(self) -> list[Old]:
         protected = self._protected()
@@ -214,21 +220,25 @@ class Collector:
 
     def _remove_runs(self, batch: Sequence[Old], decided: Decided) -> Iterator[Old]:
         # A step may have begun since the first look.
-        still = [item for item in batch if self._is_still_old(item)]
+        still = [item for item in batch if self._still_old(item)]
         new = [item for item in still if not item.recorded]
         if new:
             with log.locked(self._registry.trainings) as trainings:
                 trainings.append(_removal(new, decided))
         for item in still:
-            run = runs.at(item.path, self._shared)
-            if run is not None and not run.held:
+            # And one may have begun, or even ended, while others were deleted.
+            run = self._still_old(item)
+            if run is not None:
                 shutil.rmtree(run.folder)  # follows no link, whoever puts one there meanwhile
                 sync_folder(run.folder.parent)
                 yield item
 
-    def _is_still_old(self, item: Old) -> bool:
+    def _still_old(self, item: Old) -> Run | None:
         run = runs.at(item.path, self._shared)
-        return run is not None and (self._has_ended(run) or (item.recorded and not run.held))
+        if run is None:
+            return None
+        left = item.recorded and runs.is_left(run, self._history.removed_runs[item.path])
+        return run if left or self._has_ended(run) else None
 
 
 def _newest_time(model: Model) -> datetime:

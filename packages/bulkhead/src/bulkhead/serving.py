@@ -6,7 +6,8 @@ served. A removal or a quarantine takes no model off: a served file that is gone
 seen, not a reason to serve another one in silence.
 
 :class:`Shelf` reads the log from its beginning and knows everything; :func:`served` reads it from its
-end and stops at the answer. Both give the same.
+end and stops at the answer. Both give the same, for any log that this program wrote; where somebody
+adds a model's line by hand below its revocation, they differ, and ``verify`` says so.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ Kind = Literal[
     "removal_unfinished",
     "published_twice",
     "attempt_twice",
+    "inferred_twice",
     "contradictory_record",
     "unfounded_promotion",
     "unfounded_rollback",
@@ -49,6 +50,7 @@ Kind = Literal[
 
 _NOTES: frozenset[Kind] = frozenset(
     {
+        "attempt_twice",
         "unverifiable_model",
         "restored_model",
         "lost_quarantine",

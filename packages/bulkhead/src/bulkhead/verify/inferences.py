@@ -1,7 +1,7 @@
 """``log_inference.txt`` against what the models' records say, a line at a time.
 
-No more of a record is kept than its attempt, and that as four bits of a table of fixed size
-(:class:`Attempts`): a million records need no more memory than a thousand. The two logs have no order
+No more of a record is kept than its predictions path, and that as four bits of a table of fixed size
+(:class:`Seen`): a million records need no more memory than a thousand. The two logs have no order
 in common but their times, and clocks are set back; what only times tell is a note.
 """
 
@@ -23,7 +23,6 @@ from bulkhead.records import InferenceFailure, InferenceRecord, Quarantine, Unre
 from bulkhead.runs import RUNS
 from bulkhead.verify.findings import finding, unreadable
 from bulkhead.verify.lines import Lines, end_of
-from bulkhead.verify.trainings import attempt_of, twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from bulkhead.registry import Registry
     from bulkhead.verify.findings import Finding
     from bulkhead.verify.lines import Progress
-    from bulkhead.verify.trainings import Attempt, History
+    from bulkhead.verify.trainings import History
 
 
 class _Whole(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
@@ -74,10 +73,10 @@ class Expected(msgspec.Struct):
     first_late_line: int = 0
 
 
-class Attempts:
-    """The attempts seen so far, in 16 MiB: of one that is new it almost always knows so, of one that is not, always.
+class Seen:
+    """The paths seen so far, in 16 MiB: of one that is new it almost always knows so, of one that is not, always.
 
-    (A Bloom filter of four bits. At a million attempts one in a million new ones passes for a seen one.)
+    (A Bloom filter of four bits. At a million paths one in a million new ones passes for a seen one.)
     """
 
     _BITS = 1 << 27
@@ -85,10 +84,10 @@ class Attempts:
     def __init__(self) -> None:
         self._table = bytearray(self._BITS >> 3)
 
-    def perhaps_seen(self, attempt: Attempt) -> bool:
-        """Whether ``attempt`` may have been here before; now it has."""
+    def perhaps(self, path: str) -> bool:
+        """Whether ``path`` may have been here before; now it has."""
         table, last = self._table, self._BITS - 1
-        number = hash(attempt)
+        number = hash(path)
         bit, step = number & last, (number >> 27 & last) | 1
         seen = True
         for _ in range(4):
@@ -109,11 +108,11 @@ class Inferences:
         self._end = end
         self._history = history
         self._runs = str(shared / "runs")
-        self._suspects: set[Attempt] = set()
+        self._suspects: set[str] = set()
 
     def check(self, models: Mapping[str, Expected], *, predictions: bool) -> Iterator[Finding]:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
-        attempts = Attempts()
+        paths = Seen()
         for line in self.lines.until(self._end):
             record = decoded(line, self.lines)
             if isinstance(record, InferenceRecord):
@@ -124,14 +123,15 @@ class Inferences:
                     yield from self._check_link(record, model)
                 if record.predictions_path is not None:
                     yield from self._check_file(record, record.predictions_path, hashed=predictions)
-                if record.dag_id is not None and attempts.perhaps_seen(attempt := attempt_of(record)):
-                    self._suspects.add(attempt)
+                # Every inference writes a file of its own, under a name that no other has.
+                if record.predictions_path is not None and paths.perhaps(record.predictions_path):
+                    self._suspects.add(record.predictions_path)
             elif isinstance(record, Quarantine):
                 self.lines.is_quarantined(record)
             elif not isinstance(record, InferenceFailure):
                 self.lines.is_bad()
         if self._suspects:
-            yield from self._attempts_twice()
+            yield from self._inferred_twice()
         for name, model in models.items():
             yield from _summary(name, model)
 
@@ -202,16 +202,20 @@ class Inferences:
                 f" {record.output_sha256}. Restore it from a backup, or run the inference again.",
             )
 
-    def _attempts_twice(self) -> Iterator[Finding]:
-        """Read the log once more, for the attempts that may be in it twice."""
-        seen: set[Attempt] = set()
+    def _inferred_twice(self) -> Iterator[Finding]:
+        """Read the log once more, for the predictions files that may be in it twice."""
+        seen: set[str | None] = set()
         lines = Lines(self._again)
         for line in lines.until(self._end):
             record = decoded(line, lines)
-            if isinstance(record, InferenceRecord) and (attempt := attempt_of(record)) in self._suspects:
-                if attempt in seen:
-                    yield lines.at("attempt_twice", twice(f"{lines.shown}, line {lines.number}", attempt))
-                seen.add(attempt)
+            if isinstance(record, InferenceRecord) and (path := record.predictions_path) in self._suspects:
+                if path in seen:
+                    yield lines.at(
+                        "inferred_twice",
+                        f"{lines.shown}, line {lines.number}: {short(str(path), 200)} is recorded again; a predictions"
+                        " file is written once. Find out who wrote the line; a person must decide which is true.",
+                    )
+                seen.add(path)
 
     @property
     def _where(self) -> str:

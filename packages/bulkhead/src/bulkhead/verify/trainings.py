@@ -12,6 +12,7 @@ import msgspec
 
 from bulkhead import clock
 from bulkhead.errors import short
+from bulkhead.files import sha256
 from bulkhead.records import (
     ModelRecord,
     Promotion,
@@ -21,6 +22,7 @@ from bulkhead.records import (
     Rollback,
     TrainingFailure,
     author,
+    encode,
 )
 from bulkhead.registry import MODEL_NAME
 from bulkhead.runs import RUNS
@@ -62,6 +64,8 @@ class History:
         self.moved: list[Moved] = []
         self.places: dict[str, int] = {}
         """By model file, the line of its publication."""
+        self._said: dict[str, str] = {}
+        """By model file, a hash of everything that its publication says, which a promotion repeats."""
         self._last_time = ""
         self._attempts: set[Attempt] = set()
 
@@ -122,6 +126,7 @@ class History:
                 f" {self.places[name]}, and a file is published once. {_ASK}",
             )
         self.places.setdefault(name, self.lines.number)
+        self._said.setdefault(name, _said(record))
         yield from self._attempted(record)
         if record.sha256 is not None:
             yield from self._misnamed(record)
@@ -186,6 +191,8 @@ class History:
             wrong = f"from {short(promotion.origin)}, where it never was"
         elif (model.record.sha256, model.record.model_hash) != (record.sha256, record.model_hash):
             wrong = "with another hash than it was published with"
+        elif self._said.get(record.model_filename) != _said(record):
+            wrong = "which says something else of the model than its publication did"
         elif model.out_of_service is not None:
             wrong = f"though {model.out_of_service}"
         elif promotion.replaces != now:
@@ -216,6 +223,8 @@ class History:
         what = f"{self._where}: a revocation of {short(record.model_filename, 100)}"
         if model is None:
             yield self.lines.at("unfounded_revocation", f"{what}, which was never published before. {_ASK}")
+        elif model.revocation is not None:
+            yield self.lines.at("unfounded_revocation", f"{what}, which was revoked before. {_ASK}")
         elif model.record.model_hash != record.model_hash:
             yield self.lines.at("unfounded_revocation", f"{what}, with another hash than was published. {_ASK}")
 
@@ -245,6 +254,10 @@ def twice(where: str, attempt: Attempt) -> str:
         f"{where}: try {number} of {short(str(task))}{mapped} in the run {short(str(run))} of {short(str(dag))}"
         f" succeeds a second time; an attempt succeeds once. {_ASK}"
     )
+
+
+def _said(record: ModelRecord) -> str:
+    return sha256(encode(msgspec.structs.replace(record, environment="", promotion=None)))
 
 
 def _slim(record: ModelRecord) -> ModelRecord:
