@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Error, Page, sync_playwright
-from tests.system.support import ROOT
+from tests.system.support import ROOT, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Frame
-    from tests.system.support import Stack
 
     Open = Callable[[str, str], Frame]
 
@@ -55,6 +54,17 @@ def browser() -> Iterator[Browser]:
         launched = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield launched
         launched.close()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of this file's own: its hostile records are nobody else's matter."""
+    made = Stack(tmp_path_factory.mktemp("stack"))
+    try:
+        made.up()
+        yield made
+    finally:
+        made.down()
 
 
 @pytest.fixture(scope="module")
