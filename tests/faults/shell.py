@@ -113,14 +113,19 @@ def replaced(stack: Stack, dockerfile: str, **values: object) -> Iterator[None]:
 
 @contextmanager
 def limited(stack: Stack, **settings: str) -> Iterator[None]:
-    """The scheduler has been started anew with ``settings``; the next one is without them."""
+    """The scheduler has ``settings``, and none of them afterwards."""
     stack.environment.update(settings)
-    stack.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "scheduler")
+    _start_scheduler(stack)
     try:
         yield
     finally:
         for name in settings:
             del stack.environment[name]
+        _start_scheduler(stack)
+
+
+def _start_scheduler(stack: Stack) -> None:
+    stack.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "scheduler")
 
 
 @contextmanager
