@@ -59,12 +59,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of this file's own: its hostile records are nobody else's matter."""
-    made = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()
+    with Stack(tmp_path_factory.mktemp("stack")).standing() as stack:
+        yield stack
 
 
 @pytest.fixture(scope="module")

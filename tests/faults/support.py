@@ -87,12 +87,9 @@ class Fault:
 @contextmanager
 def standing(stack: Stack) -> Iterator[None]:
     """``stack`` is up, and has trained a model."""
-    try:
-        stack.up()
+    with stack.standing():
         stack.run(TRAIN)
         yield
-    finally:
-        stack.down()
 
 
 def verify(stack: Stack) -> None:

@@ -13,9 +13,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("stack"))
-    try:
-        made.up()
-        yield made
-    finally:
-        made.down()
+    with Stack(tmp_path_factory.mktemp("stack")).standing() as stack:
+        yield stack

@@ -71,6 +71,15 @@ class Stack:
         for image in IMAGES:
             self.untag(image)
 
+    @contextmanager
+    def standing(self) -> Iterator[Stack]:
+        """It is up, and goes when the block ends."""
+        try:
+            self.up()
+            yield self
+        finally:
+            self.down()
+
     def tag(self, image: str) -> None:
         subprocess.run(["docker", "tag", f"bulkhead/{image}:{TAG}", f"bulkhead/{image}:{self.project}"], check=True)
 
