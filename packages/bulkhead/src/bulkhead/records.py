@@ -290,3 +290,25 @@ def decode(line: bytes, offset: int = 0) -> Record | Unreadable:
         return msgspec.convert(content, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Unreadable(offset, str(error), line[:80].decode(errors="replace"))
+
+
+class _Slim(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
+    """An inference as this program writes it; its predictions are looked through and not made into numbers."""
+
+    predictions: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_slim = msgspec.json.Decoder(_Slim).decode
+
+
+def decode_slim(line: bytes, offset: int = 0) -> Record | Unreadable:
+    """As :func:`decode`, but three times as fast where this program wrote an inference, whose predictions stay JSON."""
+    # Text that is no UTF-8 and a number beyond all bounds are only looked through here, and refused by the slower way.
+    if line.startswith(b'{"inference_time"') and line.isascii():
+        try:
+            record = _decode_slim(line)
+        except (msgspec.DecodeError, RecursionError):
+            return decode(line, offset)
+        if b"e" not in (numbers := bytes(record.predictions)) and b"E" not in numbers:
+            return record
+    return decode(line, offset)

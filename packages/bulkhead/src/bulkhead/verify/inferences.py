@@ -19,7 +19,7 @@ import msgspec
 from bulkhead import clock
 from bulkhead.errors import short
 from bulkhead.files import hash_of
-from bulkhead.records import InferenceFailure, InferenceRecord, Quarantine, Unreadable
+from bulkhead.records import InferenceFailure, InferenceRecord, Quarantine, decode_slim
 from bulkhead.runs import RUNS
 from bulkhead.verify.findings import finding, unreadable
 from bulkhead.verify.lines import Lines, end_of
@@ -27,34 +27,13 @@ from bulkhead.verify.lines import Lines, end_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bulkhead.records import Record
     from bulkhead.registry import Registry
     from bulkhead.verify.findings import Finding
     from bulkhead.verify.lines import Progress
     from bulkhead.verify.trainings import History
 
 
-class _Whole(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
-    """An inference as this program writes it, its predictions looked through and not made into numbers."""
-
-    predictions: msgspec.Raw = msgspec.Raw(b"null")
-
-
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
-
-_decode_whole = msgspec.json.Decoder(_Whole).decode
-
-
-def decoded(line: bytes, lines: Lines) -> Record | Unreadable:
-    """The record in ``line``, as every reader decodes it, but much sooner where this program wrote an inference."""
-    try:
-        record = _decode_whole(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return lines.decoded(line)
-    # What was only looked through, a reader may still refuse: text that is not UTF-8, a number beyond all bounds.
-    if line.isascii() and b"e" not in (numbers := bytes(record.predictions)) and b"E" not in numbers:
-        return record
-    return lines.decoded(line)
 
 
 class Expected(msgspec.Struct):
@@ -114,7 +93,7 @@ class Inferences:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
         paths = Seen()
         for line in self.lines.until(self._end):
-            record = decoded(line, self.lines)
+            record = decode_slim(line.rstrip(b"\n"), self.lines.offset)
             if isinstance(record, InferenceRecord):
                 model = models.get(record.model_used)
                 if model is None:
@@ -207,7 +186,7 @@ class Inferences:
         seen: set[str | None] = set()
         lines = Lines(self._again)
         for line in lines.until(self._end):
-            record = decoded(line, lines)
+            record = decode_slim(line.rstrip(b"\n"), lines.offset)
             if isinstance(record, InferenceRecord) and (path := record.predictions_path) in self._suspects:
                 if path in seen:
                     yield lines.at(
@@ -235,7 +214,7 @@ class Uses:
         with end_of(self.lines.path) as end:
             pass
         for line in self.lines.until(end):
-            record = decoded(line, self.lines)
+            record = decode_slim(line.rstrip(b"\n"), self.lines.offset)
             match record:
                 case InferenceRecord():
                     moment = _moment(record.inference_time)
