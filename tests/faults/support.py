@@ -94,7 +94,7 @@ def standing(stack: Stack) -> Iterator[None]:
 
 def verify(stack: Stack) -> None:
     """The registry is what its records say, by ``registry verify``'s own check."""
-    found = registry_verify(Registry(stack.models), stack.folder / "shared", predictions=True)
+    found = registry_verify(Registry(stack.models), stack.folder / "shared")
     assert [finding.sentence for finding in found if finding.is_damage] == []
 
 

@@ -83,11 +83,11 @@ def test_many_findings_of_one_kind_are_counted_for_people_and_all_there_for_prog
     assert len(capsys.readouterr().out.splitlines()) == 25
 
 
-def test_predictions_are_read_when_asked_for(kept: Kept) -> None:
+def test_predictions_are_read_unless_it_is_to_be_quick(kept: Kept) -> None:
     record = kept.infer(kept.publish())
     (kept.folder / str(record.predictions_path)).write_bytes(b"altered")
-    assert registry(kept, "verify") == 0
-    assert registry(kept, "verify", "--predictions") == 1
+    assert registry(kept, "verify", "--quick") == 0
+    assert registry(kept, "verify") == 1
 
 
 def test_repair_is_a_dry_run_until_it_is_told_to_do_it(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:

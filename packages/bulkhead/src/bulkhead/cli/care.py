@@ -42,20 +42,20 @@ def _age(context: click.Context, parameter: click.Parameter, text: str) -> timed
     return int(read[1]) * _UNITS[read[2]]
 
 
-@click.command("verify", epilog=examples("verify", "verify --predictions"))
-@click.option("--predictions", is_flag=True, help="Read and hash every predictions file too, and look for leftovers.")
+@click.command("verify", epilog=examples("verify", "verify --quick"))
+@click.option("--quick", is_flag=True, help="Of predictions files, only look whether they are there.")
 @json_option
 @click.pass_obj
-def verify_registry(place: Place, *, predictions: bool, as_json: bool) -> int:
+def verify_registry(place: Place, *, quick: bool, as_json: bool) -> int:
     """Check every line and file against the records; exit 0 only when the registry is clean.
 
-    Damage makes it unclean, notes do not. Predictions are looked for, and read with --predictions only.
+    Damage makes it unclean, notes do not.
     """
     counted: Counter[str] = Counter()
     mended: Counter[str] = Counter()
     # A line printed beside a progress bar would tear it: what a person reads waits for its end.
     kept: list[Finding] = []
-    for found in _checked(place, predictions=predictions):
+    for found in _checked(place, quick=quick):
         counted[found.severity] += 1
         counted[found.kind] += 1
         mended[found.mended_by or ""] += 1
@@ -160,14 +160,14 @@ def _require(place: Place) -> None:
         )
 
 
-def _checked(place: Place, *, predictions: bool = False) -> Iterator[Finding]:
+def _checked(place: Place, *, quick: bool = True) -> Iterator[Finding]:
     """What verify finds, with a progress bar on a terminal."""
     registry = place.registry
     _require(place)
     hidden = not sys.stderr.isatty()
     length = 1 if hidden else amount(registry)
     with click.progressbar(length=length, label="verify", file=sys.stderr, hidden=hidden) as bar:
-        yield from verify(registry, place.shared, predictions=predictions, progress=bar.update)
+        yield from verify(registry, place.shared, predictions=not quick, progress=bar.update)
 
 
 def _show(found: Finding) -> None:

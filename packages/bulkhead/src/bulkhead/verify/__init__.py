@@ -39,15 +39,15 @@ def amount(registry: Registry) -> int:
 
 
 def verify(
-    registry: Registry, shared: Path, *, predictions: bool = False, progress: Progress = nobody
+    registry: Registry, shared: Path, *, predictions: bool = True, progress: Progress = nobody
 ) -> Iterator[Finding]:
     """Everything that is not as the records say. The registry is clean when none of it is damage.
 
     Args:
         registry: what to check.
         shared: the project's ``shared/``.
-        predictions: read and hash every predictions file, which are only looked for otherwise; and look
-            for leftovers in the run folders.
+        predictions: read and hash every predictions file, and look for leftovers in the run folders; without,
+            it is only looked whether they are there.
         progress: told how many bytes were dealt with; :func:`amount` says how many there are.
 
     Raises:

@@ -78,6 +78,11 @@ class Seen:
         return seen
 
 
+def _itself(record: InferenceRecord) -> str | None:
+    """What no two inferences have in common: a predictions file of their own, and when; None: it has no file."""
+    return None if record.predictions_path is None else f"{record.predictions_path} of {record.inference_time}"
+
+
 class Inferences:
     """The check of one inference log, up to byte ``end``."""
 
@@ -91,7 +96,7 @@ class Inferences:
 
     def check(self, models: Mapping[str, Expected], *, predictions: bool) -> Iterator[Finding]:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
-        paths = Seen()
+        seen = Seen()
         for line in self.lines.until(self._end):
             record = decode_slim(line.rstrip(b"\n"), self.lines.offset)
             if isinstance(record, InferenceRecord):
@@ -102,9 +107,8 @@ class Inferences:
                     yield from self._check_link(record, model)
                 if record.predictions_path is not None:
                     yield from self._check_file(record, record.predictions_path, hashed=predictions)
-                # Every inference writes a file of its own, under a name that no other has.
-                if record.predictions_path is not None and paths.perhaps(record.predictions_path):
-                    self._suspects.add(record.predictions_path)
+                if (itself := _itself(record)) is not None and seen.perhaps(itself):
+                    self._suspects.add(itself)
             elif isinstance(record, Quarantine):
                 self.lines.is_quarantined(record)
             elif not isinstance(record, InferenceFailure):
@@ -182,19 +186,19 @@ class Inferences:
             )
 
     def _inferred_twice(self) -> Iterator[Finding]:
-        """Read the log once more, for the predictions files that may be in it twice."""
-        seen: set[str | None] = set()
+        """Read the log once more, for the inferences that may be in it twice."""
+        seen: set[str] = set()
         lines = Lines(self._again)
         for line in lines.until(self._end):
             record = decode_slim(line.rstrip(b"\n"), lines.offset)
-            if isinstance(record, InferenceRecord) and (path := record.predictions_path) in self._suspects:
-                if path in seen:
+            if isinstance(record, InferenceRecord) and (itself := _itself(record)) in self._suspects:
+                if itself in seen:
                     yield lines.at(
                         "inferred_twice",
-                        f"{lines.shown}, line {lines.number}: {short(str(path), 200)} is recorded again; a predictions"
-                        " file is written once. Find out who wrote the line; a person must decide which is true.",
+                        f"{lines.shown}, line {lines.number}: {short(itself, 200)} is recorded again; an inference is"
+                        " recorded once. Find out who wrote the line; a person must decide which is true.",
                     )
-                seen.add(path)
+                seen.add(itself)
 
     @property
     def _where(self) -> str:
