@@ -38,10 +38,9 @@ from docker import APIClient
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
-from bulkhead import clock, late, result
+from bulkhead import late, result
 from bulkhead.errors import one_line
-from bulkhead.identity import Identity
-from bulkhead.records import author, failure
+from bulkhead.records import failure
 from bulkhead.registry import Registry
 from bulkhead_airflow import launch, verdict, watch
 from bulkhead_airflow.attempt import Attempt
@@ -289,18 +288,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         return outcome if record is None else self._proof_from(record, container)
 
     def _proof_from(self, record: Success, container: str) -> Result:
-        """The result file of a step that died between its record and the file: the log is the truth."""
         self.log.info("the step died after its record in the log, which stands; its result file is made from that")
-        keys = set(record.__struct_fields__) - set(Identity.__struct_fields__)
-        now = clock.in_record(clock.now())
-        proof = result.Result(
-            identity=Identity(**{key: getattr(author(record), key) for key in Identity.__struct_fields__}),
-            environment=self.bulkhead_environment,
-            container=container[:12],
-            started=now,
-            finished=now,
-            facts={key: msgspec.to_builtins(getattr(record, key)) for key in sorted(keys - {"predictions"})},
-        )
+        proof = result.from_record(record, self.bulkhead_environment, container)
         result.write(self._attempt.folder(self._settings), proof)
         return proof
 

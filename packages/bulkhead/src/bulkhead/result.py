@@ -6,13 +6,18 @@ import fcntl
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bulkhead import clock
 from bulkhead.errors import Refused
 from bulkhead.files import SHARED_MODE, naming, sha256, sync_folder, write_whole
 from bulkhead.identity import Identity
+from bulkhead.records import author
+
+if TYPE_CHECKING:
+    from bulkhead.records import Success
 
 _ROOM = 1 << 16
 
@@ -59,6 +64,26 @@ def write(folder: Path, result: Result) -> None:
         OSError: the run folder cannot be written.
     """
     write_whole(path_of(folder, str(result.identity.task_id)), encode(result))
+
+
+def from_record(record: Success, environment: str, container: str) -> Result:
+    """The result of a step that died between its record in the log and its file: the log is the truth.
+
+    Args:
+        record: what the step left in the log.
+        environment: the step's.
+        container: the full id of its container.
+    """
+    facts = set(record.__struct_fields__) - set(Identity.__struct_fields__) - {"predictions"}
+    now = clock.in_record(clock.now())
+    return Result(
+        identity=Identity(**{key: getattr(author(record), key) for key in Identity.__struct_fields__}),
+        environment=environment,
+        container=container[:12],
+        started=now,
+        finished=now,
+        facts={key: msgspec.to_builtins(getattr(record, key)) for key in sorted(facts)},
+    )
 
 
 def encode(result: Result) -> bytes:
