@@ -44,11 +44,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 def test_a_full_disk_under_the_registry_fails_once_and_leaves_no_half_file(stack: Stack, fault: Fault) -> None:
     with filled(stack.models):
-        run_id = stack.airflow.trigger(TRAIN)
         # Its record finds room in the log's last block; a model does not.
-        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
+        run_id, _ = stack.run(TRAIN)
         assert "The disk is full" in record_of(stack, run_id, 1)["detail"]
         assert hidden_files(stack.models) == []
+    # Not sooner: what fills the disk does not belong there, and verify says so.
+    fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
     the_next_run_publishes(stack)
 
 

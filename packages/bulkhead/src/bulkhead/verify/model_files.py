@@ -12,6 +12,7 @@ import msgspec
 
 from bulkhead.errors import one_line, short
 from bulkhead.files import hash_of
+from bulkhead.gate import SETTINGS
 from bulkhead.registry import INFERENCES, TRAININGS
 from bulkhead.verify.findings import finding, unreadable
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from bulkhead.verify.trainings import History
 
 QUARANTINE = "quarantine"
-KNOWN = frozenset({TRAININGS, INFERENCES, ".gitkeep", "gate.toml", QUARANTINE})
-"""What is at home in ``models/`` beside model files."""
+KNOWN = frozenset({TRAININGS, INFERENCES, ".gitkeep", SETTINGS, QUARANTINE, "lost+found"})
+"""What is at home in ``models/`` beside model files; the last, where ``models/`` is a disk of its own."""
 
 LEFTOVER = re.compile(r"\.[^/]*\.tmp")
 FRESH_SECONDS = 3600
