@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from inference import guard
 from inference.data import GENERATED, Schema
 
 if TYPE_CHECKING:
+    from bulkhead.records import ModelRecord
     from bulkhead.step import Step
 
 _ALLOW = ", or predict with --allow-version-drift (allow_version_drift in the DAG's form)"
@@ -46,11 +47,7 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
     guard.check_schema(model_record, schema)
     drift = guard.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
-    missing = [name for name in model.feature_names_in_ if name not in frame]
-    if missing:
-        raise Refused(f"{model_record.model_filename} needs the transformed columns {missing}. Train a new model.")
-    with np.errstate(all="ignore"):  # what overflows is refused below
-        predictions = model.predict(frame[list(model.feature_names_in_)])
+    predictions = predicted(model, model_record, frame)
     bad = np.flatnonzero(~np.isfinite(predictions))
     if bad.size:
         raise Refused(f"the prediction for row {bad[0] + 1} is {predictions[bad[0]]}. Give smaller numbers there.")
@@ -93,3 +90,25 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
         outputs={"predictions": output},
         facts={"model_used": record.model_used, "predictions_path": record.predictions_path, "rows": record.rows},
     )
+
+
+def predicted(model: Any, record: ModelRecord, frame: pd.DataFrame) -> np.ndarray:
+    """What ``model`` gives for the transformed ``frame``; the caller looks whether all of it is finite.
+
+    Args:
+        model: as loaded.
+        record: the model's record.
+        frame: shape (rows, columns); columns that the model does not know are passed over.
+
+    Returns:
+        Shape (rows,).
+
+    Raises:
+        Refused: a column that the model was trained on is missing.
+    """
+    missing = [name for name in model.feature_names_in_ if name not in frame]
+    if missing:
+        raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
+    with np.errstate(all="ignore"):  # what overflows is not finite, which is looked at
+        predictions: np.ndarray = model.predict(frame[list(model.feature_names_in_)])
+    return predictions

@@ -11,6 +11,7 @@ import features as transformation
 from bulkhead import libraries
 from bulkhead.errors import NotVerified, Refused
 from inference import guard
+from inference.prediction import predicted
 
 if TYPE_CHECKING:
     from bulkhead.records import ModelRecord
@@ -45,12 +46,7 @@ def _smoke(model: Any, record: ModelRecord) -> None:
     # A row that training saw, because a transformation need not take any number (a logarithm no zero).
     example = record.input_example or dict.fromkeys(record.features, 1.0)
     frame = transformation.apply(pd.DataFrame([example], columns=record.features, dtype=float))
-    missing = [name for name in model.feature_names_in_ if name not in frame]
-    if missing:
-        raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
-    with np.errstate(all="ignore"):  # what overflows is refused below
-        predictions = model.predict(frame[list(model.feature_names_in_)])
-    if not np.isfinite(predictions).all():
+    if not np.isfinite(predicted(model, record, frame)).all():
         raise Refused(
             f"{record.model_filename} gives no finite prediction for a row of its training. Train a new model."
         )
