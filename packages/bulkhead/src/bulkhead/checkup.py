@@ -20,26 +20,14 @@ from bulkhead import clock
 from bulkhead.errors import one_line
 from bulkhead.files import write_whole
 from bulkhead.registry import Registry
-from bulkhead.verify import amount, verify
+from bulkhead.verify import Finding, amount, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _MOST = 500
 """Findings that are kept; the others are counted."""
 _TELL_SECONDS = 0.5
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding of :func:`bulkhead.verify.verify`."""
-
-    kind: str
-    severity: str
-    path: str
-    sentence: str
-    offset: int | None = None
-    line: int | None = None
-    mended_by: str | None = None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +37,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     finished: str
     damage: int
     notes: int
-    found: list[Found]
+    found: list[Finding]
     """Damage first; at most 500."""
     trouble: str | None = None
     """Why it did not come to its end."""
@@ -121,11 +109,13 @@ class Checkup:
 def check(models: Path, shared: Path, folder: Path) -> Result:
     """Verify the registry, tell ``folder`` how far it is, and leave the result there."""
     started = clock.in_record(clock.now())
-    damage, notes = list[Found](), list[Found]()
+    damage, notes = list[Finding](), list[Finding]()
     amounts = {"damage": 0, "note": 0}
     trouble = None
     try:
-        for finding in _findings(models, shared, folder / "checkup-progress.txt"):
+        registry = Registry(models)
+        progress = _teller(folder / "checkup-progress.txt", amount(registry))
+        for finding in verify(registry, shared, progress=progress):
             amounts[finding.severity] += 1
             kept = damage if finding.severity == "damage" else notes
             if len(kept) < _MOST:
@@ -142,12 +132,6 @@ def check(models: Path, shared: Path, folder: Path) -> Result:
     )
     write_whole(folder / "checkup.json", msgspec.json.encode(result), 0o600)
     return result
-
-
-def _findings(models: Path, shared: Path, told: Path) -> Iterator[Found]:
-    registry = Registry(models)
-    for finding in verify(registry, shared, progress=_teller(told, amount(registry))):
-        yield msgspec.convert(finding, Found, from_attributes=True)
 
 
 def _teller(told: Path, total: int) -> Callable[[int], None]:
