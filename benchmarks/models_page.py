@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from starlette.testclient import TestClient
@@ -32,9 +30,6 @@ BUDGET = 0.2
 
 
 def main() -> None:
-    package = ModuleType("bulkhead_airflow")  # its own __init__ imports Airflow, which is not needed here
-    package.__path__ = [str(Path(__file__).parents[1] / "images/airflow/src/bulkhead_airflow")]
-    sys.modules["bulkhead_airflow"] = package
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         small = stack.enter_context(served(folder / "small", *SMALL))
@@ -44,8 +39,8 @@ def main() -> None:
 
 def served(folder: Path, models: int, inferences: int) -> TestClient:
     """The page of a generated registry, indexed; says how long that took."""
-    from bulkhead_airflow.models_page.app import create_app
-    from bulkhead_airflow.models_page.guard import Visitor
+    from models_page.app import create_app
+    from models_page.login import Visitor
 
     class Everybody:
         async def visitor(self, request: Request) -> Visitor:  # noqa: ARG002  # everybody may

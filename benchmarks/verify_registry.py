@@ -19,12 +19,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-from tests.helpers import lineage
+from tests.support.project import lineage
 
-from bulkhead import clock, log, records
-from bulkhead.records import InferenceRecord, ModelRecord
-from bulkhead.registry import Registry
-from bulkhead.verify import verify
+from bulkhead import clock
+from bulkhead.maintenance.verify import verify
+from bulkhead.registry import journal, records
+from bulkhead.registry.records import InferenceRecord, ModelRecord
+from bulkhead.registry.store import Registry
 
 MODELS = 10_000
 INFERENCES = 1_000_000
@@ -107,7 +108,7 @@ def measure(what: str, project: Path) -> int:
         case "bytes":
             found = sum(len(path.read_bytes()) for path in registry.folder.iterdir()) * 0
         case _:
-            found = sum(isinstance(r, records.Unreadable) for r in log.read(registry.inferences))
+            found = sum(isinstance(r, records.Unreadable) for r in journal.read(registry.inferences))
     print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return int(found > 0)
 

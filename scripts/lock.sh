@@ -31,7 +31,8 @@ lock() {
 }
 
 # Our own packages are read for what they depend on, and installed from the tree.
-own=(--no-emit-package bulkhead --no-emit-package bulkhead-features)
+own=()
+for name in $(sed -n 's/^name = "\(.*\)"$/\1/p' packages/*/pyproject.toml); do own+=(--no-emit-package "$name"); done
 
 lock images/build-requirements.txt "$IMAGE_PYTHON" images/build-requirements.in "$@"
 lock images/airflow/requirements.txt "$IMAGE_PYTHON" images/airflow/pyproject.toml "${own[@]}" "$@"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bulkhead.cli import SECTIONS, registry
+from bulkhead.cli.main import SECTIONS, registry
 
 PAGE = Path(__file__).resolve().parent.parent / "docs/registry-cli.md"
 

@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
-readonly OWN=(packages/bulkhead packages/features images/trainer images/inference)
+# Every package but the Airflow image's, which needs Airflow.
+OWN=(packages/* images/trainer images/inference)
 
 command -v uv >/dev/null || fail "uv is not on PATH." "Run: pip install uv, then run this again."
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
-from tests.helpers import publish
+from tests.support.command import Command
+from tests.support.kept import Kept
+from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, publish
 
-from bulkhead.registry import Registry
+from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+
+PROGRAMS = Path(__file__).parent / "programs"
 
 # The same examples on every machine; a slow first import is no failure.
 settings.register_profile(
@@ -49,3 +56,63 @@ def registry_with_two_models(empty_registry: Registry) -> Registry:
     publish(empty_registry, "prd")
     publish(empty_registry, "dev")
     return empty_registry
+
+
+@pytest.fixture
+def registry_of_the_original_program(empty_registry: Registry) -> Registry:
+    """Both logs and a model file as the original program left them."""
+    empty_registry.trainings.write_bytes(ORIGINAL_TRAININGS)
+    empty_registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+    (empty_registry.folder / "model_2024-01-31:23-59-59_3f2a.pkl").write_bytes(b"\x80\x04N.")
+    return empty_registry
+
+
+@pytest.fixture
+def registry_with_a_torn_record(registry_with_a_model: Registry) -> Registry:
+    """After the one model, the first half of another record."""
+    whole = registry_with_a_model.trainings.read_bytes()
+    registry_with_a_model.trainings.write_bytes(whole + whole[: len(whole) // 2])
+    return registry_with_a_model
+
+
+@pytest.fixture
+def registry_with_a_long_log(registry_with_two_models: Registry) -> Registry:
+    """Eight megabytes of log, the newest models at its end."""
+    old = registry_with_two_models.trainings.read_bytes()
+    registry_with_two_models.trainings.write_bytes(old * (8_000_000 // len(old)))
+    publish(registry_with_two_models, "dev")
+    publish(registry_with_two_models, "prd")
+    return registry_with_two_models
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    """A project that is clean: models of both environments, one promoted, and an inference with each that is served."""
+    kept = Kept(tmp_path / "project")
+    kept.publish("prd")
+    dev = kept.publish("dev")
+    prd = kept.publish("prd")
+    kept.append(kept.promoted(dev, replaces=prd.model_filename))
+    kept.infer(dev)
+    kept.infer(dev, environment="prd", dag_id="prd_inference_pipe_dag")
+    return kept
+
+
+@pytest.fixture
+def killed_publish() -> Callable[[Registry, str], None]:
+    """A function that publishes in another process, which SIGKILLs itself at a stage."""
+
+    def publish_and_die(registry: Registry, stage: str) -> None:
+        command = [sys.executable, str(PROGRAMS / "publish_and_die.py"), str(registry.folder), stage]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == -9, f"it did not reach {stage!r}: {ended.stderr}"
+
+    return publish_and_die
+
+
+@pytest.fixture
+def registry(empty_registry: Registry, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line of the registry that the test's states are put into."""
+    made = Command(empty_registry, capsys)
+    (made.shared / "inputs").mkdir(parents=True)
+    return made

@@ -72,7 +72,7 @@ def task(stack: Stack, run_id: str, task_id: str = "train_model", dag_id: str = 
     return {}
 
 
-def log_of(stack: Stack, run_id: str, number: int, task_id: str = "train_model", dag_id: str = TRAIN) -> str:
+def journal_of(stack: Stack, run_id: str, number: int, task_id: str = "train_model", dag_id: str = TRAIN) -> str:
     """The task log of one try; empty where there is none."""
     path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{number}"
     with suppress(AirflowError):
@@ -83,7 +83,7 @@ def log_of(stack: Stack, run_id: str, number: int, task_id: str = "train_model",
 def wait_until_followed(stack: Stack, run_id: str, number: int, seconds: float = 60) -> float:
     """Return once try ``number`` goes on with the container of an earlier one; returns when."""
     wait_until(
-        lambda: any(words in log_of(stack, run_id, number) for words in GOES_ON),
+        lambda: any(words in journal_of(stack, run_id, number) for words in GOES_ON),
         seconds,
         f"try {number} does not go on with the container",
     )

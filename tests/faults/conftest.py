@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.acts import events_noted
-from tests.faults.support import AT_ONCE, Fault, Row, standing
+from tests.faults.support import AT_ONCE, Fault, Row, status
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack for one file of faults."""
     made = Stack(tmp_path_factory.mktemp("stack"), **AT_ONCE)
-    with standing(made):
+    with status(made):
         yield made
 
 

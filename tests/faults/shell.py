@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tests.containers.support import TAG
 from tests.faults.support import TRAIN, Fault, wait_until
 
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bulkhead.registry import Registry
-from bulkhead.verify import verify as registry_verify
+from bulkhead.maintenance.verify import verify as registry_verify
+from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,9 +85,9 @@ class Fault:
 
 
 @contextmanager
-def standing(stack: Stack) -> Iterator[None]:
+def status(stack: Stack) -> Iterator[None]:
     """``stack`` is up, and has trained a model."""
-    with stack.standing():
+    with stack.status():
         stack.run(TRAIN)
         yield
 

@@ -26,7 +26,7 @@ from tests.faults.acts import (
 from tests.faults.support import INFER, TRAIN, Fault, wait_until
 from tests.system.support import ROOT
 
-from bulkhead import log
+from bulkhead.registry import journal
 
 if TYPE_CHECKING:
     from tests.system.support import Stack
@@ -125,7 +125,7 @@ def test_the_whole_stack_goes_down_and_up_and_follows_the_step_that_ran_on(stack
 def test_an_outage_of_the_api_server_harms_neither_a_step_that_ends_meanwhile_nor_one_that_goes_on(
     stack: Stack, fault: Fault
 ) -> None:
-    log.make(stack.models / "log_inference.txt")
+    journal.make(stack.models / "log_inference.txt")
     with stack.locked("log_inference.txt"):
         with stack.locked("log.txt"):
             ends = running(stack)

@@ -13,7 +13,7 @@ from tests.faults.acts import wait_until_followed
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
 from tests.faults.shell import about_to_publish, begin_to_publish, build, docker, ends_well, record_of, task_lines
-from tests.faults.support import TRAIN, Fault, standing, wait_until
+from tests.faults.support import TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
     try:
         engine.start(live_restore=False)
         engine.load(f"bulkhead/trainer:{TAG}", f"bulkhead/trainer:{made.project}")
-        with standing(made):
+        with status(made):
             yield made
     finally:
         made.proxy.close()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.shell import LARGE, hidden_files, large_table, limited, record_of
-from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, standing, wait_until
+from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, status, wait_until
 from tests.system.support import Stack
 
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     try:
         for folder in disks:
             subprocess.run([*AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
-        with standing(made):
+        with status(made):
             yield made
     finally:
         for folder in disks:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.shell import docker, limited, record_of, replaced, task_lines
-from tests.faults.support import AT_ONCE, TRAIN, Fault, standing
-from tests.helpers_airflow import load
+from tests.faults.support import AT_ONCE, TRAIN, Fault, status
 from tests.system.support import ROOT, Stack
+
+from engine.line_splitter import LONGEST_LINE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     more = folder / "more.yaml"
     more.write_text(json.dumps({"services": dict.fromkeys(services, mount)}))
     made = Stack(folder, COMPOSE_FILE=f"docker-compose.yaml:{more}", **AT_ONCE)
-    with standing(made):
+    with status(made):
         yield made
 
 
@@ -127,7 +128,7 @@ def test_where_a_step_prints_more_than_the_engine_keeps_its_log_says_that_lines_
     for _, line in task_lines(stack, run_id):
         kind, _, rest = line.partition(" ")
         number = rest.removesuffix(TAIL)
-        if line.startswith("Lines are missing here"):
+        if line.startswith("LineSplitter are missing here"):
             said += 1
             numbers.append(-1)
         elif kind == "out" and number != rest and number.isdigit():
@@ -145,7 +146,7 @@ def test_secrets_that_airflow_knows_are_masked_in_what_a_step_prints_and_in_its_
     for key, value in {"tell_api_key": SECRETS["api_key"], "tell_plain": PLAIN}.items():
         stack.airflow.request("POST", "/api/v2/variables", {"key": key, "value": value})
     stack.airflow.wait_for_dag("dev_tell_dag")
-    with replaced(stack, TELLS, longest=load("stream").LONGEST_LINE):
+    with replaced(stack, TELLS, longest=LONGEST_LINE):
         run_id = stack.airflow.trigger("dev_tell_dag", {"registered": SECRETS["registered"]})
         fault.end("dev_tell_dag", run_id, state="failed", models=0, failures=[(1, "crashed")])
     lines = list(task_lines(stack, run_id, dag_id="dev_tell_dag"))

@@ -16,8 +16,8 @@ from tests.faults.acts import kill_scheduler, mark_failed, started, task
 from tests.faults.shell import docker
 from tests.faults.support import TRAIN, Fault, verify, wait_until
 
-from bulkhead import result
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
+from bulkhead.step import result
 
 if TYPE_CHECKING:
     from collections.abc import Callable

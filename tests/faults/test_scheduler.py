@@ -9,15 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.acts import (
-    created,
-    kill_scheduler,
-    steps_of,
-    task,
-    wait_until_followed,
-)
+from tests.faults.acts import created, kill_scheduler, steps_of, task, wait_until_followed
 from tests.faults.proxy import Proxy
-from tests.faults.support import AT_ONCE, TRAIN, Fault, standing, wait_until
+from tests.faults.support import AT_ONCE, TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
 if TYPE_CHECKING:
@@ -42,7 +36,7 @@ def engine() -> Iterator[Proxy]:
 def stack(engine: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack that reaches the engine through the proxy."""
     made = Stack(tmp_path_factory.mktemp("stack"), BULKHEAD_DOCKER_SOCKET=str(engine.path), **AT_ONCE)
-    with standing(made):
+    with status(made):
         yield made
 
 

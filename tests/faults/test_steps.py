@@ -19,7 +19,7 @@ from tests.faults.shell import (
 )
 from tests.faults.support import TRAIN, Fault, wait_until
 
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
 
 if TYPE_CHECKING:
     from tests.system.support import Stack

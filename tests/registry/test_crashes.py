@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.helpers import files_in, publish
+from tests.support.project import files_in, publish
 
-from bulkhead import log
-from bulkhead.records import ModelRecord, Unreadable
+from bulkhead.registry import journal
+from bulkhead.registry.records import ModelRecord, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
 UNSEEN = (
     "in the temporary file",
@@ -32,7 +32,7 @@ SEEN = ("before the sync of the append", "after the append")
 
 
 def whole_records(registry: Registry) -> list[ModelRecord]:
-    return [record for record in log.read(registry.trainings) if isinstance(record, ModelRecord)]
+    return [record for record in journal.read(registry.trainings) if isinstance(record, ModelRecord)]
 
 
 @pytest.mark.parametrize("stage", UNSEEN)
@@ -71,7 +71,7 @@ def test_the_publish_after_a_killed_one_works(
 def test_a_record_after_a_torn_one_starts_a_line_of_its_own(registry_with_a_torn_record: Registry) -> None:
     first = registry_with_a_torn_record.latest("prd")
     second = publish(registry_with_a_torn_record)
-    before, torn, after = log.read(registry_with_a_torn_record.trainings)
+    before, torn, after = journal.read(registry_with_a_torn_record.trainings)
     assert (before, after) == (first, second)
     assert isinstance(torn, Unreadable)
 
@@ -80,7 +80,7 @@ def test_a_record_torn_only_of_its_line_break_counts_once(registry_with_a_model:
     first = registry_with_a_model.latest("prd")
     registry_with_a_model.trainings.write_bytes(registry_with_a_model.trainings.read_bytes().rstrip())
     second = publish(registry_with_a_model)
-    assert list(log.read(registry_with_a_model.trainings)) == [first, second]
+    assert list(journal.read(registry_with_a_model.trainings)) == [first, second]
 
 
 @contextmanager

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.helpers_care import DECIDED
+from tests.support.kept import DECIDED
 
-from bulkhead import decisions, records
 from bulkhead.errors import OutOfService, Overtaken, Refused
-from bulkhead.registry import Registry
-from bulkhead.retention import Collector, Rule
+from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
+from bulkhead.registry import decisions, records
+from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.helpers_care import Kept
+    from tests.support.kept import Kept
 
-    from bulkhead.records import ModelRecord
+    from bulkhead.registry.records import ModelRecord
 
 
 def passes(_registry: Registry, _record: ModelRecord) -> dict[str, str]:
@@ -105,7 +105,7 @@ def test_a_run_folder_that_is_used_while_others_are_deleted_stays(kept: Kept, mo
     for _ in range(4):
         kept.infer(kept.publish("dev"))
     kept.age(60)
-    collector = Collector(kept.registry, kept.shared, Rule(1, timedelta(days=1)))
+    collector = GarbageCollector(kept.registry, kept.shared, RetentionRule(1, timedelta(days=1)))
     removing = shutil.rmtree
     old = [item.path for item in collector.plan() if item.kind == "run"]
     assert len(old) > 2

@@ -8,22 +8,22 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.helpers import publish, records_of
+from tests.support.project import publish, records_of
 
-from bulkhead import log
-from bulkhead.records import ModelRecord, Revocation, Rollback
-from bulkhead.serving import Shelf
+from bulkhead.registry import journal
+from bulkhead.registry.records import ModelRecord, Revocation, Rollback
+from bulkhead.registry.serving import RegistryState
 
 if TYPE_CHECKING:
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
-HELPER = Path(__file__).parents[1] / "helpers_decide_at_once.py"
+PROGRAM = Path(__file__).parents[1] / "programs/decide_at_once.py"
 MANY = 50
 
 
 def ends_of(registry: Registry, *acts: str) -> list[str]:
     """How each of ``acts``, begun at once, ended."""
-    command = [sys.executable, str(HELPER), str(registry.folder), *acts]
+    command = [sys.executable, str(PROGRAM), str(registry.folder), *acts]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
     assert ended.stderr == ""
     ends = ended.stdout.splitlines()
@@ -87,22 +87,22 @@ def test_promotions_trainings_rollbacks_and_revocations_at_once_leave_a_log_in_w
     assert told["done"] >= 10 + len(served[::4]), "nothing overtakes a training or a revocation"
     records = records_of(empty_registry.trainings)
     assert len(records) == len(served) + len(devs) + told["done"], "no loser wrote, no winner's record is lost"
-    shelf = Shelf()
+    state = RegistryState()
     for record in records:
-        now = shelf.served("prd")
+        now = state.served("prd")
         if isinstance(record, ModelRecord) and record.promotion is not None:
             assert record.promotion.replaces == (now and now.model_filename)
         if isinstance(record, Rollback):
             assert now is not None
             assert record.withdrawn[0] == now.model_filename
-            pile = [entry.model_filename for entry in shelf.pile("prd")]
-            assert record.model_filename in pile[1:]
-        shelf.feed(record)
+            serving_order = [entry.model_filename for entry in state.serving_order("prd")]
+            assert record.model_filename in serving_order[1:]
+        state.feed(record)
         if isinstance(record, Rollback):
-            back = shelf.served("prd")
+            back = state.served("prd")
             assert back is not None
             assert back.model_filename == record.model_filename
-    assert empty_registry.latest("prd") == shelf.served("prd")
+    assert empty_registry.latest("prd") == state.served("prd")
 
 
 def test_a_promotion_and_a_training_at_once_end_with_the_later_of_them_served(empty_registry: Registry) -> None:
@@ -110,5 +110,5 @@ def test_a_promotion_and_a_training_at_once_end_with_the_later_of_them_served(em
         dev = publish(empty_registry, "dev", model=number).model_filename
         ends = ends_of(empty_registry, f"promote:{dev}", "publish:")
         assert ends.count("done") in (1, 2)
-        newest = next(r for r in log.read_newest_first(empty_registry.trainings) if isinstance(r, ModelRecord))
+        newest = next(r for r in journal.read_newest_first(empty_registry.trainings) if isinstance(r, ModelRecord))
         assert empty_registry.latest("prd") == newest

@@ -6,12 +6,12 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from tests.helpers import identity, lines_of, publish, records_of, training_failure
+from tests.support.project import identity, lines_of, publish, records_of, training_failure
 
-from bulkhead import late, log, records
 from bulkhead.errors import Refused
-from bulkhead.records import Evidence, InferenceFailure, TrainingFailure
-from bulkhead.registry import Registry
+from bulkhead.registry import detached_writer, journal, records
+from bulkhead.registry.records import Evidence, InferenceFailure, TrainingFailure
+from bulkhead.registry.store import Registry
 
 START = 0
 """An empty log's size: where the attempts of these tests began."""
@@ -53,7 +53,7 @@ def test_the_record_of_another_attempt_does_not_count(other: dict[str, object], 
 def test_the_record_of_an_earlier_attempt_of_the_same_name_does_not_count(empty_registry: Registry) -> None:
     """A run that is deleted and started again has the same run id and try number."""
     empty_registry.record_failure("training", training_failure(AFTER))
-    since = empty_registry.size_of_log("training")
+    since = empty_registry.journal_size("training")
     assert empty_registry.record_failure_once("training", training_failure(AFTER), since)
     assert len(lines_of(empty_registry.trainings)) == 2
 
@@ -83,7 +83,7 @@ def test_a_clock_set_back_does_not_hide_the_attempts_own(
     from bulkhead import clock
 
     publish(empty_registry)
-    since = empty_registry.size_of_log("training")
+    since = empty_registry.journal_size("training")
     monkeypatch.setattr(clock, "now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
     empty_registry.record_failure("training", training_failure("2020-01-01T00:00:00.000000+00:00"))
     assert not empty_registry.record_failure_once("training", training_failure(LATER), since)
@@ -122,7 +122,7 @@ def test_a_failure_begins_with_the_original_keys_and_is_one_line(
         evidence=Evidence(),
     )
     path = empty_registry.trainings if pipeline == "training" else empty_registry.inferences
-    log.append(path, failure)
+    journal.append(path, failure)
     (line,) = lines_of(path)
     assert list(line)[: len(first_keys)] == first_keys
     assert line[first_keys[1]] == "two\\nlines\\x1b[31m"
@@ -145,10 +145,10 @@ def test_a_record_whose_writer_cannot_wait_for_the_lock_is_written_once_when_it_
     empty_registry: Registry,
 ) -> None:
     failure = training_failure(AFTER)
-    log.make(empty_registry.trainings)
-    with log.locked(empty_registry.trainings):
+    journal.make(empty_registry.trainings)
+    with journal.locked(empty_registry.trainings):
         for _ in range(2):
-            late.record_failure_once(empty_registry, "training", failure, START)
+            detached_writer.record_failure_once(empty_registry, "training", failure, START)
         assert lines_of(empty_registry.trainings) == []
     deadline = time.monotonic() + 20
     while not lines_of(empty_registry.trainings) and time.monotonic() < deadline:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import joblib
 import msgspec
 import pytest
-from tests.helpers import NEXT, publish
+from tests.support.project import NEXT, publish
 
 from bulkhead.errors import NotVerified
 from bulkhead.files import sha256
@@ -16,7 +16,7 @@ from bulkhead.files import sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
 unpickled: list[str] = []
 

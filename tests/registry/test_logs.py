@@ -14,14 +14,21 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.helpers import lineage, publish, records_of, training_failure
+from tests.support.project import lineage, publish, records_of, training_failure
 
-from bulkhead import log, records
 from bulkhead.errors import NoModel
-from bulkhead.records import InferenceFailure, InferenceRecord, ModelRecord, Record, TrainingFailure, Unreadable
+from bulkhead.registry import journal, records
+from bulkhead.registry.records import (
+    InferenceFailure,
+    InferenceRecord,
+    ModelRecord,
+    Record,
+    TrainingFailure,
+    Unreadable,
+)
 
 if TYPE_CHECKING:
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
 BLOCKS = st.sampled_from([1, 2, 7, 64, 1 << 16])
 
@@ -63,7 +70,7 @@ def test_foreign_lines_are_passed_over_and_every_record_of_ours_is_read(spliced:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.txt"
         path.write_bytes(content + end)
-        read = list(log.read(path))
+        read = list(journal.read(path))
     assert [record for record in read if getattr(record, "run_id", None) in {o.run_id for o in ours}] == ours
     written = [line for line in content.split(b"\n") if line.strip()]
     assert len(read) == len(written) + bool(end)
@@ -77,12 +84,12 @@ def test_from_the_end_come_the_same_lines_in_reverse(spliced: list[bytes], block
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / "log.txt"
         path.write_bytes(b"\n".join(lines))
-        patch.setattr(log, "_BLOCK", block)
-        assert list(log.read_newest_first(path)) == list(log.read(path))[::-1]
+        patch.setattr(journal, "_BLOCK", block)
+        assert list(journal.read_newest_first(path)) == list(journal.read(path))[::-1]
 
 
 def test_an_unreadable_line_says_where_it_stands_and_why(registry_with_a_torn_record: Registry) -> None:
-    whole, torn = log.read(registry_with_a_torn_record.trainings)
+    whole, torn = journal.read(registry_with_a_torn_record.trainings)
     assert isinstance(whole, ModelRecord)
     assert isinstance(torn, Unreadable)
     content = registry_with_a_torn_record.trainings.read_bytes()
@@ -104,16 +111,16 @@ def test_a_record_of_many_blocks_is_read_whole_from_both_ends(empty_registry: Re
     features = [f"column number {number}" for number in range(20_000)]
     long = publish(empty_registry, features=features)
     short = publish(empty_registry, "dev")
-    assert empty_registry.trainings.stat().st_size > 5 * log._BLOCK
+    assert empty_registry.trainings.stat().st_size > 5 * journal._BLOCK
     assert empty_registry.latest("prd") == long
     assert empty_registry.latest("dev") == short
 
 
 def test_a_missing_log_and_an_empty_log_have_no_lines(tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
-    assert list(log.read(path)) == list(log.read_newest_first(path)) == []
+    assert list(journal.read(path)) == list(journal.read_newest_first(path)) == []
     path.touch()
-    assert list(log.read(path)) == list(log.read_newest_first(path)) == []
+    assert list(journal.read(path)) == list(journal.read_newest_first(path)) == []
 
 
 def test_each_environment_has_its_own_latest_model(empty_registry: Registry) -> None:
@@ -174,7 +181,7 @@ def test_the_latest_model_costs_no_more_in_a_long_log(
     monkeypatch.setattr(Path, "open", lambda self, *_: io.BufferedReader(_Counting(self)))
     registry_with_a_long_log.latest(environment)
     assert registry_with_a_long_log.trainings.stat().st_size > 7_000_000
-    assert 0 < _Counting.total <= 4 * log._BLOCK
+    assert 0 < _Counting.total <= 4 * journal._BLOCK
 
 
 def test_a_writer_waits_for_the_lock_of_another_process(registry_with_a_model: Registry) -> None:
@@ -186,7 +193,7 @@ def test_a_writer_waits_for_the_lock_of_another_process(registry_with_a_model: R
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        writer = threading.Thread(target=log.append, args=(path, training_failure()))
+        writer = threading.Thread(target=journal.append, args=(path, training_failure()))
         writer.start()
         writer.join(0.3)
         assert writer.is_alive()
@@ -205,14 +212,14 @@ def test_two_writers_at_once_never_share_a_line(tmp_path: Path) -> None:
 
     def write(name: str) -> None:
         for number in range(each):
-            log.append(path, training_failure(run_id=f"{name} {number}"))
+            journal.append(path, training_failure(run_id=f"{name} {number}"))
 
     writers = [threading.Thread(target=write, args=(name,)) for name in "ab"]
     for writer in writers:
         writer.start()
     for writer in writers:
         writer.join(60)
-    torn, *whole = log.read(path)
+    torn, *whole = journal.read(path)
     assert isinstance(torn, Unreadable)
     assert all(isinstance(record, TrainingFailure) for record in whole)
     for name in "ab":
@@ -225,7 +232,7 @@ def test_a_log_made_by_a_writer_is_writable_by_the_group_whatever_the_umask(tmp_
 
     previous = os.umask(0o077)
     try:
-        log.append(tmp_path / "log.txt", training_failure())
+        journal.append(tmp_path / "log.txt", training_failure())
     finally:
         os.umask(previous)
     assert (tmp_path / "log.txt").stat().st_mode & 0o777 == 0o664

@@ -6,25 +6,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.helpers import publish
+from tests.support.project import publish
 
-from bulkhead import clock, log
+from bulkhead import clock
 from bulkhead.errors import NotVerified
-from bulkhead.records import InferenceFailure, InferenceRecord, ModelRecord, TrainingFailure
+from bulkhead.registry import journal
+from bulkhead.registry.records import InferenceFailure, InferenceRecord, ModelRecord, TrainingFailure
 
 if TYPE_CHECKING:
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
 
 def test_every_line_of_the_original_program_is_read(registry_of_the_original_program: Registry) -> None:
-    trainings = list(log.read(registry_of_the_original_program.trainings))
-    inferences = list(log.read(registry_of_the_original_program.inferences))
+    trainings = list(journal.read(registry_of_the_original_program.trainings))
+    inferences = list(journal.read(registry_of_the_original_program.inferences))
     assert [type(record) for record in trainings] == [ModelRecord, TrainingFailure, ModelRecord]
     assert [type(record) for record in inferences] == [InferenceRecord, InferenceFailure]
 
 
 def test_what_an_original_line_lacks_is_none(registry_of_the_original_program: Registry) -> None:
-    model, failure, _ = log.read(registry_of_the_original_program.trainings)
+    model, failure, _ = journal.read(registry_of_the_original_program.trainings)
     assert isinstance(model, ModelRecord)
     assert isinstance(failure, TrainingFailure)
     assert (model.sha256, model.features, model.metrics, model.run_id) == (None, None, None, None)
@@ -33,7 +34,7 @@ def test_what_an_original_line_lacks_is_none(registry_of_the_original_program: R
 
 
 def test_original_predictions_are_kept_as_they_are(registry_of_the_original_program: Registry) -> None:
-    inference, failure = log.read(registry_of_the_original_program.inferences)
+    inference, failure = journal.read(registry_of_the_original_program.inferences)
     assert isinstance(inference, InferenceRecord)
     assert isinstance(failure, InferenceFailure)
     assert inference.predictions == [40.0, 41.0]

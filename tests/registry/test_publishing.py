@@ -12,14 +12,14 @@ from pathlib import Path
 
 import joblib
 import pytest
-from tests.helpers import files_in, lineage, lines_of, publish, records_of
+from tests.support.project import files_in, lineage, lines_of, publish, records_of
 
 from bulkhead import clock
 from bulkhead.files import sha256
-from bulkhead.records import InferenceRecord, ModelRecord, decode
-from bulkhead.registry import Registry
+from bulkhead.registry.records import InferenceRecord, ModelRecord, decode
+from bulkhead.registry.store import Registry
 
-HELPERS = Path(__file__).parents[1]
+PROGRAMS = Path(__file__).parents[1] / "programs"
 
 ORIGINAL_KEYS = ["model_hash", "model_filename", "training_timestamp", "environment"]
 ADDED_KEYS = {
@@ -148,7 +148,7 @@ def test_everything_is_synced_before_the_record_is_written(
 @pytest.fixture(params=["real", "still"])
 def hundred_publishers(request: pytest.FixtureRequest, registry_with_a_model: Registry) -> Registry:
     """A registry that 100 processes published to at once; the clock may stand still meanwhile."""
-    script = HELPERS / "helpers_publish_at_once.py"
+    script = PROGRAMS / "publish_at_once.py"
     ended = subprocess.run(
         [sys.executable, str(script), str(registry_with_a_model.folder), "100", request.param],
         capture_output=True,

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers import publish, records_of
+from tests.support.project import publish, records_of
 
-from bulkhead import decisions, serving
-from bulkhead.decisions import Decided
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Overtaken, Refused
-from bulkhead.records import ModelRecord, Record, Revocation, Rollback, TrainingFailure
-from bulkhead.serving import Shelf
-from bulkhead.standing import standings
+from bulkhead.queries.status import version_statuses
+from bulkhead.registry import decisions, serving
+from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.records import ModelRecord, Record, Revocation, Rollback, TrainingFailure
+from bulkhead.registry.serving import RegistryState
 
 if TYPE_CHECKING:
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
-WHY = Decided("ada", "because")
+WHY = DecisionContext("ada", "because")
 NAMES = ("a", "b", "c", "d")
 
 
@@ -56,19 +56,19 @@ def test_a_log_read_from_its_end_names_the_same_served_model_as_one_read_whole(h
             revoked.add(event.model_filename)
         if not (isinstance(event, ModelRecord) and event.model_filename in revoked):
             possible.append(event)
-    shelf = Shelf(possible)
+    state = RegistryState(possible)
     for environment in ("dev", "prd"):
-        assert serving.served(reversed(possible), environment) is shelf.served(environment)
+        assert serving.served(reversed(possible), environment) is state.served(environment)
 
 
 @given(history=st.lists(events, max_size=30))
 def test_each_environment_serves_at_most_one_model_and_its_first_word_says_so(history: list[Record]) -> None:
-    shelf = Shelf(history)
-    told = standings(shelf, set(NAMES))
+    state = RegistryState(history)
+    told = version_statuses(state, set(NAMES))
     assert [s.record for s in told] == [record for record in history if isinstance(record, ModelRecord)]
     for environment in ("dev", "prd"):
         served = [s for s in told if s.served and s.record.environment == environment]
-        assert [s.record for s in served] == shelf.pile(environment)[:1]
+        assert [s.record for s in served] == state.serving_order(environment)[:1]
         assert [s for s in told if s.words[0] == "served" and s.record.environment == environment] == served
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bulkhead import clock
 from bulkhead.errors import Refused, one_line, refusal_of
 from bulkhead.identity import Identity
-from bulkhead.run_folder import input_path, run_path, slug
+from bulkhead.paths import input_path, run_path, slug
 
 ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 plain_ids = st.text("abcAB0189_.-:+~ /", max_size=150)

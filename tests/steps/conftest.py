@@ -7,9 +7,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.helpers import Project
+from tests.support.project import Project
 
-from bulkhead import run_folder
+from bulkhead import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +23,9 @@ def project(
     """A project where nothing has run; its steps run by hand, in dev."""
     del no_identity
     project = Project(tmp_path, capsys)
-    monkeypatch.setattr(run_folder, "SHARED", str(project.shared))
-    monkeypatch.setattr(run_folder, "MODELS", str(project.models))
-    monkeypatch.setattr(run_folder, "INPUTS", str(project.inputs))
+    monkeypatch.setattr(paths, "SHARED", str(project.shared))
+    monkeypatch.setattr(paths, "MODELS", str(project.models))
+    monkeypatch.setattr(paths, "INPUTS", str(project.inputs))
     # A step sets both for its process, which is this one here.
     umask, handler = os.umask(0o022), signal.getsignal(signal.SIGTERM)
     yield project

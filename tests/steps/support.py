@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 
 STEPS = [
@@ -41,7 +41,7 @@ def done_before(project: Project, task: str) -> None:
         project.done(image, earlier)
 
 
-def log_of(project: Project, image: str) -> Path:
+def journal_of(project: Project, image: str) -> Path:
     return project.registry.trainings if image == "trainer" else project.registry.inferences
 
 

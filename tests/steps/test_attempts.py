@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.helpers import files_in, lines_of
+from tests.support.project import files_in, lines_of
 
-from bulkhead.result import Reservation
+from bulkhead.step.result import Reservation
 
 if TYPE_CHECKING:
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 
 def test_a_second_container_of_a_step_on_the_same_run_folder_is_refused_and_writes_nothing(project: Project) -> None:

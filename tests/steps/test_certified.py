@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 type_of_table = list[list[str]]
 

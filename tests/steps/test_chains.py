@@ -12,13 +12,13 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from tests.helpers import files_in, lines_of
+from tests.support.project import files_in, lines_of
 
-import features
 from bulkhead import clock
+from transformation import fingerprint
 
 if TYPE_CHECKING:
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 KEYS_OF_A_RESULT = {"identity", "environment", "container", "started", "finished", "outputs", "facts"}
 
@@ -128,7 +128,7 @@ def test_the_record_says_who_trained_what_from_what(project: Project, monkeypatc
     assert (line["image"], line["git_commit"]) == ("bulkhead/trainer@sha256:1", "abc")
     assert (set(line["features"]), line["target"], line["left_out"]) == ({"a", "b"}, "y", ["left"])
     assert line["dtypes"] == {"b": "double", "a": "int64"}
-    assert line["transformation"] == features.fingerprint()
+    assert line["transformation"] == fingerprint()
     assert line["data"] == {
         "path": "shared/inputs/my.csv",
         "sha256": hashlib.sha256(table.encode()).hexdigest(),

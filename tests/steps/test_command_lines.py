@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from tests.helpers import Project, files_in
 from tests.steps.support import STEPS
+from tests.support.project import Project, files_in
 
 
 @pytest.mark.parametrize(

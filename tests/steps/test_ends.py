@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from tests.helpers import NEXT, Project, files_in, lines_of
-from tests.steps.support import STEPS, WORK, done_before, each_step, log_of, raising
+from tests.steps.support import STEPS, WORK, done_before, each_step, journal_of, raising
+from tests.support.project import NEXT, Project, files_in, lines_of
 
-from bulkhead import log
-from bulkhead.registry import Registry
+from bulkhead.registry import journal
+from bulkhead.registry.store import Registry
 
 
 def assert_only_this_failure_was_left(project: Project, image: str, task: str, cause: str) -> dict[str, Any]:
     """One record in the right log; no result, no output, no model, nothing half-written."""
-    own = [line for line in lines_of(log_of(project, image)) if "cause" in line]
+    own = [line for line in lines_of(journal_of(project, image)) if "cause" in line]
     other = project.registry.inferences if image == "trainer" else project.registry.trainings
     assert [(line["cause"], line["step"], line["environment"]) for line in own] == [(cause, task, "dev")]
     assert [line for line in lines_of(other) if "cause" in line] == []
@@ -134,13 +134,13 @@ def test_sigterm_while_an_inference_is_recorded_waits_until_it_is(
     trained_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained_project.prepare_inference()
-    real = log.append
+    real = journal.append
 
     def terminate_before(*arguments: Any) -> None:
         terminate()
         real(*arguments)
 
-    monkeypatch.setattr(log, "append", terminate_before)
+    monkeypatch.setattr(journal, "append", terminate_before)
     trained_project.done("inference", "model_inference")
     assert len(lines_of(trained_project.registry.inferences)) == 1
     assert len(trained_project.predictions_files()) == 1
@@ -165,22 +165,22 @@ def test_sigterm_is_not_lost_in_a_transformation_that_catches_errors(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transformation is the user's to edit, and a broad ``except`` is soon written."""
-    from features import _apply
+    from transformation import applying
 
     def careless(frame: Any) -> Any:
         with contextlib.suppress(Exception):
             terminate()
         return frame
 
-    monkeypatch.setattr(_apply, "transform", careless)
+    monkeypatch.setattr(applying, "transform", careless)
     assert project.trainer("preprocessing").code == 143
     assert_only_this_failure_was_left(project, "trainer", "preprocessing", "killed")
 
 
 SLEEPER = """
 import sys, time
-from bulkhead import run_folder
-run_folder.SHARED, run_folder.MODELS, run_folder.INPUTS = sys.argv[1:4]
+from bulkhead import paths
+paths.SHARED, paths.MODELS, paths.INPUTS = sys.argv[1:4]
 from trainer import cli, preprocessing
 def sleep(*arguments):
     print("working", flush=True)

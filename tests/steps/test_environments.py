@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.helpers import files_in, lines_of
+from tests.support.project import files_in, lines_of
 
 if TYPE_CHECKING:
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 
 @pytest.fixture
@@ -151,9 +151,9 @@ def test_a_refused_step_stops_all_that_follow(trained_project: Project) -> None:
 def test_a_changed_transformation_refuses_the_models_of_before(
     trained_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import features
+    import transformation
 
-    monkeypatch.setattr(features, "fingerprint", lambda: "0" * 64)
+    monkeypatch.setattr(transformation, "fingerprint", lambda: "0" * 64)
     trained_project.prepare_inference()
     ended = trained_project.inference("model_inference")
     trained_project.assert_refused(ended, "model_inference", "the transformation has changed since")
@@ -170,7 +170,7 @@ def test_an_altered_model_is_refused_and_predicts_nothing(trained_project: Proje
 
 
 def test_a_model_of_the_original_program_is_refused(project: Project) -> None:
-    from tests.helpers import ORIGINAL_TRAININGS
+    from tests.support.project import ORIGINAL_TRAININGS
 
     project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
     project.prepare_inference()
@@ -179,7 +179,7 @@ def test_a_model_of_the_original_program_is_refused(project: Project) -> None:
 
 
 def test_training_goes_on_in_a_registry_of_the_original_program(project: Project) -> None:
-    from tests.helpers import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS
+    from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS
 
     project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
     project.registry.inferences.write_bytes(ORIGINAL_INFERENCES)

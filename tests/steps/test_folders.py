@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.helpers import Project, files_in, lines_of
-from tests.steps.support import WORK, done_before, each_step, log_of, raising
+from tests.steps.support import WORK, done_before, each_step, journal_of, raising
+from tests.support.project import Project, files_in, lines_of
 
-from bulkhead import run_folder
+from bulkhead import paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def test_a_missing_run_folder_is_a_sentence_with_the_mount_to_add(
 ) -> None:
     done_before(project, task)
     gone = project.folder / "gone"
-    monkeypatch.setattr(run_folder, "SHARED", str(gone))
+    monkeypatch.setattr(paths, "SHARED", str(gone))
     sentence = project.assert_refused(project.run(image, [task]), task, f"no run folder at {gone}")
     assert '-v "$PWD/shared/runs/debug:' in sentence
     assert not gone.exists(), "it is not made up"
@@ -113,7 +113,7 @@ def test_a_file_where_a_folder_should_be_is_a_sentence(
     which: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project.folder / "file").touch()
-    monkeypatch.setattr(run_folder, which, str(project.folder / "file"))
+    monkeypatch.setattr(paths, which, str(project.folder / "file"))
     ended = project.trainer("preprocessing")
     assert ended.code == 1
     assert "Traceback" not in ended.err
@@ -131,9 +131,9 @@ def project_of_another_user(
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         project = Project(Path(folder), capsys)
-        monkeypatch.setattr(run_folder, "SHARED", str(project.shared))
-        monkeypatch.setattr(run_folder, "MODELS", str(project.models))
-        monkeypatch.setattr(run_folder, "INPUTS", str(project.inputs))
+        monkeypatch.setattr(paths, "SHARED", str(project.shared))
+        monkeypatch.setattr(paths, "MODELS", str(project.models))
+        monkeypatch.setattr(paths, "INPUTS", str(project.inputs))
         project.train()
         project.infer()
         root = os.geteuid() == 0
@@ -155,7 +155,7 @@ def project_of_another_user(
 @each_step
 def test_the_wrong_user_is_told_whom_to_run_as(image: str, task: str, project_of_another_user: Project) -> None:
     before = [files_in(project_of_another_user.shared), files_in(project_of_another_user.models)]
-    logs = [log_of(project_of_another_user, name).read_bytes() for name in ("trainer", "inference")]
+    logs = [journal_of(project_of_another_user, name).read_bytes() for name in ("trainer", "inference")]
     ended = project_of_another_user.run(image, [task])
     assert ended.code == 1
     name = "log.txt" if image == "trainer" else "log_inference.txt"
@@ -163,7 +163,7 @@ def test_the_wrong_user_is_told_whom_to_run_as(image: str, task: str, project_of
     assert "docker run --user" in ended.said[0]
     assert "Traceback" not in ended.err
     assert [files_in(project_of_another_user.shared), files_in(project_of_another_user.models)] == before
-    assert [log_of(project_of_another_user, name).read_bytes() for name in ("trainer", "inference")] == logs
+    assert [journal_of(project_of_another_user, name).read_bytes() for name in ("trainer", "inference")] == logs
 
 
 @each_step
@@ -184,7 +184,7 @@ def test_a_run_folder_of_another_user_is_a_recorded_sentence(
     assert len(ended.said) == 1
     assert ended.said[0].startswith(f"{task}: refused: shared/runs/debug")
     assert "Permission denied" in ended.said[0]
-    assert lines_of(log_of(project_of_another_user, image))[-1]["cause"] == "refused"
+    assert lines_of(journal_of(project_of_another_user, image))[-1]["cause"] == "refused"
 
 
 @each_step

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from tests.helpers import lines_of
+from tests.support.project import lines_of
 
-from bulkhead import gate
-from bulkhead.gate import DEFAULTS, Gate
-from bulkhead.records import ModelRecord
+from bulkhead.registry import quality_gate
+from bulkhead.registry.quality_gate import DEFAULTS, Gate
+from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.helpers import Ended, Project
+    from tests.support.project import Ended, Project
 
 ROWS = 300
 
@@ -53,17 +53,17 @@ def last_failure(project: Project) -> dict[str, Any]:
 
 def test_the_file_that_comes_with_the_project_holds_the_defaults(pytestconfig: pytest.Config) -> None:
     folder = pytestconfig.rootpath / "models"
-    assert {name: gate.read(folder, name) for name in DEFAULTS} == DEFAULTS
+    assert {name: quality_gate.read(folder, name) for name in DEFAULTS} == DEFAULTS
 
 
 def test_a_registry_without_settings_has_the_defaults(tmp_path: Path) -> None:
-    assert {name: gate.read(tmp_path, name) for name in DEFAULTS} == DEFAULTS
+    assert {name: quality_gate.read(tmp_path, name) for name in DEFAULTS} == DEFAULTS
 
 
 def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path) -> None:
     (tmp_path / "gate.toml").write_text("[dev]\nmin_r2 = 1\n")
-    assert gate.read(tmp_path, "dev") == Gate(min_r2=1.0)
-    assert gate.read(tmp_path, "prd") == Gate()
+    assert quality_gate.read(tmp_path, "dev") == Gate(min_r2=1.0)
+    assert quality_gate.read(tmp_path, "prd") == Gate()
 
 
 @pytest.mark.parametrize(

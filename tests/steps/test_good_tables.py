@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 READ = {"a": [1.0, 3.0, 5.0], "target": [2.0, 4.0, 6.0]}
 

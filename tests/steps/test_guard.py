@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pytest
-from tests.helpers import lines_of, publish
+from tests.support.project import lines_of, publish
 
-from bulkhead import decisions, libraries, log
-from bulkhead.decisions import Decided
 from bulkhead.errors import NotVerified, Refused
-from bulkhead.serving import Shelf
+from bulkhead.registry import decisions, journal
+from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.serving import RegistryState
+from modeling import libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.helpers import Project
+    from tests.support.project import Project
 
-    from bulkhead.records import ModelRecord
-    from bulkhead.registry import Registry
+    from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.store import Registry
 
-BY = Decided("ada", "it is better")
+BY = DecisionContext("ada", "it is better")
 
 
 @pytest.fixture
@@ -45,14 +46,14 @@ here = libraries.versions()
 
 
 def served(project: Project, environment: str) -> str | None:
-    record = Shelf(log.read(project.registry.trainings)).served(environment)
+    record = RegistryState(journal.read(project.registry.trainings)).served(environment)
     return record.model_filename if record else None
 
 
 def rewrite(project: Project, **changes: Any) -> ModelRecord:
     """The newest model's record as somebody might have edited it, appended once more."""
     record = msgspec.structs.replace(project.registry.latest("dev"), **changes)
-    log.append(project.registry.trainings, record)
+    journal.append(project.registry.trainings, record)
     return record
 
 
@@ -114,7 +115,7 @@ def test_an_inference_record_names_its_model_by_its_bytes_and_what_it_ran_with(t
 def test_a_revoked_model_is_refused_by_name_with_the_reason_and_is_served_no_more(trained_project: Project) -> None:
     older = trained_project.registry.latest("dev").model_filename
     newer = trained_project.train().model_filename
-    decisions.revoke(trained_project.registry, newer, Decided("ada", "trained on the wrong table"))
+    decisions.revoke(trained_project.registry, newer, DecisionContext("ada", "trained on the wrong table"))
     trained_project.prepare_inference()
     ended = trained_project.inference("model_inference", "--model", newer)
     trained_project.assert_refused(ended, "model_inference", "revoked by ada")
@@ -259,7 +260,7 @@ def test_a_model_that_cannot_be_loaded_or_does_not_predict_is_refused_and_no_cra
 
 
 def test_prd_serving_a_model_of_the_original_program_keeps_no_model_from_being_checked(project: Project) -> None:
-    from tests.helpers import ORIGINAL_TRAININGS
+    from tests.support.project import ORIGINAL_TRAININGS
 
     project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
     model = project.train().model_filename

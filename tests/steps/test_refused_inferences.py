@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.helpers import lines_of
+from tests.support.project import lines_of
 
 if TYPE_CHECKING:
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 DIFFERENT: dict[str, tuple[str, str]] = {
     "a feature missing": ("a\n1\n2\n", "missing ['b']"),

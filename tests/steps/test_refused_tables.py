@@ -14,10 +14,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.helpers import files_in, lines_of
+from tests.support.project import files_in, lines_of
 
 if TYPE_CHECKING:
-    from tests.helpers import Project
+    from tests.support.project import Project
 
 ROWS = "1,2\n3,4\n5,6\n7,9\n"
 GOOD = "a,target\n" + ROWS
@@ -329,9 +329,9 @@ def test_too_few_rows_for_the_fraction_are_refused(rows: int, fraction: str, fra
 def test_a_transformation_that_takes_the_targets_name_is_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import features
+    import transformation
 
-    monkeypatch.setattr(features, "apply", lambda frame: frame.assign(target=0.0))
+    monkeypatch.setattr(transformation, "apply", lambda frame: frame.assign(target=0.0))
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", "makes a column called 'target'")
 
 
@@ -349,16 +349,16 @@ def test_a_transformation_that_takes_the_targets_name_is_refused(
 def test_an_edited_transformation_that_breaks_its_promise_is_refused(
     transform: Callable[[Any], Any], fragment: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from features import _apply
+    from transformation import applying
 
-    monkeypatch.setattr(_apply, "transform", transform)
+    monkeypatch.setattr(applying, "transform", transform)
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", fragment)
 
 
 def test_numbers_that_are_not_finite_after_the_transformation_are_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from features import _apply
+    from transformation import applying
 
-    monkeypatch.setattr(_apply, "transform", lambda frame: frame.assign(feature1=frame["feature1"] * 1e308))
+    monkeypatch.setattr(applying, "transform", lambda frame: frame.assign(feature1=frame["feature1"] * 1e308))
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", "made column 'feature1', row 3, inf")

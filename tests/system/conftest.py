@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("stack")).standing() as stack:
+    with Stack(tmp_path_factory.mktemp("stack")).status() as stack:
         yield stack

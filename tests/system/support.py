@@ -72,7 +72,7 @@ class Stack:
             self.untag(image)
 
     @contextmanager
-    def standing(self) -> Iterator[Stack]:
+    def status(self) -> Iterator[Stack]:
         """It is up, and goes when the block ends."""
         try:
             self.up()

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from airflow_client import AirflowError
 
-from bulkhead import log
-from bulkhead.registry import Registry
-from bulkhead.serving import Shelf
+from bulkhead.registry import journal
+from bulkhead.registry.serving import RegistryState
+from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
     from tests.system.support import Stack
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 
 def served(stack: Stack, environment: str) -> str | None:
-    record = Shelf(log.read(Registry(stack.models).trainings)).served(environment)
+    record = RegistryState(journal.read(Registry(stack.models).trainings)).served(environment)
     return record.model_filename if record else None
 
 

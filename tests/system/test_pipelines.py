@@ -12,7 +12,7 @@ import pytest
 from airflow_client import Airflow, AirflowError
 from tests.system.support import ROOT
 
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
 
 if TYPE_CHECKING:
     from tests.system.support import Stack

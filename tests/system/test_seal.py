@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
 
 if TYPE_CHECKING:
     from tests.system.support import Stack

@@ -1,8 +1,8 @@
 """What Airflow needs of Bulkhead: the operator that runs a step, and nothing that learns."""
 
 from bulkhead.identity import ENVIRONMENTS, Environment
+from bulkhead_airflow.defaults import follows
 from bulkhead_airflow.operator import StepOperator, models_of
 from bulkhead_airflow.params import REASON, SOURCE
-from bulkhead_airflow.settings import follows
 
 __all__ = ["ENVIRONMENTS", "REASON", "SOURCE", "Environment", "StepOperator", "follows", "models_of"]

@@ -18,7 +18,7 @@ The states of a step, and who may be dead in each::
     └─ on_kill: stop; then judged ``killed`` whatever the exit code, unless the proof is there
 
 The mixin decides between attach and start (``execute_resumable``); the methods below tell it of the
-container. Airflow forgets the stored id when it has seen the success (``clear_on_success``), so a
+container. Airflow forgets the stored id when it has observed the success (``clear_on_success``), so a
 deliberate clear runs a finished task afresh, and a try whose success nobody saw is not run again.
 """
 
@@ -38,23 +38,26 @@ from docker import APIClient
 from docker.errors import DockerException, NotFound
 from requests.exceptions import RequestException
 
-from bulkhead import late, result
-from bulkhead.errors import one_line
-from bulkhead.records import failure
-from bulkhead.registry import Registry
-from bulkhead_airflow import launch, verdict, watch
-from bulkhead_airflow.attempt import Attempt
-from bulkhead_airflow.logs import Follower
-from bulkhead_airflow.settings import Settings, retries
-from bulkhead_airflow.verdict import Failed
+from bulkhead.errors import Refused, one_line
+from bulkhead.identity import Identity
+from bulkhead.registry import detached_writer
+from bulkhead.registry.records import failure
+from bulkhead.registry.store import Registry
+from bulkhead.step import result
+from bulkhead_airflow.defaults import retries
+from engine import launch, verdict, watch
+from engine.attempt import Attempt
+from engine.logs import Follower
+from engine.settings import Settings
+from engine.verdict import Failed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
-    from bulkhead.records import Pipeline, Success
-    from bulkhead.result import Result
-    from bulkhead_airflow.attempt import Image
+    from bulkhead.registry.records import JournalName, Success
+    from bulkhead.step.result import StepResult
+    from engine.attempt import Image
 
 _GRACE_SECONDS = 3
 """Airflow's supervisor kills the task 5 s after SIGTERM; the container must be gone before."""
@@ -88,7 +91,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         self,
         *,
         image: str,
-        pipeline: Pipeline,
+        pipeline: JournalName,
         environment: Environment,
         flags: dict[str, str] | None = None,
         publishes: bool = False,
@@ -102,7 +105,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             kwargs.setdefault("outlets", [models_of(environment)])
         kwargs = retries() | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
-        self.pipeline: Pipeline = pipeline
+        self.pipeline: JournalName = pipeline
         self.bulkhead_environment: Environment = environment
         self.publishes = publishes
         self.announces = publishes or announces
@@ -119,12 +122,15 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             AirflowFailException: it failed, and another attempt would fail alike.
             AirflowException: it failed, and another attempt may succeed.
         """
-        self._settings = Settings.from_environment(self.task_id)
+        try:
+            self._settings = Settings.from_environment(self.task_id)
+        except Refused as error:
+            raise AirflowFailException(str(error)) from None
         self._registry = Registry(self._settings.folder / "models")
-        self._attempt = Attempt.of(context, self._registry, self.pipeline)
+        self._attempt = Attempt.starting_now(_identity(context), self._registry, self.pipeline)
         try:
             self.hook.api_client  # noqa: B018  # connects now: from here on only the engine itself can be lost
-        except launch.ENGINE_ERRORS as error:
+        except (*launch.ENGINE_ERRORS, AirflowException) as error:
             self._fail(launch.unreachable(error).failed)
         try:
             return dict(self.execute_resumable(context))
@@ -186,8 +192,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         ended: Failed | None = None
         try:
             follower = Follower(self.cli, container, self._log_line, redact, self._settings.log)
-            seen = watch.follow(self.cli, container, self._settings.seconds, follower, lambda: self._stopped)
-            if seen.timed_out:
+            observed = watch.follow(self.cli, container, self._settings.seconds, follower, lambda: self._stopped)
+            if observed.timed_out:
                 self._stop(container)
                 limit = f"{self._settings.seconds:g} s (BULKHEAD_STEP_SECONDS)"
                 ended = Failed(
@@ -197,7 +203,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
                 ended = Failed(
                     "killed", "Airflow stopped the task before its end. Clear it to run it again.", retry=True
                 )
-            peak = seen.peak_memory_bytes
+            peak = observed.peak_memory_bytes
         except AirflowTaskTimeout:
             self._stop(container)
             peak = None
@@ -268,10 +274,10 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback
         (self.log.warning if is_error else self.log.info)("%s", line)
 
-    def _result(self) -> Result | None:
+    def _result(self) -> StepResult | None:
         return result.read(self._attempt.folder(self._settings), self.task_id)
 
-    def _judge(self, container: str, peak_memory_bytes: int | None = None) -> Failed | Result:
+    def _judge(self, container: str, peak_memory_bytes: int | None = None) -> Failed | StepResult:
         """How the container ended, by its proof, by the log, by the engine, in this order."""
         found = watch.inspect(self.cli, container)
         if found is None:
@@ -287,7 +293,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         record = self._registry.success_of(self.pipeline, attempt.identity, attempt.since)
         return outcome if record is None else self._proof_from(record, container)
 
-    def _proof_from(self, record: Success, container: str) -> Result:
+    def _proof_from(self, record: Success, container: str) -> StepResult:
         self.log.info("the step died after its record in the log, which stands; its result file is made from that")
         proof = result.from_record(record, self.bulkhead_environment, container)
         result.write(self._attempt.folder(self._settings), proof)
@@ -335,7 +341,14 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         try:
             if self._stopped:
                 # The supervisor kills this process soon, and another may hold the log's lock for longer.
-                late.record_failure_once(self._registry, self.pipeline, record, since=attempt.since)
+                detached_writer.record_failure_once(self._registry, self.pipeline, record, since=attempt.since)
             self._registry.record_failure_once(self.pipeline, record, since=attempt.since)
         except OSError as error:
             self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence
+
+
+def _identity(context: Context) -> Identity:
+    ti = context["ti"]
+    return Identity(
+        dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, try_number=ti.try_number, map_index=ti.map_index
+    )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import command
+from bulkhead.cli import entry_point
+from bulkhead.step import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkhead.identity import Environment
-    from bulkhead.step import Outcome, Step
+    from bulkhead.step.runner import Outcome, Step
 
 
 @click.group(no_args_is_help=True)
@@ -34,24 +35,24 @@ def inference() -> None:
 
 
 @inference.command("generate_inf_data")
-@command.source_option
-@command.environment_option
+@options.source_option
+@options.environment_option
 def generate_inf_data(source: str, environment: Environment) -> int:
     """Check the source table and bring it into the run folder."""
-    from bulkhead import step
+    from bulkhead.step import runner
     from inference.data import generate
 
-    return step.run("generate_inf_data", "inference", environment, lambda s: generate(s, source))
+    return runner.run("generate_inf_data", "inference", environment, lambda s: generate(s, source))
 
 
 @inference.command("preprocess_inf_data")
-@command.environment_option
+@options.environment_option
 def preprocess_inf_data(environment: Environment) -> int:
     """Apply the transformation that training applied."""
-    from bulkhead import step
+    from bulkhead.step import runner
     from inference.data import preprocess
 
-    return step.run("preprocess_inf_data", "inference", environment, preprocess)
+    return runner.run("preprocess_inf_data", "inference", environment, preprocess)
 
 
 @inference.command("model_inference")
@@ -66,16 +67,16 @@ def preprocess_inf_data(environment: Environment) -> int:
     default=False,
     help="Predict although the model was trained with other library versions; the record says so.",
 )
-@command.environment_option
+@options.environment_option
 def model_inference(model: str, environment: Environment, *, allow_version_drift: bool) -> int:
     """Predict with the model that the environment serves, and record the result."""
-    from bulkhead import step
+    from bulkhead.step import runner
     from inference.prediction import predict
 
     def work(this: Step) -> Outcome:
         return predict(this, model or None, allow_version_drift=allow_version_drift)
 
-    return step.run("model_inference", "inference", environment, work)
+    return runner.run("model_inference", "inference", environment, work)
 
 
 _model_option = click.option("--model", required=True, help="A model file of the registry, by name.")
@@ -87,10 +88,10 @@ _reason_option = click.option("--reason", required=True, help="Why; the record k
 @_model_option
 def check_model(model: str) -> int:
     """Look whether a dev model could be promoted now; changes nothing."""
-    from bulkhead import step
-    from inference.decisions import check
+    from bulkhead.step import runner
+    from inference.decision_steps import check
 
-    return step.run("check_model", "training", "prd", lambda s: check(s, model))
+    return runner.run("check_model", "training", "prd", lambda s: check(s, model))
 
 
 @inference.command("promote_model")
@@ -102,28 +103,28 @@ def check_model(model: str) -> int:
 )
 def promote_model(model: str, by: str, reason: str, replacing: str) -> int:
     """Serve a dev model in prd, without training it again."""
-    from bulkhead import step
-    from inference.decisions import promote
+    from bulkhead.step import runner
+    from inference.decision_steps import promote
 
-    return step.run("promote_model", "training", "prd", lambda s: promote(s, model, by, reason, replacing or None))
+    return runner.run("promote_model", "training", "prd", lambda s: promote(s, model, by, reason, replacing or None))
 
 
 @inference.command("rollback_model")
 @_by_option
 @_reason_option
 @click.option("--to", default="", help="An earlier model file. Default: the good one before the one now served.")
-@command.environment_option
+@options.environment_option
 def rollback_model(by: str, reason: str, to: str, environment: Environment) -> int:
     """Serve an earlier model of the environment again."""
-    from bulkhead import step
-    from inference.decisions import roll_back
+    from bulkhead.step import runner
+    from inference.decision_steps import roll_back
 
-    return step.run("rollback_model", "training", environment, lambda s: roll_back(s, by, reason, to or None))
+    return runner.run("rollback_model", "training", environment, lambda s: roll_back(s, by, reason, to or None))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``inference``; returns the exit code."""
-    return command.run(inference, argv)
+    return entry_point.run(inference, argv)
 
 
 if __name__ == "__main__":

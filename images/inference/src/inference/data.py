@@ -6,28 +6,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-import features as transformation
-from bulkhead import tables
-from bulkhead.records import Data
-from bulkhead.step import Outcome
+import transformation
+from bulkhead.step.runner import Outcome
+from modeling.signature import TEXT, InputSchema
+from tabular import tables
 
 if TYPE_CHECKING:
-    from bulkhead.step import Step
+    from bulkhead.step.runner import Step
 
 GENERATED = "generate_inf_data.parquet"
-TEXT = "text"
-"""The type, in a schema, of a column that holds no numbers."""
 PREPROCESSED = "preprocess_inf_data.parquet"
-
-
-class Schema(msgspec.Struct, frozen=True, kw_only=True):
-    """What the source table was, before the transformation."""
-
-    data: Data
-    dtypes: dict[str, str]
-    """The type of each column, in the table's order."""
-    transformation: str | None = None
-    """Fingerprint of the code that was applied since."""
 
 
 def sample_csv() -> bytes:
@@ -36,7 +24,7 @@ def sample_csv() -> bytes:
 
 
 def generate(step: Step, source: str) -> Outcome:
-    """Read ``source`` (see :func:`bulkhead.tables.read_source`), check it, write :data:`GENERATED`.
+    """Read ``source`` (see :func:`tabular.tables.read_source`), check it, write :data:`GENERATED`.
 
     Raises:
         Refused: it is no table of finite numbers.
@@ -46,7 +34,7 @@ def generate(step: Step, source: str) -> Outcome:
     # needs it, model_inference refuses it by its type.
     frame, dtypes = table.numbers([name for name in table.names if not table.is_text(name)] or table.names)
     output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
-    schema = Schema(data=table.data, dtypes={name: dtypes.get(name, TEXT) for name in table.names})
+    schema = InputSchema(data=table.data, dtypes={name: dtypes.get(name, TEXT) for name in table.names})
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(schema))
 
 
@@ -57,7 +45,7 @@ def preprocess(step: Step) -> Outcome:
         Refused: generate_inf_data has not run here, its output has changed, or the transformation
             gave no finite numbers.
     """
-    schema = step.facts("generate_inf_data", Schema)
+    schema = step.facts("generate_inf_data", InputSchema)
     frame = transformation.apply(tables.from_parquet(step.read("generate_inf_data", "table")))
     output = step.write(PREPROCESSED, tables.to_parquet(frame), len(frame))
     schema = msgspec.structs.replace(schema, transformation=transformation.fingerprint())

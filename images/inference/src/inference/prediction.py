@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import pandas as pd
 
-from bulkhead import clock, libraries, tables
+from bulkhead import clock
 from bulkhead.errors import Refused
-from bulkhead.records import InferenceRecord
-from bulkhead.step import Outcome
-from inference import guard
-from inference.data import GENERATED, Schema
+from bulkhead.registry.records import InferenceRecord
+from bulkhead.step.runner import Outcome
+from inference.data import GENERATED
+from modeling import compatibility, libraries, prediction
+from modeling.signature import InputSchema
+from tabular import tables
 
 if TYPE_CHECKING:
-    from bulkhead.records import ModelRecord
-    from bulkhead.step import Step
+    from bulkhead.step.runner import Step
 
 _ALLOW = ", or predict with --allow-version-drift (allow_version_drift in the DAG's form)"
 MOST_INLINE = 1000
@@ -38,16 +39,16 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
             trained with.
         OSError: the predictions or the record cannot be written; neither is left.
     """
-    schema = step.facts("preprocess_inf_data", Schema)
+    schema = step.facts("preprocess_inf_data", InputSchema)
     frame = tables.from_parquet(step.read("preprocess_inf_data", "table"))
     if filename is None:
         model_record = step.registry.latest(step.environment)
     else:
         model_record = step.registry.find(filename, step.environment)
-    guard.check_schema(model_record, schema)
-    drift = guard.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
+    compatibility.check_schema(model_record, schema)
+    drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
-    predictions = predicted(model, model_record, frame)
+    predictions = prediction.predict(model, model_record, frame)
     bad = np.flatnonzero(~np.isfinite(predictions))
     if bad.size:
         raise Refused(f"the prediction for row {bad[0] + 1} is {predictions[bad[0]]}. Give smaller numbers there.")
@@ -90,25 +91,3 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
         outputs={"predictions": output},
         facts={"model_used": record.model_used, "predictions_path": record.predictions_path, "rows": record.rows},
     )
-
-
-def predicted(model: Any, record: ModelRecord, frame: pd.DataFrame) -> np.ndarray:
-    """What ``model`` gives for the transformed ``frame``; the caller looks whether all of it is finite.
-
-    Args:
-        model: as loaded.
-        record: the model's record.
-        frame: shape (rows, columns); columns that the model does not know are passed over.
-
-    Returns:
-        Shape (rows,).
-
-    Raises:
-        Refused: a column that the model was trained on is missing.
-    """
-    missing = [name for name in model.feature_names_in_ if name not in frame]
-    if missing:
-        raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
-    with np.errstate(all="ignore"):  # what overflows is not finite, which is looked at
-        predictions: np.ndarray = model.predict(frame[list(model.feature_names_in_)])
-    return predictions

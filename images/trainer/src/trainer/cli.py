@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import command
+from bulkhead.cli import entry_point
+from bulkhead.step import options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,20 +34,20 @@ def trainer() -> None:
 
 
 @trainer.command()
-@command.source_option
+@options.source_option
 @click.option("--target", default="target", show_default=True, help="The column to predict.")
 @click.option(
     "--features",
     default="",
     help="The columns to predict from: a,b,c (a name with a comma in double quotes). Default: all but the target.",
 )
-@command.environment_option
+@options.environment_option
 def preprocessing(source: str, target: str, features: str, environment: Environment) -> int:
     """Check the source table and transform it for train_model."""
-    from bulkhead import step
+    from bulkhead.step import runner
     from trainer.preprocessing import preprocess
 
-    return step.run("preprocessing", "training", environment, lambda s: preprocess(s, source, target, features))
+    return runner.run("preprocessing", "training", environment, lambda s: preprocess(s, source, target, features))
 
 
 @trainer.command("train_model")
@@ -60,14 +61,14 @@ def preprocessing(source: str, target: str, features: str, environment: Environm
 @click.option(
     "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws the held-out rows."
 )
-@command.environment_option
+@options.environment_option
 def train_model(test_fraction: float, seed: int, environment: Environment) -> int:
     """Fit the model on what preprocessing left, measure it, publish it."""
-    from bulkhead import step
+    from bulkhead.step import runner
     from trainer.training import Parameters, train_and_publish
 
     parameters = Parameters(test_fraction=test_fraction, seed=seed)
-    return step.run("train_model", "training", environment, lambda s: train_and_publish(s, parameters))
+    return runner.run("train_model", "training", environment, lambda s: train_and_publish(s, parameters))
 
 
 @trainer.command("example_data")
@@ -80,7 +81,7 @@ def example_data() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``trainer``; returns the exit code."""
-    return command.run(trainer, argv)
+    return entry_point.run(trainer, argv)
 
 
 if __name__ == "__main__":

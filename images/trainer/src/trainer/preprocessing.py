@@ -7,30 +7,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-import features as transformation
-from bulkhead import tables
+import transformation
 from bulkhead.errors import Refused, listed, short
-from bulkhead.records import Data
-from bulkhead.step import Outcome
+from bulkhead.step.runner import Outcome
+from modeling.signature import Prepared
+from tabular import tables
 from trainer.examples import sample_csv
 
 if TYPE_CHECKING:
-    from bulkhead.step import Step
+    from bulkhead.step.runner import Step
 
 OUTPUT = "preprocessing.parquet"
 """The transformed features, then the target, all float64."""
-
-
-class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What train_model must know of the table, and the model's record keeps."""
-
-    features: list[str]
-    dtypes: dict[str, str]
-    target: str
-    left_out: list[str]
-    transformation: str
-    data: Data
-    input_example: dict[str, float]
 
 
 def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
@@ -38,7 +26,7 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
 
     Args:
         step: where to read and write.
-        source: see :func:`bulkhead.tables.read_source`.
+        source: see :func:`tabular.tables.read_source`.
         target: the column to predict.
         features: the columns to predict from, as one line of CSV; empty: all but the target.
 

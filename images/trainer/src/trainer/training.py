@@ -11,15 +11,15 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import train_test_split
 
-from bulkhead import libraries, tables
 from bulkhead.errors import NotGoodEnough, Refused
-from bulkhead.records import Lineage, TrainedOn
-from bulkhead.step import Outcome
-from trainer import gating
-from trainer.preprocessing import Prepared
+from bulkhead.registry.records import Lineage, TrainedOn
+from bulkhead.step.runner import Outcome
+from modeling import gate_check, libraries
+from modeling.signature import Prepared
+from tabular import tables
 
 if TYPE_CHECKING:
-    from bulkhead.step import Step
+    from bulkhead.step.runner import Step
 
 FEWEST_ROWS = 2
 MOST_INLINE = 1000
@@ -143,11 +143,11 @@ def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
     """
     prepared = step.facts("preprocessing", Prepared)
     table = step.previous("preprocessing").outputs["table"]
-    gate = gating.read(step)
+    gate = gate_check.read(step)
     frame = tables.from_parquet(step.read("preprocessing", "table"))
     target = frame.pop(prepared.target)
     trained = train(frame, target, parameters)
-    passed = gating.check(step, gate, prepared, trained.metrics, trained.held_out)
+    passed = gate_check.check(step, gate, prepared, trained.metrics, trained.held_out)
     model = trained.model
     inline = len(model.coef_) <= MOST_INLINE
     lineage = Lineage(

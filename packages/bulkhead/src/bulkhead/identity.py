@@ -9,7 +9,7 @@ from typing import Literal, Self, get_args
 import msgspec
 
 from bulkhead.errors import Refused
-from bulkhead.run_folder import run_path
+from bulkhead.paths import run_path
 
 Environment = Literal["dev", "prd"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import decisions, log, lookup
 from bulkhead.cli import output
 from bulkhead.cli.group import by_option, examples
-from bulkhead.cli.listing import read_shelf
-from bulkhead.decisions import SOURCE, TARGET, Decided
+from bulkhead.cli.listing import read_state
 from bulkhead.errors import Refused
 from bulkhead.identity import ENVIRONMENTS, Identity
-from bulkhead.lineage import twins
-from bulkhead.serving import Shelf
+from bulkhead.queries import references
+from bulkhead.queries.lineage import twins
+from bulkhead.registry import decisions, journal
+from bulkhead.registry.decisions import SOURCE, TARGET, DecisionContext
+from bulkhead.registry.serving import RegistryState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from bulkhead.cli.group import Place
-    from bulkhead.decisions import Check
+    from bulkhead.registry.decisions import Check
 
 CHECKS = "bulkhead.serving_check"
 """The group of entry points where an image that can load models says how it checks one."""
@@ -34,9 +35,9 @@ def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--reason", required=True, help="Why; the record keeps it.")(by_option(command))
 
 
-def _decided(by: str, reason: str) -> Decided:
+def _decided(by: str, reason: str) -> DecisionContext:
     image, commit = (os.environ.get(f"BULKHEAD_{name}") or None for name in ("IMAGE", "GIT_COMMIT"))
-    return Decided(by, reason, Identity(image=image, git_commit=commit))
+    return DecisionContext(by, reason, Identity(image=image, git_commit=commit))
 
 
 @click.command(
@@ -56,10 +57,10 @@ def promote(place: Place, model: str, by: str, reason: str, replacing: str | Non
     takes the inference image, where 'just registry' runs. If anything else comes first, nothing is changed.
     """
     registry = place.registry
-    shelf = read_shelf(registry)
-    name = lookup.model(shelf, model).record.model_filename
+    state = read_state(registry)
+    name = references.model(state, model).record.model_filename
     if replacing not in (None, "none"):
-        replacing = lookup.model(shelf, str(replacing)).record.model_filename
+        replacing = references.model(state, str(replacing)).record.model_filename
     record = decisions.promote(registry, name, _decided(by, reason), serving_check(), replacing=replacing)
     replaced = record.promotion.replaces if record.promotion else None
     if replaced:
@@ -116,21 +117,21 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     withdrawn: a later rollback does not come back to it. MODEL is a file, or 6 or more characters of its hash.
     """
     registry = place.registry
-    shelf = read_shelf(registry)
-    to = None if model is None else lookup.model(shelf, model).record.model_filename
+    state = read_state(registry)
+    to = None if model is None else references.model(state, model).record.model_filename
     record = decisions.roll_back(registry, environment, _decided(by, reason), to)
     withdrawn = record.withdrawn[0]
     output.pairs(
         [
             (f"{environment} serves", f"{record.model_filename}, rolled back to by {by}"),
             *(("withdrawn" if i else "it served", name) for i, name in enumerate(record.withdrawn)),
-            ("to take back", _serve_again(shelf, withdrawn, environment)),
+            ("to take back", _serve_again(state, withdrawn, environment)),
         ]
     )
 
 
-def _serve_again(shelf: Shelf, filename: str, environment: str) -> str:
-    if environment == TARGET and shelf.models[filename].record.environment == SOURCE:
+def _serve_again(state: RegistryState, filename: str, environment: str) -> str:
+    if environment == TARGET and state.models[filename].record.environment == SOURCE:
         return f"just registry promote {quote(filename)} --reason ..."
     return f"train again: {environment}_train_model_dag"
 
@@ -146,10 +147,10 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     for by name. Nothing takes that back.
     """
     registry = place.registry
-    before = read_shelf(registry)
-    name = lookup.model(before, model).record.model_filename
+    before = read_state(registry)
+    name = references.model(before, model).record.model_filename
     decisions.revoke(registry, name, _decided(by, reason))
-    after = Shelf(log.read(registry.trainings))
+    after = RegistryState(journal.read(registry.trainings))
     rows = [("revoked", f"{name}, by {by}, for ever")]
     for environment in after.environments:
         served, now = (

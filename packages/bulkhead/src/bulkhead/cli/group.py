@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from bulkhead import log
-from bulkhead.registry import Registry
+from bulkhead.registry import journal
+from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,7 +128,7 @@ def common_options(group: click.Group) -> click.Group:
         context = click.get_current_context()
         context.obj = Place(models, shared)
         # One line says how many unreadable lines there are, where a command has read the whole log.
-        logger = logging.getLogger(log.__name__)
+        logger = logging.getLogger(journal.__name__)
         logger.setLevel(logging.CRITICAL)
         context.call_on_close(lambda: logger.setLevel(logging.NOTSET))
         if os.environ.get("NO_COLOR"):  # https://no-color.org

@@ -9,21 +9,22 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from bulkhead import log, lookup, records
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.identity import ENVIRONMENTS
-from bulkhead.lineage import rows_of
-from bulkhead.records import Failure, InferenceFailure, InferenceRecord, TrainingFailure, Unreadable
-from bulkhead.serving import Shelf
-from bulkhead.standing import Standing, standings
+from bulkhead.queries import references
+from bulkhead.queries.lineage import rows_of
+from bulkhead.queries.status import VersionStatus, version_statuses
+from bulkhead.registry import journal, records
+from bulkhead.registry.records import Failure, InferenceFailure, InferenceRecord, TrainingFailure, Unreadable
+from bulkhead.registry.serving import RegistryState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from bulkhead.cli.group import Place
-    from bulkhead.registry import Registry
+    from bulkhead.registry.store import Registry
 
 _IN_A_TABLE = 50
 
@@ -74,15 +75,15 @@ def list_models(place: Place, /, environment: str | None, limit: int | None, *, 
 
 
 def _list_models(registry: Registry, environment: str | None, most: int | None, *, served: bool, as_json: bool) -> None:
-    shelf = read_shelf(registry)
+    state = read_state(registry)
     found = [
-        standing
-        for standing in standings(shelf, {path.name for path in registry.folder.iterdir()})
-        if environment in (None, standing.record.environment) and (standing.served or not served)
+        status
+        for status in version_statuses(state, {path.name for path in registry.folder.iterdir()})
+        if environment in (None, status.record.environment) and (status.served or not served)
     ]
     chosen = found[-most:] if most else found
     if as_json:
-        output.lines(output.as_json(_with_state(standing)) for standing in chosen)
+        output.lines(output.as_json(_with_state(status)) for status in chosen)
     elif chosen:
         model_table(chosen)
         if len(found) > len(chosen):
@@ -90,46 +91,46 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
     else:
         of_it = f" of the environment {environment}" if environment else ""
         some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
-        output.say(some if shelf.records else _NO_MODELS, err=True)
+        output.say(some if state.records else _NO_MODELS, err=True)
 
 
 _NO_MODELS = "No models yet. Trigger a train_model DAG, or run: just demo"
 
 
-def read_shelf(registry: Registry) -> Shelf:
+def read_state(registry: Registry) -> RegistryState:
     """The registry's state; says on stderr how many lines of ``log.txt`` were passed over, as they are no record."""
-    shelf, unreadable = Shelf(), 0
-    for record in log.read(registry.trainings):
+    state, unreadable = RegistryState(), 0
+    for record in journal.read(registry.trainings):
         unreadable += isinstance(record, Unreadable)
-        shelf.feed(record)
+        state.feed(record)
     if unreadable:
         lines = f"{unreadable} unreadable line{'s' * (unreadable > 1)}"
         output.say(f"{registry.trainings.name}: passed over {lines}", err=True)
-    return shelf
+    return state
 
 
-def model_table(chosen: Sequence[Standing]) -> None:
+def model_table(chosen: Sequence[VersionStatus]) -> None:
     """Print a line for each of ``chosen``."""
 
     def style(index: int) -> output.Style:
-        standing = chosen[index]
-        if standing.trouble or "missing" in standing.words:
+        status = chosen[index]
+        if status.trouble or "missing" in status.words:
             return output.BAD
-        if standing.served:
+        if status.served:
             return output.GOOD
-        return output.FADED if {"revoked", "removed", "quarantined"} & {*standing.words} else output.PLAIN
+        return output.FADED if {"revoked", "removed", "quarantined"} & {*status.words} else output.PLAIN
 
-    output.table(_MODELS, [_model_row(standing) for standing in chosen], style)
+    output.table(_MODELS, [_model_row(status) for status in chosen], style)
 
 
-def _model_row(standing: Standing) -> tuple[str, ...]:
-    record = standing.record
+def _model_row(status: VersionStatus) -> tuple[str, ...]:
+    record = status.record
     metrics, data = record.metrics or {}, record.data
     return (
-        "*" if standing.served else "",
+        "*" if status.served else "",
         record.environment,
         record.model_filename,
-        ", ".join(standing.words),
+        ", ".join(status.words),
         output.moment(record.training_timestamp),
         str(data.rows) if data else "-",
         output.number(metrics.get("r2")),
@@ -138,8 +139,8 @@ def _model_row(standing: Standing) -> tuple[str, ...]:
     )
 
 
-def _with_state(standing: Standing) -> dict[str, Any]:
-    return {**msgspec.to_builtins(standing.record), "served": standing.served, "state": standing.words}
+def _with_state(status: VersionStatus) -> dict[str, Any]:
+    return {**msgspec.to_builtins(status.record), "served": status.served, "state": status.words}
 
 
 def _list_failures(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
@@ -204,8 +205,8 @@ def _newest_last(
         return (r for r in map(records.decode, seen) if isinstance(r, kind) and environment in (None, r.environment))
 
     if most is None:
-        return heapq.merge(*(chosen(log.lines(path)) for path in paths), key=_time), False
-    newest = [list(islice(chosen(log.lines_newest_first(path)), most + 1))[::-1] for path in paths]
+        return heapq.merge(*(chosen(journal.lines(path)) for path in paths), key=_time), False
+    newest = [list(islice(chosen(journal.lines_newest_first(path)), most + 1))[::-1] for path in paths]
     merged = list(heapq.merge(*newest, key=_time))
     return merged[-most:], len(merged) > most
 
@@ -219,7 +220,7 @@ class _Keys(msgspec.Struct):
 
 
 def _may_be(kind: Any, line: bytes) -> bool:
-    seen = lookup.glance(line, _Keys)
+    seen = references.peek(line, _Keys)
     if seen is None:
         return False
     if kind is InferenceRecord:

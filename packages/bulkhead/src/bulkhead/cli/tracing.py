@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import lookup
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
-from bulkhead.cli.listing import inference_table, model_table, read_shelf
+from bulkhead.cli.listing import inference_table, model_table, read_state
 from bulkhead.errors import EXIT_REFUSED, NoModel, Refused, short
 from bulkhead.files import hash_of
-from bulkhead.lineage import Reach, dependents, impact, reach_of_data, rows_of, trace, twins
-from bulkhead.standing import standings
+from bulkhead.queries import references
+from bulkhead.queries.lineage import ImpactScope, dependents, impact, reach_of_data, rows_of, trace, twins
+from bulkhead.queries.status import version_statuses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkhead.cli.group import Place
-    from bulkhead.lineage import File, Trace
-    from bulkhead.registry import Registry
-    from bulkhead.serving import Shelf
+    from bulkhead.queries.lineage import File, Trace
+    from bulkhead.registry.serving import RegistryState
+    from bulkhead.registry.store import Registry
 
 
 def _airflow() -> str:
@@ -57,9 +57,9 @@ def trace_inference(place: Place, inference: str, airflow: str, *, as_json: bool
     Exit code 1 also where the chain is broken: a file is not the one recorded, a record is missing.
     """
     registry = place.registry
-    found = lookup.inference(registry, place.in_project(inference))
-    shelf = read_shelf(registry)
-    traced = trace(registry, shelf, found, place.path, airflow)
+    found = references.inference(registry, place.in_project(inference))
+    state = read_state(registry)
+    traced = trace(registry, state, found, place.path, airflow)
     if as_json:
         click.echo(output.as_json(traced))
     else:
@@ -134,8 +134,8 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
     models' records, then the inferences'.
     """
     registry = place.registry
-    shelf = read_shelf(registry)
-    reach = _reach(place, shelf, what)
+    state = read_state(registry)
+    reach = _reach(place, state, what)
     if as_json:
         told = output.lines(map(output.as_json, itertools.chain(reach.models, dependents(registry, reach))))
         if not told:
@@ -146,9 +146,9 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
         raise _nothing(reach)
     if reach.data is not None:
         output.say(f"Data with sha256 {reach.data}")
-        _print_models(registry, shelf, reach, limit)
+        _print_models(registry, state, reach, limit)
     else:
-        _print_twins(shelf, reach)
+        _print_twins(state, reach)
     of_it = f", {found.on_data} with the data as input" if reach.data is not None else ""
     output.say(f"Inferences: {found.inferences}, {found.rows} rows{of_it}", output.TITLE)
     if found.newest:
@@ -157,21 +157,21 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
             output.say(f"The newest {len(found.newest)}; --limit lists more, --json all.", err=True)
 
 
-def _nothing(reach: Reach) -> Refused:
+def _nothing(reach: ImpactScope) -> Refused:
     return Refused(
         f"no model was trained on data with sha256 {reach.data}, and no inference had it as its input."
         " Give the hash of the whole file: sha256sum FILE."
     )
 
 
-def _reach(place: Place, shelf: Shelf, what: str) -> Reach:
+def _reach(place: Place, state: RegistryState, what: str) -> ImpactScope:
     """What ``what`` asks about.
 
     Raises:
         Refused: it is nothing, or could be several things.
     """
     path = place.path(place.in_project(what))
-    if path is not None and what not in shelf.models and place.in_project(what).startswith("shared/"):
+    if path is not None and what not in state.models and place.in_project(what).startswith("shared/"):
         try:
             sha256 = hash_of(path)
         except OSError as error:
@@ -180,33 +180,33 @@ def _reach(place: Place, shelf: Shelf, what: str) -> Reach:
             ) from None
         if sha256 is None:
             raise Refused(f"{short(what, 200)}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256.")
-        return reach_of_data(shelf, sha256)
-    sha256 = lookup.data(shelf, what)
+        return reach_of_data(state, sha256)
+    sha256 = references.data(state, what)
     try:
-        model = lookup.model(shelf, what)
+        model = references.model(state, what)
     except NoModel:
         if sha256 is None:
             raise
-        return reach_of_data(shelf, sha256)
+        return reach_of_data(state, sha256)
     if sha256 is not None:
         name = model.record.model_filename
         raise Refused(f"{short(what)} begins the hash of the model {name} and of the data {sha256}. Name more of it.")
-    return Reach([model.record], None)
+    return ImpactScope([model.record], None)
 
 
-def _print_models(registry: Registry, shelf: Shelf, reach: Reach, limit: int) -> None:
+def _print_models(registry: Registry, state: RegistryState, reach: ImpactScope, limit: int) -> None:
     names = {record.model_filename for record in reach.models}
     output.say(f"Models trained on it: {len(names)}", output.TITLE)
     here = {path.name for path in registry.folder.iterdir()}
-    found = [standing for standing in standings(shelf, here) if standing.record.model_filename in names]
+    found = [status for status in version_statuses(state, here) if status.record.model_filename in names]
     if found:
         model_table(found[-limit:])
     if len(found) > limit:
         output.say(f"The newest {limit} of {len(found)}; --limit lists more, --json all.", err=True)
 
 
-def _print_twins(shelf: Shelf, reach: Reach) -> None:
+def _print_twins(state: RegistryState, reach: ImpactScope) -> None:
     (record,) = reach.models
     output.say(f"Model {record.model_filename}")
-    for twin in twins(shelf, record.model_filename):
+    for twin in twins(state, record.model_filename):
         output.say(f"The same model by another name, not counted here: {twin}")

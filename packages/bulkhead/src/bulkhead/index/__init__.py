@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead.index.store import Busy, Store
-from bulkhead.registry import LOGS
+from bulkhead.registry.store import JOURNALS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from bulkhead.records import Pipeline
+    from bulkhead.registry.records import JournalName
 
 __all__ = ["Index", "State", "Status"]
 
@@ -141,7 +141,7 @@ class Index:
                 return self._store.behind(db)
         except sqlite3.Error:
             pass  # none yet, or broken
-        sizes = [path.stat().st_size for path in (self.models / name for name in LOGS.values()) if path.exists()]
+        sizes = [path.stat().st_size for path in (self.models / name for name in JOURNALS.values()) if path.exists()]
         return max(1, sum(sizes))
 
     def _fill_now(self) -> None:
@@ -179,7 +179,7 @@ class Index:
 
     def _words(self, error: OSError) -> str:
         path = Path(str(error.filename or ""))
-        if path.name not in LOGS.values():
+        if path.name not in JOURNALS.values():
             return _not_kept(error)
         return f"models/{path.name} cannot be read: {error.strerror}. What is shown is what was read before."
 
@@ -194,8 +194,8 @@ class Index:
             self._failure = f"The index could not be made. {self._store.last_words()}"
 
     def _status(self, trouble: str | None) -> Status:
-        states: dict[Pipeline, State] = {}
-        for log in LOGS:
+        states: dict[JournalName, State] = {}
+        for log in JOURNALS:
             try:
                 with self._store.reading() as db:
                     states[log] = self._state(db, log)
@@ -203,8 +203,8 @@ class Index:
                 states[log] = _NOT_BEGUN
         return Status(trainings=states["training"], inferences=states["inference"], trouble=trouble)
 
-    def _state(self, db: sqlite3.Connection, log: Pipeline) -> State:
-        path = self.models / LOGS[log]
+    def _state(self, db: sqlite3.Connection, log: JournalName) -> State:
+        path = self.models / JOURNALS[log]
         size = path.stat().st_size if path.exists() else 0
         upto, ready = self._store.progress(db, log)
         unreadable = self._store.unreadable(db, log)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bulkhead.index.filling import run_number
-from bulkhead.records import Pipeline
+from bulkhead.registry.records import JournalName
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,7 +21,7 @@ Position = tuple[int, str, int]
 """Time, log and number: where an attempt stands among all."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which attempts; None: any."""
 
     environment: str | None = None
@@ -38,7 +38,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True):
     """An attempt, and where its record is."""
 
-    log: Pipeline
+    log: JournalName
     number: int
     time: int
     offset: int
@@ -50,34 +50,38 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def page(
-    db: sqlite3.Connection, logs: Sequence[Pipeline], wanted: Wanted, limit: int, before: Position | None = None
+    db: sqlite3.Connection,
+    logs: Sequence[JournalName],
+    wanted: AttemptFilter,
+    limit: int,
+    before: Position | None = None,
 ) -> list[Found]:
     """At most ``limit`` attempts of ``logs`` that are ``wanted``, newest first, from ``before`` on."""
     found = [row for log in logs for row in _page_of(db, log, wanted, limit, before)]
     return sorted(found, key=lambda row: row.position, reverse=True)[:limit]
 
 
-def amount(db: sqlite3.Connection, logs: Sequence[Pipeline], wanted: Wanted) -> int:
+def amount(db: sqlite3.Connection, logs: Sequence[JournalName], wanted: AttemptFilter) -> int:
     """How many attempts of ``logs`` are ``wanted``."""
     return sum(_amount_of(db, log, wanted) for log in logs)
 
 
-def causes(db: sqlite3.Connection, logs: Sequence[Pipeline]) -> list[str]:
+def causes(db: sqlite3.Connection, logs: Sequence[JournalName]) -> list[str]:
     """Every cause of failure in ``logs``."""
     return _words(db, logs, "cause")
 
 
-def environments(db: sqlite3.Connection, logs: Sequence[Pipeline]) -> list[str]:
+def environments(db: sqlite3.Connection, logs: Sequence[JournalName]) -> list[str]:
     """Every environment that an attempt in ``logs`` names."""
     return _words(db, logs, "environment")
 
 
 def uses(db: sqlite3.Connection, model: str, environment: str | None = None) -> int:
     """How many inferences ``model`` has made."""
-    return _amount_of(db, "inference", Wanted(model=model, environment=environment))
+    return _amount_of(db, "inference", AttemptFilter(model=model, environment=environment))
 
 
-def _words(db: sqlite3.Connection, logs: Sequence[Pipeline], column: str) -> list[str]:
+def _words(db: sqlite3.Connection, logs: Sequence[JournalName], column: str) -> list[str]:
     found: set[str] = set()
     for log in logs:
         # One step through the index for each word, not one for each row.
@@ -110,7 +114,7 @@ class _Terms:
         return " AND ".join(self.text) or "1"
 
 
-def _terms(db: sqlite3.Connection, wanted: Wanted) -> _Terms | None:
+def _terms(db: sqlite3.Connection, wanted: AttemptFilter) -> _Terms | None:
     """What a row must be; None: no row can be that."""
     # The conditions of partial indexes are said word for word: SQLite takes no other hint.
     terms = _Terms()
@@ -136,7 +140,7 @@ def _terms(db: sqlite3.Connection, wanted: Wanted) -> _Terms | None:
 
 
 def _page_of(
-    db: sqlite3.Connection, log: Pipeline, wanted: Wanted, limit: int, before: Position | None
+    db: sqlite3.Connection, log: JournalName, wanted: AttemptFilter, limit: int, before: Position | None
 ) -> Iterator[Found]:
     if wanted.model is not None and wanted.environment is None:
         # The index of models is by environment too; few models serve in more than one or two.
@@ -160,7 +164,7 @@ def _page_of(
         yield Found(log, number, time, offset)
 
 
-def _environments_of(db: sqlite3.Connection, log: Pipeline, model: str) -> list[str]:
+def _environments_of(db: sqlite3.Connection, log: JournalName, model: str) -> list[str]:
     rows = db.execute(
         f"SELECT DISTINCT text FROM {log}_tally JOIN word ON word.id = environment WHERE model = ?"
         f" AND environment IN (SELECT DISTINCT environment FROM {log}_tally)",
@@ -169,7 +173,7 @@ def _environments_of(db: sqlite3.Connection, log: Pipeline, model: str) -> list[
     return [text for (text,) in rows]
 
 
-def _amount_of(db: sqlite3.Connection, log: Pipeline, wanted: Wanted) -> int:
+def _amount_of(db: sqlite3.Connection, log: JournalName, wanted: AttemptFilter) -> int:
     terms = _terms(db, wanted)
     if terms is None:
         return 0

@@ -1,7 +1,7 @@
 """From the lines of a log to the rows of the index.
 
-What is served, withdrawn and revoked follows the rules of :class:`bulkhead.serving.Shelf`; a test feeds
-both the same records and compares.
+What is served, withdrawn and revoked follows the rules of
+:class:`bulkhead.registry.serving.RegistryState`; a test feeds both the same records and compares.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from bulkhead import clock, records
-from bulkhead.records import (
+from bulkhead import clock
+from bulkhead.registry import records
+from bulkhead.registry.records import (
     FailedAttempt,
     InferenceFailure,
     InferenceRecord,
@@ -28,7 +29,7 @@ from bulkhead.records import (
 if TYPE_CHECKING:
     import sqlite3
 
-    from bulkhead.records import Decision
+    from bulkhead.registry.records import Decision
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -84,12 +84,12 @@ def called(db: sqlite3.Connection, filename: str) -> list[Placed]:
 
 def served(db: sqlite3.Connection) -> dict[str, Placed]:
     """What each environment serves; an environment that serves nothing is not there."""
-    tops = [next(iter(pile), None) for pile in (_pile(db, number, 1) for number in _environments(db))]
+    tops = [next(iter(serving_order), None) for serving_order in (_pile(db, number, 1) for number in _environments(db))]
     placed = [_placed(db, "placing.number = ?", [number])[0] for number in tops if number is not None]
     return {one.environment: one for one in placed}
 
 
-def pile(db: sqlite3.Connection, environment: str, most: int) -> list[Placed]:
+def serving_order(db: sqlite3.Connection, environment: str, most: int) -> list[Placed]:
     """What ``environment`` could serve: the served model first, then what it would roll back to."""
     return [_placed(db, "placing.number = ?", [number])[0] for number in _pile(db, word(db, environment), most)]
 

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from bulkhead.index import files, schema
+from bulkhead.index import file_state, schema
 from bulkhead.index.filling import Filler
-from bulkhead.registry import LOGS
+from bulkhead.registry.store import JOURNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bulkhead.records import Pipeline
+    from bulkhead.registry.records import JournalName
 
 _BATCH_BYTES = 4 << 20
 """Of a log, in one transaction."""
@@ -89,11 +89,15 @@ class Store:
             finally:
                 db.close()
 
-    def seen(self, db: sqlite3.Connection, log: str) -> files.Seen:
+    def seen(self, db: sqlite3.Connection, log: str) -> file_state.FileState:
         """What was indexed of ``log``."""
-        columns = ", ".join(files.Seen.__struct_fields__)
+        columns = ", ".join(file_state.FileState.__struct_fields__)
         row = db.execute(f"SELECT {columns} FROM log WHERE name = ?", (log,)).fetchone()
-        return files.NOTHING if row is None else files.Seen(**dict(zip(files.Seen.__struct_fields__, row, strict=True)))
+        return (
+            file_state.NOTHING
+            if row is None
+            else file_state.FileState(**dict(zip(file_state.FileState.__struct_fields__, row, strict=True)))
+        )
 
     def behind(self, db: sqlite3.Connection) -> int:
         """How many bytes must be read until the index is what the logs are; 0: it is.
@@ -101,16 +105,16 @@ class Store:
         Raises:
             OSError: a log cannot be read.
         """
-        return sum(self._behind(self.seen(db, log), log) for log in LOGS)
+        return sum(self._behind(self.seen(db, log), log) for log in JOURNALS)
 
-    def _behind(self, seen: files.Seen, log: Pipeline) -> int:
-        with _opened(self.models / LOGS[log]) as file:
+    def _behind(self, seen: file_state.FileState, log: JournalName) -> int:
+        with _opened(self.models / JOURNALS[log]) as file:
             if file is None:
-                return 0 if seen.inode == files.NO_FILE else 1
+                return 0 if seen.inode == file_state.NO_FILE else 1
             state = os.fstat(file.fileno())
-            if files.unchanged(seen, state):
+            if file_state.unchanged(seen, state):
                 return 0
-            grown = files.has_grown(file, seen, state)
+            grown = file_state.has_grown(file, seen, state)
             return max(1, state.st_size - seen.upto if grown else state.st_size)
 
     def fill(self, db: sqlite3.Connection) -> None:
@@ -119,21 +123,21 @@ class Store:
         Raises:
             OSError: a log cannot be read.
         """
-        for log in LOGS:
+        for log in JOURNALS:
             self._fill(db, log)
 
-    def _fill(self, db: sqlite3.Connection, log: Pipeline) -> None:
-        with _opened(self.models / LOGS[log]) as file:
+    def _fill(self, db: sqlite3.Connection, log: JournalName) -> None:
+        with _opened(self.models / JOURNALS[log]) as file:
             seen = self.seen(db, log)
             if file is None:
-                if seen.inode != files.NO_FILE:
+                if seen.inode != file_state.NO_FILE:
                     self._start_anew(db, log)
-                    _remember(db, log, msgspec.structs.replace(files.NOTHING, inode=files.NO_FILE), 0, 0)
+                    _remember(db, log, msgspec.structs.replace(file_state.NOTHING, inode=file_state.NO_FILE), 0, 0)
             else:
                 state = os.fstat(file.fileno())
-                if files.unchanged(seen, state):
+                if file_state.unchanged(seen, state):
                     return
-                if not files.has_grown(file, seen, state):
+                if not file_state.has_grown(file, seen, state):
                     self._start_anew(db, log)
                 while self._fill_a_batch(db, log, file):
                     pass
@@ -154,7 +158,7 @@ class Store:
             db.execute(statement)
         db.execute("COMMIT")
 
-    def _fill_a_batch(self, db: sqlite3.Connection, log: Pipeline, file: BinaryIO) -> bool:
+    def _fill_a_batch(self, db: sqlite3.Connection, log: JournalName, file: BinaryIO) -> bool:
         """Whether there is more."""
         row = db.execute("SELECT upto, last, unreadable FROM log WHERE name = ?", (log,)).fetchone()
         begin, last, unreadable = row or (0, 0, 0)
@@ -170,7 +174,7 @@ class Store:
                 break
         filler.flush()
         more = upto - begin > _BATCH_BYTES
-        _remember(db, log, files.look(file, state, upto, more=more), filler.last, unreadable + filler.unreadable)
+        _remember(db, log, file_state.look(file, state, upto, more=more), filler.last, unreadable + filler.unreadable)
         db.execute("COMMIT")
         return more
 
@@ -208,7 +212,7 @@ class Store:
                 path.unlink()
 
 
-def _remember(db: sqlite3.Connection, log: str, seen: files.Seen, last: int, unreadable: int) -> None:
+def _remember(db: sqlite3.Connection, log: str, seen: file_state.FileState, last: int, unreadable: int) -> None:
     values = (log, *msgspec.structs.astuple(seen), last, unreadable)
     db.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 

@@ -1,0 +1,1 @@
+"""What keeps the registry in order: verify, repair, gc."""

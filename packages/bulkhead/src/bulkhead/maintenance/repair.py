@@ -1,0 +1,156 @@
+"""``repair``: what no reader should stumble over is put aside. Nothing is deleted, nothing is rewritten.
+
+A bad line stays where it is: a copy of its bytes is put into ``models/quarantine/``, then a
+:class:`~bulkhead.registry.records.Quarantine` at the end of the same log names it, and ``verify`` knows it from then
+on. A file is recorded first and moved afterwards. So wherever this is cut off, the bytes are still in
+their place or in the quarantine, and ``verify`` still reports what is not done; the next repair does the
+rest and repeats nothing.
+
+Beside live writers this is safe: each thing is looked at again under the log's lock, when nobody is
+between a model's file and its record, or in the middle of a line. Records that contradict each other are
+not mended: a person must find out which is true.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bulkhead import clock
+from bulkhead.errors import Refused, one_line
+from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
+from bulkhead.maintenance.verify.journal_lines import end_of, kinds_in, line_at
+from bulkhead.maintenance.verify.model_files import QUARANTINE, is_like_a_model
+from bulkhead.maintenance.verify.trainings import QuarantinedBytes, RegistryHistory
+from bulkhead.paths import slug
+from bulkhead.registry import journal
+from bulkhead.registry.records import Quarantine, decode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bulkhead.maintenance.verify.findings import Finding
+    from bulkhead.registry.decisions import DecisionContext
+    from bulkhead.registry.journal import Appender
+    from bulkhead.registry.store import Registry
+
+_MODE = 0o444  # evidence does not change
+_FOLDER_MODE = 0o775
+
+
+class Repair:
+    """Repairs of one registry; make it before the check whose findings it mends."""
+
+    def __init__(self, registry: Registry, decision: DecisionContext) -> None:
+        self._registry = registry
+        self._decided = decision
+        self._folder = registry.folder / QUARANTINE
+        self._since: dict[Path, int] = {}
+        for path in (registry.trainings, registry.inferences):
+            with end_of(path) as end:
+                self._since[path] = end
+        self._history = RegistryHistory(registry)
+
+    def mend(self, found: Finding) -> Quarantine | None:
+        """Quarantine what ``found`` is about.
+
+        Returns:
+            Its record; None: there is nothing to do any more, for a writer or another repair was there since.
+
+        Raises:
+            Refused: ``models/quarantine`` is not a folder.
+            OSError: something cannot be written; what is not recorded is where it was.
+        """
+        name = found.path.removeprefix("models/")
+        # Before any lock: reading a long log must keep nobody waiting.
+        for _ in self._history.catch_up():
+            pass  # what contradicts itself is for verify to say
+        if found.offset is not None:
+            return self._quarantine_line(self._registry.folder / name, found.offset)
+        return self._quarantine_file(name) if is_like_a_model(name) else None
+
+    def _quarantine_line(self, path: Path, offset: int) -> Quarantine | None:
+        with journal.locked(path) as appender:
+            line = line_at(path, offset)
+            if not self._is_bad(path, line, offset):
+                return None
+            digest = sha256(line)
+            target, is_there = self._target(f"{path.name}.{offset}", digest)
+            if not is_there:
+                with temporary_beside(target, line, _MODE) as copy:
+                    os.link(copy, target)
+                sync_folder(self._folder)
+            record = self._record(f"models/{path.name}", target, len(line), digest, offset)
+            appender.append(record)
+            return record
+
+    def _is_bad(self, path: Path, line: bytes, offset: int) -> bool:
+        """Whether ``line`` is no record of the log at ``path``, and no other repair was here since."""
+        if isinstance(decode(line, offset), kinds_in(path)):
+            return False
+        since = (r for r in journal.read(path, self._since[path]) if isinstance(r, Quarantine))
+        return all((record.path, record.offset) != (f"models/{path.name}", offset) for record in since)
+
+    def _quarantine_file(self, name: str) -> Quarantine | None:
+        path = self._registry.folder / name
+        try:
+            before = path.lstat()
+            found = hash_of(path)
+            with journal.locked(self._registry.trainings) as appender:
+                for _ in self._history.read(self._registry.journal_size("training")):
+                    pass
+                model = self._history.state.models.get(name)
+                now = path.lstat()
+                if found is None or (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
+                    return None  # somebody is at work on it: the next repair sees what became of it
+                if model is not None and model.record.sha256 in (None, found):
+                    return None  # published, or restored, since
+                return self._move(appender, path, now.st_size, found)
+        except FileNotFoundError:  # moved by another repair
+            return None
+
+    def _move(self, appender: Appender, path: Path, size: int, digest: str) -> Quarantine:
+        target, is_there = self._target(slug(path.name), digest)
+        record = self._record(f"models/{path.name}", target, size, digest)
+        # A repair that was killed after its record is finished without another one.
+        if QuarantinedBytes(record.path, record.moved_to, digest) not in self._history.moved:
+            appender.append(record)
+        if is_there:
+            path.unlink()
+        else:
+            path.rename(target)  # nobody else puts files there without this lock, so none is overwritten
+            sync_folder(self._folder)
+        sync_folder(path.parent)
+        return record
+
+    def _target(self, name: str, digest: str) -> tuple[Path, bool]:
+        """Where bytes of this hash go, and whether they are there already."""
+        if not os.path.lexists(self._folder):
+            self._folder.mkdir()
+            self._folder.chmod(_FOLDER_MODE)  # whatever the umask
+            sync_folder(self._registry.folder)
+        if not self._folder.is_dir() or self._folder.is_symlink():
+            raise Refused(f"models/{QUARANTINE} is not a folder. Move it elsewhere, then run this again.")
+        for number in itertools.count():
+            target = self._folder / f"{name}.{digest[:16]}{f'.{number}' if number else ''}"
+            if not os.path.lexists(target):
+                return target, False
+            if not target.is_symlink() and hash_of(target) == digest:
+                return target, True
+        raise AssertionError  # count() does not end
+
+    def _record(self, path: str, target: Path, size: int, digest: str, offset: int | None = None) -> Quarantine:
+        return Quarantine(
+            **msgspec.structs.asdict(self._decided.identity),
+            quarantine_time=clock.in_record(clock.now()),
+            path=path,
+            offset=offset,
+            size_bytes=size,
+            sha256=digest,
+            moved_to=f"models/{QUARANTINE}/{target.name}",
+            by=one_line(self._decided.by),
+            reason=one_line(self._decided.reason),
+        )

@@ -1,0 +1,273 @@
+"""``log.txt`` from its beginning: each record against everything that was recorded before it.
+
+All of it stands in one log, so what came first is certain, whatever the clocks said.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bulkhead import clock
+from bulkhead.errors import short
+from bulkhead.files import sha256
+from bulkhead.maintenance.run_folders import RUNS
+from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of, nobody
+from bulkhead.registry.records import (
+    ModelRecord,
+    Promotion,
+    Quarantine,
+    Removal,
+    Revocation,
+    Rollback,
+    TrainingFailure,
+    author,
+    encode,
+)
+from bulkhead.registry.serving import RegistryState
+from bulkhead.registry.store import MODEL_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bulkhead.identity import Identity
+    from bulkhead.maintenance.verify.findings import Finding
+    from bulkhead.maintenance.verify.journal_lines import Progress
+    from bulkhead.registry.records import Record, Success, Unreadable
+    from bulkhead.registry.store import Registry
+
+    Attempt = tuple[str | None, str | None, str | None, int | None, int | None]
+
+_OUR_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
+_ASK = "Find out who wrote it and which is true; a person must decide what to serve."
+
+
+class QuarantinedBytes(msgspec.Struct, frozen=True):
+    """Where quarantined bytes were put."""
+
+    path: str
+    moved_to: str
+    sha256: str
+
+
+class RegistryHistory:
+    """What ``log.txt`` says, as far as it was read."""
+
+    def __init__(self, registry: Registry, progress: Progress = nobody) -> None:
+        self.lines = JournalLines(registry.trainings, progress)
+        self.state = RegistryState()
+        """With records that hold no more than verify needs."""
+        self.removed_runs: dict[str, str] = {}
+        """When each run folder was last recorded as removed."""
+        self.moved: list[QuarantinedBytes] = []
+        self.places: dict[str, int] = {}
+        """By model file, the line of its publication."""
+        self._said: dict[str, str] = {}
+        """By model file, a hash of everything that its publication says, which a promotion repeats."""
+        self._last_time = ""
+        self._attempts: set[Attempt] = set()
+
+    def read(self, end: int) -> Iterator[Finding]:
+        """Take in the lines before byte ``end``; yields how they contradict what came before."""
+        for line in self.lines.until(end):
+            record = self.lines.decoded(line)
+            yield from self._dated(record)
+            match record:
+                case ModelRecord(promotion=None):
+                    yield from self._published(record)
+                    record = _slim(record)
+                case ModelRecord():
+                    yield from self._promoted(record)
+                    record = _slim(record)
+                case Rollback():
+                    yield from self._rolled_back(record)
+                    continue
+                case Revocation():
+                    yield from self._revoked(record)
+                case Removal():
+                    yield from self._removed(record)
+                    record = msgspec.structs.replace(record, paths=[p for p in record.paths if p[:7] == "models/"])
+                case Quarantine():
+                    self.lines.is_quarantined(record)
+                    self.moved.append(QuarantinedBytes(record.path, record.moved_to, record.sha256))
+                case TrainingFailure():
+                    pass
+                case _:
+                    self.lines.is_bad()
+            self.state.feed(record)
+
+    def catch_up(self) -> Iterator[Finding]:
+        """Take in what was appended since: asked before something is said to be missing."""
+        with end_of(self.lines.path) as end:
+            pass
+        if end > self.lines.offset:
+            yield from self.read(end)
+
+    def served_in(self) -> dict[str, list[str]]:
+        """By model file, the environments that serve it."""
+        served: dict[str, list[str]] = {}
+        for environment in self.state.environments:
+            record = self.state.served(environment)
+            if record is not None:
+                served.setdefault(record.model_filename, []).append(environment)
+        return served
+
+    def _published(self, record: ModelRecord) -> Iterator[Finding]:
+        name = record.model_filename
+        known = self.state.models.get(name)
+        if known is not None:
+            same = (known.record.sha256, known.record.model_hash) == (record.sha256, record.model_hash)
+            how = "with the same" if same else "with another"
+            yield self.lines.at(
+                "published_twice",
+                f"{self._where}: {short(name, 100)} is published again, {how} hash; it was published in line"
+                f" {self.places[name]}, and a file is published once. {_ASK}",
+            )
+        self.places.setdefault(name, self.lines.number)
+        self._said.setdefault(name, _said(record))
+        yield from self._attempted(record)
+        if record.sha256 is not None:
+            yield from self._misnamed(record)
+
+    def _dated(self, record: Record | Unreadable) -> Iterator[Finding]:
+        """Each of these takes its time under the log's lock, so only a clock or a hand turns them round."""
+        match record:
+            case ModelRecord(promotion=Promotion(promotion_time=moment)):
+                pass
+            case (
+                ModelRecord(training_timestamp=moment)
+                | Rollback(rollback_time=moment)
+                | Revocation(revocation_time=moment)
+                | Removal(removal_time=moment)
+                | Quarantine(quarantine_time=moment)
+            ):
+                pass
+            case _:
+                return
+        if not _OUR_TIME.fullmatch(moment):  # the original program's have no zone
+            return
+        if moment < self._last_time:
+            yield self.lines.at(
+                "out_of_order",
+                f"{self._where}: the record is of {moment}, and one of {self._last_time} stands before it: the clock"
+                " was set back, or lines were moved. What is served goes by the lines.",
+            )
+        self._last_time = moment
+
+    def _misnamed(self, record: ModelRecord) -> Iterator[Finding]:
+        name = MODEL_NAME.fullmatch(record.model_filename)
+        try:
+            moment = clock.in_filename(clock.parse(record.training_timestamp))
+        except ValueError:
+            moment = None
+        if name is None or name.groups() != (moment, record.model_hash):
+            yield self.lines.at(
+                "contradictory_record",
+                f"{self._where}: the name {short(record.model_filename, 100)} does not say the record's time"
+                f" {short(record.training_timestamp)} and hash {short(record.model_hash)}. {_ASK}",
+            )
+
+    def _attempted(self, record: Success) -> Iterator[Finding]:
+        who = author(record)
+        if who.dag_id is None:  # by hand: every one is an attempt of its own
+            return
+        attempt = attempt_of(who)
+        if attempt in self._attempts:
+            yield self.lines.at("attempt_twice", twice(self._where, attempt))
+        self._attempts.add(attempt)
+
+    def _promoted(self, record: ModelRecord) -> Iterator[Finding]:
+        model, promotion = self.state.models.get(record.model_filename), record.promotion
+        if promotion is None:
+            return
+        served = self.state.served(record.environment)
+        now = served.model_filename if served else None
+        wrong = None
+        if model is None:
+            wrong = "which was never published before"
+        elif promotion.origin not in model.environments:
+            wrong = f"from {short(promotion.origin)}, where it never was"
+        elif (model.record.sha256, model.record.model_hash) != (record.sha256, record.model_hash):
+            wrong = "with another hash than it was published with"
+        elif self._said.get(record.model_filename) != _said(record):
+            wrong = "which says something else of the model than its publication did"
+        elif model.out_of_service is not None:
+            wrong = f"though {model.out_of_service}"
+        elif promotion.replaces != now:
+            wrong = f"in place of {short(str(promotion.replaces), 100)}, and {short(str(now), 100)} was served then"
+        if wrong is not None:
+            who = f"a promotion of {short(record.model_filename, 100)} to {short(record.environment)}"
+            yield self.lines.at("unfounded_promotion", f"{self._where}: {who}, {wrong}. {_ASK}")
+        self.places.setdefault(record.model_filename, self.lines.number)
+        yield from self._attempted(record)
+
+    def _rolled_back(self, record: Rollback) -> Iterator[Finding]:
+        serving_order = {model.model_filename for model in self.state.serving_order(record.environment)}
+        never = next((name for name in [record.model_filename, *record.withdrawn] if name not in serving_order), None)
+        self.state.feed(record)
+        served = self.state.served(record.environment)
+        wrong = None
+        if never is not None:
+            wrong = f"{short(never, 100)} was not there to be served or withdrawn"
+        elif served is None or served.model_filename != record.model_filename:
+            wrong = "another model lies on top after it"
+        if wrong is not None:
+            what = f"a rollback of {short(record.environment)} to {short(record.model_filename, 100)}"
+            yield self.lines.at("unfounded_rollback", f"{self._where}: {what}, but {wrong}. {_ASK}")
+        yield from self._attempted(record)
+
+    def _revoked(self, record: Revocation) -> Iterator[Finding]:
+        model = self.state.models.get(record.model_filename)
+        what = f"{self._where}: a revocation of {short(record.model_filename, 100)}"
+        if model is None:
+            yield self.lines.at("unfounded_revocation", f"{what}, which was never published before. {_ASK}")
+        elif model.revocation is not None:
+            yield self.lines.at("unfounded_revocation", f"{what}, which was revoked before. {_ASK}")
+        elif model.record.model_hash != record.model_hash:
+            yield self.lines.at("unfounded_revocation", f"{what}, with another hash than was published. {_ASK}")
+
+    def _removed(self, record: Removal) -> Iterator[Finding]:
+        for path in record.paths:
+            if path.startswith(RUNS):
+                self.removed_runs[path] = record.removal_time
+            elif path.removeprefix("models/") not in self.state.models:
+                what = f"{self._where}: a removal of {short(path, 100)}, which was never published before"
+                yield self.lines.at("unfounded_removal", f"{what}. {_ASK}")
+
+    @property
+    def _where(self) -> str:
+        return f"{self.lines.shown}, line {self.lines.number}"
+
+
+def attempt_of(who: Identity) -> Attempt:
+    """What tells one attempt from another."""
+    return (who.dag_id, who.run_id, who.task_id, who.try_number, who.map_index)
+
+
+def twice(where: str, attempt: Attempt) -> str:
+    """The sentence about a second success of one attempt."""
+    dag, run, task, number, index = attempt
+    mapped = "" if index in (None, -1) else f" (map index {index})"
+    return (
+        f"{where}: try {number} of {short(str(task))}{mapped} in the run {short(str(run))} of {short(str(dag))}"
+        f" succeeds a second time; an attempt succeeds once. {_ASK}"
+    )
+
+
+def _said(record: ModelRecord) -> str:
+    return sha256(encode(msgspec.structs.replace(record, environment="", promotion=None)))
+
+
+def _slim(record: ModelRecord) -> ModelRecord:
+    # Ten thousand models with a thousand coefficients each would fill a gigabyte.
+    return ModelRecord(
+        model_hash=record.model_hash,
+        model_filename=record.model_filename,
+        training_timestamp=record.training_timestamp,
+        environment=record.environment,
+        sha256=record.sha256,
+        size_bytes=record.size_bytes,
+        promotion=record.promotion,
+    )

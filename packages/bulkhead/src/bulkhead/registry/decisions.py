@@ -1,0 +1,222 @@
+"""What people decide about published models: promote, roll back, revoke.
+
+Each decision is one appended line of ``log.txt``, written under the log's lock after a second look at
+what is served. Of many decisions taken on the same view of an environment one is written, and every
+other is told what came in between.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bulkhead import clock
+from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line, short
+from bulkhead.identity import Identity
+from bulkhead.registry import journal, quality_gate, serving
+from bulkhead.registry.records import Promotion, Revocation, Rollback
+from bulkhead.registry.serving import RegistryState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.store import Registry
+
+    Check = Callable[[Registry, ModelRecord], dict[str, str]]
+    """Raises what would make serving the model fail; returns the library versions that it checked with."""
+
+SOURCE, TARGET = "dev", "prd"
+"""Which way models are promoted."""
+
+LONGEST_REASON = 500
+
+
+class DecisionContext(msgspec.Struct, frozen=True):
+    """Who decides, why, and in which task of Airflow.
+
+    Raises:
+        Refused: ``by`` or ``reason`` is empty or too long.
+    """
+
+    by: str
+    reason: str
+    identity: Identity = Identity()
+
+    def __post_init__(self) -> None:
+        for what, text in (("who decides", self.by), ("the reason", self.reason)):
+            if not text.strip():
+                raise Refused(f"{what} is empty; the record keeps it. Name it.")
+            if len(text) > LONGEST_REASON:
+                raise Refused(f"{what} has {len(text)} characters, and {LONGEST_REASON} are kept. Give fewer.")
+
+
+def promotable(registry: Registry, filename: str) -> ModelRecord:
+    """The record of the dev model ``filename``, if prd's gate lets it pass and prd does not serve it.
+
+    What its record says is judged; the served model is not measured beside it, since the rows are gone.
+
+    Raises:
+        Refused: why not.
+    """
+    if _served(registry, TARGET) == filename:
+        raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
+    record = registry.find(filename, SOURCE)
+    r2 = (record.metrics or {}).get("r2")
+    if r2 is not None and type(r2) not in (int, float):
+        raise Refused(f"{filename}: its record says r2 is {short(str(r2))}, which is no number. Train a new model.")
+    failing = quality_gate.read(registry.folder, TARGET).failing(TARGET, r2)
+    if failing is not None:
+        raise Refused(f"{filename}: {failing}")
+    return record
+
+
+def promote(
+    registry: Registry,
+    filename: str,
+    decision: DecisionContext,
+    check: Check,
+    *,
+    replacing: str | None = None,
+) -> ModelRecord:
+    """Serve the dev model ``filename`` in prd too: the same file, a new record.
+
+    Args:
+        registry: where.
+        filename: the model file.
+        decision: who and why.
+        check: refuses what serving the model would; returns the library versions that it ran with.
+        replacing: the file that prd must be serving now (``none``: nothing); None: whatever it serves.
+
+    Returns:
+        The record in prd.
+
+    Raises:
+        Refused: there is no such model, it cannot be served, or prd serves it already.
+        Overtaken: what prd serves is not, or no longer, what this decision was taken on.
+        OSError: the log cannot be written; it is as it was.
+    """
+    seen = _served(registry, TARGET)
+    if replacing is not None and (seen or "none") != replacing:
+        raise Overtaken(f"{TARGET} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
+    record = promotable(registry, filename)
+    libraries = check(registry, record)
+    with journal.locked(registry.trainings) as trainings:
+        now = _served(registry, TARGET)
+        if now != seen:
+            raise Overtaken(
+                f"{TARGET} served {seen or 'nothing'} when this promotion began, and serves {now or 'nothing'} now:"
+                " another decision or training came first. Look at it, then promote again."
+            )
+        registry.find(filename, SOURCE)  # revoked or removed meanwhile?
+        promotion = Promotion(
+            **msgspec.structs.asdict(decision.identity),
+            promotion_time=clock.in_record(clock.now()),
+            origin=SOURCE,
+            replaces=seen,
+            by=one_line(decision.by),
+            reason=one_line(decision.reason),
+            libraries=libraries,
+        )
+        promoted = msgspec.structs.replace(record, environment=TARGET, promotion=promotion)
+        trainings.append(promoted)
+    return promoted
+
+
+def roll_back(registry: Registry, environment: str, decision: DecisionContext, to: str | None = None) -> Rollback:
+    """Serve in ``environment`` the good model before the one that it serves now, or the earlier one named ``to``.
+
+    Good is a model whose file is there and is the one that was published.
+
+    Returns:
+        The record.
+
+    Raises:
+        Refused: there is no such earlier model, or ``to`` is not good.
+        Overtaken: another decision or training came first.
+        OSError: the log cannot be written; it is as it was.
+    """
+    versions = RegistryState(journal.read(registry.trainings)).serving_order(environment)
+    if not versions:
+        raise NoModel(f"{environment} serves no model, so there is nothing to roll back from. Train or promote one.")
+    below = versions[1:]
+    if to is not None:
+        registry.find(to, environment)  # its own sentence where it is unknown or out of service
+        below = [record for record in below if record.model_filename == to]
+        if not below:
+            raise Refused(f"{to} is not below what {environment} serves. 'just registry list' shows the order.")
+    target, trouble = None, ""
+    for record in below:
+        try:
+            registry.check_file(record)
+        except Refused as error:
+            trouble = f" {error}"
+            continue
+        target = record
+        break
+    if target is None:
+        raise Refused(
+            f"{environment} has no earlier good model than {versions[0].model_filename}.{trouble} Train or promote one."
+        )
+    above = itertools.takewhile(lambda record: record is not target, versions)
+    withdrawn = [record.model_filename for record in above]
+    with journal.locked(registry.trainings) as trainings:
+        # All that is taken off, not its top alone: a rollback and a promotion may have put the same model there.
+        now = [
+            record.model_filename
+            for record in RegistryState(journal.read(registry.trainings)).serving_order(environment)
+        ]
+        if now[: len(withdrawn) + 1] != [*withdrawn, target.model_filename]:
+            raise Overtaken(
+                f"{environment} served {versions[0].model_filename} when this rollback began, and serves"
+                f" {now[0] if now else 'nothing'} now, or another model below it: another decision or training came"
+                " first. Look at it, then decide again."
+            )
+        registry.find(target.model_filename, environment)  # revoked or removed meanwhile?
+        rollback = Rollback(
+            **msgspec.structs.asdict(decision.identity),
+            rollback_time=clock.in_record(clock.now()),
+            environment=environment,
+            model_filename=target.model_filename,
+            withdrawn=withdrawn,
+            by=one_line(decision.by),
+            reason=one_line(decision.reason),
+        )
+        trainings.append(rollback)
+    return rollback
+
+
+def revoke(registry: Registry, filename: str, decision: DecisionContext) -> Revocation:
+    """Take the model ``filename`` out of service for ever, in every environment.
+
+    Returns:
+        The record.
+
+    Raises:
+        NoModel: there is no such model.
+        OutOfService: it was revoked before.
+        OSError: the log cannot be written; it is as it was.
+    """
+    with journal.locked(registry.trainings) as trainings:
+        model = RegistryState(journal.read(registry.trainings)).models.get(filename)
+        if model is None:
+            raise NoModel(f"models/log.txt: no record of a model file {filename!r}. 'just models' lists them.")
+        if model.revocation is not None:
+            raise OutOfService(f"{filename}: {serving.revoked(model.revocation)}. There is nothing to do.")
+        revocation = Revocation(
+            **msgspec.structs.asdict(decision.identity),
+            revocation_time=clock.in_record(clock.now()),
+            model_filename=filename,
+            model_hash=model.record.model_hash,
+            by=one_line(decision.by),
+            reason=one_line(decision.reason),
+        )
+        trainings.append(revocation)
+    return revocation
+
+
+def _served(registry: Registry, environment: str) -> str | None:
+    record = serving.served(registry.records_newest_first(), environment)
+    return record.model_filename if record else None

@@ -1,0 +1,314 @@
+"""The records: one JSON object on one line of ``log.txt`` (trainings) or ``log_inference.txt``.
+
+The first keys of each kind are those of the original program, and its lines are still read: their
+times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their errors no environment.
+Everything that such a line lacks is None here.
+
+What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
+:class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
+model's record once more, for the other environment. :mod:`bulkhead.registry.serving` says what follows of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from bulkhead import clock
+from bulkhead.errors import one_line
+from bulkhead.identity import Identity
+
+JournalName = Literal["training", "inference"]
+"""Each has a log of its own."""
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True):
+    """The input a user gave: ``path`` relative to the project, ``source`` as it was asked for."""
+
+    path: str
+    sha256: str
+    rows: int
+    source: str
+
+
+class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The transformed table that the trainer read, and how many of its rows the fit saw."""
+
+    sha256: str
+    rows: int
+
+
+class Lineage(Identity, frozen=True, kw_only=True):
+    """Who made a model, from what, at what cost, and how good it is."""
+
+    features: list[str] | None = None
+    """Source columns the model needs, in training's order."""
+    dtypes: dict[str, str] | None = None
+    """The type each feature had in training's source."""
+    target: str | None = None
+    left_out: list[str] | None = None
+    """Columns of training's source that are neither feature nor target."""
+    transformation: str | None = None
+    """Fingerprint of the code that transforms features."""
+    data: Data | None = None
+    input_example: dict[str, float] | None = None
+    """The first row of the features, before the transformation: what a smoke prediction takes."""
+    trained_on: TrainedOn | None = None
+    libraries: dict[str, str] | None = None
+    parameters: dict[str, Any] | None = None
+    """The seed among them."""
+    metrics: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
+    """What the model had to pass before it was published, and how it did."""
+    intercept: float | None = None
+    coefficients: dict[str, float] | None = None
+    """By transformed feature; inline up to 1,000 of them."""
+    duration_seconds: float | None = None
+    """From the step's start to the record."""
+    peak_memory_bytes: int | None = None
+    """The most that the step's process held in memory until then."""
+
+
+class Promotion(Identity, frozen=True, kw_only=True):
+    """How a model came from another environment; the identity is that of the task which did it."""
+
+    promotion_time: str
+    origin: str
+    """The environment that published it."""
+    replaces: str | None
+    """The model file that was served until then; None: none."""
+    by: str
+    reason: str
+    libraries: dict[str, str] | None = None
+    """Versions that the smoke prediction ran with."""
+
+
+class ModelRecord(Lineage, frozen=True, kw_only=True):
+    """A published model; with ``promotion``, one that serves in this environment without a training of its own."""
+
+    model_hash: str
+    """``joblib.hash`` of the fitted model."""
+    model_filename: str
+    training_timestamp: str
+    environment: str
+    sha256: str | None = None
+    """Of the file's bytes."""
+    size_bytes: int | None = None
+    promotion: Promotion | None = None
+
+
+class Rollback(Identity, frozen=True, kw_only=True):
+    """An environment serves an earlier model again."""
+
+    rollback_time: str
+    environment: str
+    model_filename: str
+    """What is served from now on."""
+    withdrawn: list[str]
+    """The model files that are served no more, newest first."""
+    by: str
+    reason: str
+
+
+class Revocation(Identity, frozen=True, kw_only=True):
+    """A model is out of service for ever, in every environment."""
+
+    revocation_time: str
+    model_filename: str
+    model_hash: str
+    by: str
+    reason: str
+
+
+class Removal(Identity, frozen=True, kw_only=True):
+    """Files that retention has removed, or is about to remove: the record comes first."""
+
+    removal_time: str
+    paths: list[str]
+    """Model files and run folders, relative to the project."""
+    size_bytes: int
+    by: str
+    reason: str
+
+
+class Quarantine(Identity, frozen=True, kw_only=True):
+    """A file moved out of the readers' way, or a line of a log that readers know as no record."""
+
+    quarantine_time: str
+    path: str
+    """The file, or the log, relative to the project."""
+    offset: int | None = None
+    """The line's first byte in the log; None: the whole file."""
+    size_bytes: int
+    sha256: str
+    """Of the file, or of the line without its end."""
+    moved_to: str
+    """Where the bytes are now (a file), or a copy of them (a line)."""
+    by: str
+    reason: str
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What can still be told of a failed container; None where nobody could tell."""
+
+    exit_code: int | None = None
+    oom_killed: bool | None = None
+    memory_limit: str | None = None
+    peak_memory_bytes: int | None = None
+    duration_seconds: float | None = None
+    last_lines: list[str] | None = None
+    """The end of stderr."""
+
+
+class FailedAttempt(Identity, frozen=True, kw_only=True):
+    """What the failures of both pipelines share."""
+
+    environment: str | None = None
+    step: str | None = None
+    cause: str | None = None
+    evidence: Evidence | None = None
+    metrics: dict[str, Any] | None = None
+    """Of a model that was measured, and then not published."""
+
+
+class TrainingFailure(FailedAttempt, frozen=True, kw_only=True):
+    """A failed attempt of a step of the training pipeline."""
+
+    error_timestamp: str
+    detail: str
+
+
+class InferenceRecord(Identity, frozen=True, kw_only=True):
+    """A finished inference."""
+
+    inference_time: str
+    environment: str
+    inference_data: str
+    """The input file relative to the project."""
+    model_used: str
+    predictions: Any = None
+    """A list of numbers, inline up to 1,000 rows; all of them are in ``predictions_path``. The
+    original program's shape is not checked."""
+    model_hash: str | None = None
+    model_sha256: str | None = None
+    """With ``model_used`` and ``environment`` the link to the model's record."""
+    predictions_path: str | None = None
+    rows: int | None = None
+    input_sha256: str | None = None
+    output_sha256: str | None = None
+    source: str | None = None
+    """The input as it was asked for."""
+    dtypes: dict[str, str] | None = None
+    """The type of each column of the input, in its order."""
+    transformation: str | None = None
+    """Fingerprint of the code that transformed the input; the model's own."""
+    libraries: dict[str, str] | None = None
+    version_drift: dict[str, list[str]] | None = None
+    """By library, the version trained with and the one that predicted, where they differ by permission."""
+    duration_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+
+
+class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
+    """A failed attempt of a step of the inference pipeline."""
+
+    error_time: str
+    error_message: str
+
+
+Decision = Rollback | Revocation | Removal | Quarantine
+Failure = TrainingFailure | InferenceFailure
+Record = ModelRecord | InferenceRecord | Failure | Decision
+Success = ModelRecord | InferenceRecord | Rollback
+"""What a step can leave, besides a failure."""
+
+_KIND_BY_KEY: dict[str, type[Record]] = {
+    # Before ModelRecord: some of these name a model file too.
+    "rollback_time": Rollback,
+    "revocation_time": Revocation,
+    "removal_time": Removal,
+    "quarantine_time": Quarantine,
+    "model_filename": ModelRecord,
+    "error_timestamp": TrainingFailure,
+    "inference_time": InferenceRecord,
+    "error_time": InferenceFailure,
+}
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A line that is no record: torn by a crash, or not ours."""
+
+    offset: int
+    """Bytes from the start of the log."""
+    reason: str
+    text: str
+    """The line's first characters."""
+
+
+def author(record: Success) -> Identity:
+    """The attempt that wrote ``record``: a promoted model's is the promotion, not the training."""
+    return record.promotion if isinstance(record, ModelRecord) and record.promotion else record
+
+
+def failure(
+    pipeline: JournalName, cause: str, detail: str, *, environment: str, identity: Identity, evidence: Evidence
+) -> Failure:
+    """The record, as of now, of the failed attempt ``identity``; ``detail`` is made one line."""
+    common: dict[str, Any] = {
+        "environment": environment,
+        "step": identity.task_id,
+        "cause": cause,
+        "evidence": evidence,
+        **msgspec.structs.asdict(identity),
+    }
+    moment = clock.in_record(clock.now())
+    if pipeline == "training":
+        return TrainingFailure(error_timestamp=moment, detail=one_line(detail), **common)
+    return InferenceFailure(error_time=moment, error_message=one_line(detail), **common)
+
+
+def encode(record: Record) -> bytes:
+    """``record`` as the one line that is appended, line break included."""
+    # The keys of the original format stay first, where people and scripts look for them: a class's own
+    # before those of its base.
+    keys: dict[str, None] = {}
+    for kind in type(record).__mro__[:-2]:  # without msgspec.Struct and object
+        keys |= dict.fromkeys(kind.__annotations__)
+    return msgspec.json.encode({key: getattr(record, key) for key in keys}) + b"\n"
+
+
+def decode(line: bytes, offset: int = 0) -> Record | Unreadable:
+    """The record in ``line``, or why it is none. Never raises."""
+    try:
+        content = msgspec.json.decode(line)
+        if not isinstance(content, dict):
+            raise msgspec.ValidationError("not a JSON object")
+        kind = next((kind for key, kind in _KIND_BY_KEY.items() if key in content), None)
+        if kind is None:
+            raise msgspec.ValidationError("has the keys of no kind of record")
+        return msgspec.convert(content, kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Unreadable(offset, str(error), line[:80].decode(errors="replace"))
+
+
+class _Slim(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
+    """An inference as this program writes it; its predictions are looked through and not made into numbers."""
+
+    predictions: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_decode_slim = msgspec.json.Decoder(_Slim).decode
+
+
+def decode_slim(line: bytes, offset: int = 0) -> Record | Unreadable:
+    """As :func:`decode`, but three times as fast where this program wrote an inference, whose predictions stay JSON."""
+    # Text that is no UTF-8 and a number beyond all bounds are only looked through here, and refused by the slower way.
+    if line.startswith(b'{"inference_time"') and line.isascii():
+        try:
+            record = _decode_slim(line)
+        except (msgspec.DecodeError, RecursionError):
+            return decode(line, offset)
+        if b"e" not in (numbers := bytes(record.predictions)) and b"E" not in numbers:
+            return record
+    return decode(line, offset)

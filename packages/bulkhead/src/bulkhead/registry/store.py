@@ -1,0 +1,294 @@
+"""The registry: model files and two logs in one folder. The logs are the truth.
+
+Publishing leaves, wherever it is cut off, either nothing a reader looks at or a whole model with its
+record: the file is written and synced under a temporary name, linked to its final name (a link
+never overwrites), and only then is the record appended. A file without a record was never
+published, and no reader takes it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead import clock
+from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
+from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
+from bulkhead.registry import journal, serving
+from bulkhead.registry.records import (
+    Failure,
+    InferenceRecord,
+    Lineage,
+    ModelRecord,
+    Quarantine,
+    Removal,
+    Revocation,
+    Success,
+    Unreadable,
+    author,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bulkhead.identity import Identity
+    from bulkhead.registry.records import JournalName, Record
+
+TRAININGS = "log.txt"
+INFERENCES = "log_inference.txt"
+
+JOURNALS: dict[JournalName, str] = {"training": TRAININGS, "inference": INFERENCES}
+
+_SHOWN = f"models/{TRAININGS}"  # messages end up in records, which name paths from the project
+
+MODEL_NAME = re.compile(r"model_(\d{8}T\d{12}Z)_([0-9a-f]+)\.joblib")
+"""Time in UTC, and hash, of a published model's file."""
+_MODEL_MODE = 0o444  # a published model never changes
+
+
+class Registry:
+    """The registry in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trainings = folder / TRAININGS
+        self.inferences = folder / INFERENCES
+
+    def journal_of(self, pipeline: JournalName) -> Path:
+        """The log of ``pipeline``."""
+        return self.folder / JOURNALS[pipeline]
+
+    def publish(self, model: Any, environment: str, lineage: Lineage) -> ModelRecord:
+        """Store ``model`` (anything joblib dumps) and append its record.
+
+        Returns:
+            The record, once it and the file are on disk.
+
+        Raises:
+            OSError: the registry cannot be written; no model and no record were added.
+        """
+        import joblib
+
+        buffer = io.BytesIO()
+        joblib.dump(model, buffer)
+        content = buffer.getvalue()
+        model_hash = joblib.hash(model)
+        with (
+            temporary_beside(self.folder / f"model_{model_hash}.joblib", content, _MODEL_MODE) as temporary,
+            # Locked before the name exists: a log that cannot be written must not leave a model behind.
+            journal.locked(self.trainings) as trainings,
+        ):
+            moment = clock.now()
+            while True:
+                final = self.folder / f"model_{clock.in_filename(moment)}_{model_hash}.joblib"
+                try:
+                    os.link(temporary, final)
+                    break
+                except FileExistsError:  # a clock set back, or one that ticks slowly
+                    moment += timedelta(microseconds=1)
+            try:
+                sync_folder(self.folder)
+                record = ModelRecord(
+                    model_hash=model_hash,
+                    model_filename=final.name,
+                    training_timestamp=clock.in_record(moment),
+                    environment=environment,
+                    sha256=sha256(content),
+                    size_bytes=len(content),
+                    **msgspec.structs.asdict(lineage),
+                )
+                trainings.append(record)
+            except BaseException:
+                final.unlink()
+                raise
+        return record
+
+    def latest(self, environment: str) -> ModelRecord:
+        """The model that ``environment`` serves: by its place in the log the newest, unless it was taken back.
+
+        Reads the log from its end: as fast in a long log as in a short one.
+
+        Raises:
+            NoModel: there is none.
+            OutOfService: its file was removed or quarantined; the sentence says by whom and why.
+        """
+        gone: list[Record] = []
+
+        def looked_at() -> Iterator[Record]:
+            for entry in self.records_newest_first():
+                if isinstance(entry, Removal | Quarantine):
+                    gone.append(entry)
+                yield entry
+
+        record = serving.served(looked_at(), environment)
+        if record is not None:
+            for entry in gone:
+                _refuse_out_of_service(entry, record.model_filename)
+            return record
+        if any(isinstance(r, ModelRecord) and r.environment == environment for r in self.records_newest_first()):
+            raise NoModel(
+                f"{_SHOWN}: every model of the environment {environment} was revoked or rolled back."
+                f" Run {environment}_train_model_dag, or promote a model."
+            )
+        raise NoModel(
+            f"{_SHOWN}: no model of the environment {environment} yet. Run {environment}_train_model_dag first."
+        )
+
+    def find(self, filename: str, environment: str | None = None) -> ModelRecord:
+        """The record of the model file called ``filename``, in ``environment`` where one is named.
+
+        Raises:
+            OutOfService: it was revoked, removed or quarantined; the sentence says by whom and why.
+            NoModel: the log has none; or only in another environment.
+        """
+        elsewhere: str | None = None
+        for record in self.records_newest_first():
+            _refuse_out_of_service(record, filename)
+            if isinstance(record, ModelRecord) and record.model_filename == filename:
+                if environment in (None, record.environment):
+                    return record
+                elsewhere = record.environment
+        if elsewhere is not None:
+            otherwise = "promote this one (just registry promote)" if environment == "prd" else f"ask in {elsewhere}"
+            raise NoModel(
+                f"{filename} is a {elsewhere} model, and {environment} was asked for; they never mix."
+                f" Name a {environment} model, or {otherwise}."
+            )
+        raise NoModel(f"{_SHOWN}: no record of a model file {filename!r}. 'just models' lists those that there are.")
+
+    def load(self, record: ModelRecord) -> Any:
+        """The model of ``record``: its file's bytes are hashed, and those same bytes unpickled.
+
+        Raises:
+            NotVerified: the record has no hash, the file is missing, or it is not the one recorded.
+        """
+        import joblib
+
+        path = self._path_of(record)
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            content = None
+        found = None if content is None else sha256(content)
+        if content is None or found != record.sha256:
+            raise _not_verified(record, found)
+        return joblib.load(io.BytesIO(content))
+
+    def check_file(self, record: ModelRecord) -> None:
+        """Refuse what :meth:`load` would, without unpickling: the file is read in pieces, and only hashed.
+
+        Raises:
+            NotVerified: as :meth:`load`.
+        """
+        found = hash_of(self._path_of(record))
+        if found != record.sha256:
+            raise _not_verified(record, found)
+
+    def _path_of(self, record: ModelRecord) -> Path:
+        if record.sha256 is None:
+            raise NotVerified(
+                f"{record.model_filename}: its record in {_SHOWN} has no sha256 (the original program wrote none), so"
+                " nobody can tell whether it is the file that was trained. Train a new model, and use that."
+            )
+        if not MODEL_NAME.fullmatch(record.model_filename):
+            shown = one_line(record.model_filename, 80)
+            raise NotVerified(f"{shown!r} in {_SHOWN} is not the name of a published model. Train a new model.")
+        return self.folder / record.model_filename
+
+    def record_inference(self, record: InferenceRecord) -> None:
+        """Append ``record`` to the inference log.
+
+        Raises:
+            OSError: the log cannot be written; it is as it was.
+        """
+        journal.append(self.inferences, record)
+
+    def record_failure(self, pipeline: JournalName, failure: Failure) -> None:
+        """Append ``failure`` to the log of ``pipeline``.
+
+        Raises:
+            OSError: the log cannot be written; it is as it was.
+        """
+        journal.append(self.journal_of(pipeline), failure)
+
+    def record_failure_once(self, pipeline: JournalName, failure: Failure, since: int) -> bool:
+        """Append ``failure`` unless its attempt has recorded one itself since the log was ``since`` bytes long.
+
+        Returns:
+            Whether it was appended.
+
+        Raises:
+            OSError: the log cannot be written; it is as it was.
+        """
+        path = self.journal_of(pipeline)
+        with journal.locked(path) as appender:
+            for record in journal.read(path, since):
+                if isinstance(record, Failure) and failure.same_attempt(record):
+                    return False
+            appender.append(failure)
+        return True
+
+    def success_of(self, pipeline: JournalName, attempt: Identity, since: int) -> Success | None:
+        """What ``attempt`` has published, inferred or decided since the log was ``since`` bytes long; None: nothing."""
+        for record in journal.read(self.journal_of(pipeline), since):
+            if isinstance(record, Success) and attempt.same_attempt(author(record)):
+                return record
+        return None
+
+    def journal_size(self, pipeline: JournalName) -> int:
+        """How many bytes the log of ``pipeline`` has: a point in it that no clock can move."""
+        try:
+            return self.journal_of(pipeline).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def check_writable(self, pipeline: JournalName) -> None:
+        """Refuse now what would fail at the end: a log of ``pipeline`` that cannot be appended to.
+
+        Raises:
+            Refused: the registry is not there.
+            OSError: the log cannot be opened for writing.
+        """
+        if not self.folder.is_dir():
+            raise Refused(
+                f"no registry at {self.folder}: nothing is mounted there."
+                f' Add -v "$PWD/models:{self.folder}" to docker run.'
+            )
+        journal.make(self.journal_of(pipeline))
+
+    def records_newest_first(self) -> Iterator[Record]:
+        """Every record of ``log.txt``, newest first; unreadable lines are reported and passed over."""
+        for record in journal.read_newest_first(self.trainings):
+            if isinstance(record, Unreadable):
+                journal.report(record, self.trainings)
+            else:
+                yield record
+
+
+def _not_verified(record: ModelRecord, found: str | None) -> NotVerified:
+    path = f"models/{record.model_filename}"
+    if found is None:
+        return NotVerified(f"{path} is recorded in {_SHOWN} and missing. Restore it from a backup, or train a new one.")
+    return NotVerified(
+        f"{path} is not the file that was published: its sha256 is {found}, recorded is {record.sha256}."
+        " Restore it from a backup, or train a new model."
+    )
+
+
+def _refuse_out_of_service(record: Record, filename: str) -> None:
+    match record:
+        case Revocation(model_filename=name) if name == filename:
+            reason = serving.revoked(record)
+        case Removal(paths=paths) if f"models/{filename}" in paths:
+            reason = serving.removed(record)
+        case Quarantine(path=path, offset=None) if path == f"models/{filename}":
+            reason = serving.quarantined(record)
+        case _:
+            return
+    raise OutOfService(f"{filename}: {reason}. Take another model: 'just models' lists them.")

@@ -1,0 +1,1 @@
+"""How a step runs, what it leaves, and the options that steps share."""

@@ -1,0 +1,231 @@
+"""How every step runs: checked before, recorded after, one exit code for each kind of end.
+
+A step is a function of a :class:`Step`; it returns its outputs and facts, or raises. This module
+does the rest of the contract: the folders are checked, SIGTERM is turned into an end that leaves
+nothing half-written, a failure becomes one record in the pipeline's log and one line on stderr
+(and a traceback only for a bug), a success becomes the result file.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import msgspec
+
+from bulkhead import clock, paths
+from bulkhead.errors import (
+    EXIT_CRASHED,
+    EXIT_KILLED,
+    EXIT_REFUSED,
+    BulkheadError,
+    NotGoodEnough,
+    Refused,
+    Stopped,
+    one_line,
+    refusal_of,
+    wants_threads,
+)
+from bulkhead.files import sha256, write_whole
+from bulkhead.identity import Environment, Identity, container_id
+from bulkhead.registry.records import Evidence, failure
+from bulkhead.registry.store import Registry
+from bulkhead.step import result
+from bulkhead.step.result import Output, StepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from bulkhead.registry.records import JournalName
+
+
+_IMPORTED = time.monotonic()  # the step's beginning, as near as it can be told from inside
+
+Facts = TypeVar("Facts")
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step's function returns."""
+
+    outputs: dict[str, Output] = {}
+    facts: dict[str, Any] = {}
+
+
+class Step:
+    """One attempt of one step: who it is, and where it reads and writes."""
+
+    def __init__(self, task_id: str, pipeline: JournalName, environment: Environment) -> None:
+        self.pipeline = pipeline
+        self.environment = environment
+        self.identity = Identity.from_environment(task_id)
+        self.task_id = task_id
+        self.shared = Path(paths.SHARED)
+        self.inputs = Path(paths.INPUTS)
+        self.registry = Registry(Path(paths.MODELS))
+
+    def previous(self, task_id: str) -> StepResult:
+        """The result of the step before this one, in this run folder.
+
+        Raises:
+            Refused: it has none, or it ran in the other environment.
+        """
+        before = result.read(self.shared, task_id)
+        if before is None:
+            raise Refused(
+                f"{self.identity.run_path}/{task_id}.json is missing or not a result file."
+                f" Run {task_id} first, with the same run folder."
+            )
+        if before.environment != self.environment:
+            raise Refused(
+                f"{task_id} ran in this run folder for {before.environment}, and this step runs for {self.environment}."
+                f" Run {task_id} for {self.environment} first, or use another run folder."
+            )
+        return before
+
+    def facts(self, task_id: str, kind: type[Facts]) -> Facts:
+        """What the step before this one left for it to know.
+
+        Raises:
+            Refused: as :meth:`previous`; or it left something else.
+        """
+        try:
+            return msgspec.convert(self.previous(task_id).facts, kind)
+        except msgspec.ValidationError as error:
+            where = f"{self.identity.run_path}/{task_id}.json"
+            raise Refused(f"{where} is not what {task_id} writes: {error}. Run {task_id} again.") from None
+
+    def read(self, task_id: str, name: str) -> bytes:
+        """The bytes of an output of the step before this one, proven to be those it wrote.
+
+        Raises:
+            Refused: as :meth:`previous`; or the file is missing or changed.
+        """
+        return result.checked_output(self.shared, self.previous(task_id), name)
+
+    def write(self, name: str, content: bytes, rows: int) -> Output:
+        """Write ``name`` into the run folder, whole or not at all.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        write_whole(self.shared / name, content)
+        return Output(path=name, sha256=sha256(content), rows=rows)
+
+    def in_project(self, path: str) -> str:
+        """A path of this container as records name it: relative to the project."""
+        for mount, folder in (
+            (self.shared, self.identity.run_path),
+            (self.registry.folder, "models"),
+            (self.inputs, "shared/inputs"),
+        ):
+            if Path(path).is_relative_to(mount):
+                return str(Path(folder) / Path(path).relative_to(mount))
+        return path
+
+    def cost(self) -> dict[str, Any]:
+        """What this step has taken until now: ``duration_seconds``, and ``peak_memory_bytes`` of its process."""
+        return {
+            "duration_seconds": round(time.monotonic() - _IMPORTED, 3),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }
+
+    def store_undisturbed(self) -> None:
+        """From here on SIGTERM waits: what follows is both stored and proven by the result file.
+
+        Call it last, right before publishing; Docker's SIGKILL still ends a step that hangs.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def run(task_id: str, pipeline: JournalName, environment: Environment, work: Callable[[Step], Outcome]) -> int:
+    """Run ``work`` as the step ``task_id``.
+
+    Returns:
+        The exit code: 0, EXIT_REFUSED, EXIT_KILLED or EXIT_CRASHED.
+    """
+    os.umask(0o002)  # files are shared through group 0, which every container has
+    started = clock.in_record(clock.now())
+    try:
+        step = Step(task_id, pipeline, environment)
+    except Refused as error:
+        _say(task_id, "refused", str(error))
+        return EXIT_REFUSED
+    try:
+        signal.signal(signal.SIGTERM, _stop)
+        step.registry.check_writable(pipeline)
+        reservation = _reserve(step)
+        try:
+            outcome = work(step)
+        except BaseException:
+            reservation.drop()
+            raise
+        reservation.fill(
+            StepResult(
+                identity=step.identity,
+                environment=environment,
+                container=container_id(),
+                started=started,
+                finished=clock.in_record(clock.now()),
+                outputs=outcome.outputs,
+                facts=outcome.facts,
+            )
+        )
+    except (Exception, Stopped) as error:  # noqa: BLE001  # every end of a step is recorded, a bug's too
+        return _failed(step, error)
+    return 0
+
+
+def _reserve(step: Step) -> result.Reservation:
+    if not step.shared.is_dir():
+        raise Refused(
+            f"no run folder at {step.shared}: nothing is mounted there."
+            f' Add -v "$PWD/{step.identity.run_path}:{step.shared}" to docker run.'
+        )
+    return result.Reservation(step.shared, step.task_id)
+
+
+def _failed(step: Step, error: Exception | Stopped) -> int:
+    # A second SIGTERM must not cut off the record of the first.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if isinstance(error, OSError):
+        error = refusal_of(error, step.in_project(str(error.filename))) or error
+    match error:
+        case Stopped():
+            cause, code, detail = "killed", EXIT_KILLED, str(error)
+        case BulkheadError():
+            cause, code, detail = "refused", EXIT_REFUSED, str(error)
+        case MemoryError():
+            cause, code, detail = "out_of_memory", EXIT_CRASHED, f"memory ran out: {error}"
+        case _:
+            traceback.print_exception(error)
+            cause, code, detail = "crashed", EXIT_CRASHED, f"{type(error).__name__}: {error}"
+            if wants_threads(detail):
+                detail += " No thread or process more could be started: raise BULKHEAD_STEP_PIDS in .env."
+    _say(step.task_id, cause, detail)
+    evidence = Evidence(exit_code=code, **step.cost())
+    record = failure(
+        step.pipeline, cause, detail, environment=step.environment, identity=step.identity, evidence=evidence
+    )
+    if isinstance(error, NotGoodEnough):
+        record = msgspec.structs.replace(record, metrics=error.metrics)
+    try:
+        step.registry.record_failure(step.pipeline, record)
+    except OSError as unrecorded:
+        where = step.in_project(str(step.registry.journal_of(step.pipeline)))
+        _say(step.task_id, "not recorded", f"{where}: {unrecorded.strerror}. The failure above is in no log.")
+    return code
+
+
+def _say(task_id: str, cause: str, detail: str) -> None:
+    sys.stderr.write(f"{task_id}: {cause}: {one_line(detail)}\n")
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped("SIGTERM: stopped before the end, nothing stored. Run the step again.")

@@ -1,0 +1,1 @@
+"""Starts, follows and judges one sealed container. Needs the client of Docker, and no Airflow."""

@@ -1,0 +1,101 @@
+"""One try of one task: who it is, what its container is called, where its files are.
+
+The container's name is the *logical task's* (DAG, run, task, map index), without the try. The engine
+keeps names unique, so no two containers of one logical task can be live at once. A container that
+has been judged a failure is set aside under another name, kept as evidence, and no longer in the
+way of the next try.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead import paths
+from bulkhead.identity import Identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bulkhead.registry.records import JournalName
+    from bulkhead.registry.store import Registry
+    from engine.settings import Settings
+
+_PREFIX = "io.bulkhead."
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One try of one task, and the point of its log at which it began."""
+
+    identity: Identity
+    since: int
+    """Bytes that the pipeline's log had when this try began: its own records stand behind."""
+
+    @classmethod
+    def starting_now(cls, identity: Identity, registry: Registry, journal: JournalName) -> Attempt:
+        """The try called ``identity``, which begins at the present end of ``journal``."""
+        return cls(identity, registry.journal_size(journal))
+
+    @classmethod
+    def of_container(cls, labels: dict[str, str]) -> Attempt:
+        """The try that started a container, from the labels it gave it."""
+        identity = Identity(
+            dag_id=labels[f"{_PREFIX}dag"],
+            run_id=labels[f"{_PREFIX}run"],
+            task_id=labels[f"{_PREFIX}task"],
+            try_number=int(labels[f"{_PREFIX}try"]),
+            map_index=int(labels[f"{_PREFIX}map-index"]),
+            image=labels[f"{_PREFIX}image"],
+            git_commit=labels.get("org.opencontainers.image.revision"),
+        )
+        return cls(identity, int(labels[f"{_PREFIX}since"]))
+
+    def with_image(self, image: Image) -> Attempt:
+        """This try, now that its image is known."""
+        identity = msgspec.structs.replace(self.identity, image=f"{image.tag}@{image.id}", git_commit=image.commit)
+        return msgspec.structs.replace(self, identity=identity)
+
+    def labels(self, settings: Settings) -> dict[str, str]:
+        """Whose container it is: what :meth:`of_container` reads, and ``docker ps --filter label=...``."""
+        identity = self.identity
+        return {
+            f"{_PREFIX}project": settings.project,
+            f"{_PREFIX}dag": str(identity.dag_id),
+            f"{_PREFIX}run": str(identity.run_id),
+            f"{_PREFIX}task": str(identity.task_id),
+            f"{_PREFIX}map-index": str(identity.map_index),
+            f"{_PREFIX}try": str(identity.try_number),
+            f"{_PREFIX}image": str(identity.image),
+            f"{_PREFIX}since": str(self.since),
+            # Compose marks the images that it builds as a service's, and containers inherit that. A step is
+            # no container of the service, and must not depend on how a version of compose tells.
+            "com.docker.compose.project": "",
+            "com.docker.compose.service": "",
+        }
+
+    def container_name(self, settings: Settings) -> str:
+        """The name of the one container that may be live for this logical task."""
+        identity = self.identity
+        parts = [settings.project, identity.dag_id, identity.run_id, identity.task_id]
+        if identity.map_index not in (None, -1):
+            parts.append(str(identity.map_index))
+        return paths.slug(".".join(map(str, parts)))
+
+    def folder(self, settings: Settings) -> Path:
+        """The run folder, as this process sees it."""
+        return settings.folder / self.identity.run_path
+
+
+class Image(msgspec.Struct, frozen=True):
+    """The image that runs: its tag for people, its id as the proof."""
+
+    tag: str
+    id: str
+    commit: str | None
+
+    @classmethod
+    def inspected(cls, tag: str, inspected: dict[str, Any]) -> Image:
+        """From ``docker image inspect``."""
+        labels = inspected["Config"].get("Labels") or {}
+        return cls(tag, inspected["Id"], labels.get("org.opencontainers.image.revision"))

@@ -1,0 +1,108 @@
+"""Why a step ended as it did, from what the engine and the result file say."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead.errors import EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, wants_threads
+from bulkhead.registry.records import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkhead.step.result import StepResult
+    from engine.settings import Settings
+
+_SIGKILLED = 137
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A failed attempt."""
+
+    cause: str
+    """As in the records: ``refused``, ``crashed``, ``out_of_memory``, ..."""
+    detail: str
+    """One line: what, where, what next."""
+    retry: bool
+    """Whether another attempt could end otherwise."""
+    evidence: Evidence = Evidence()
+
+
+def judge(
+    state: dict[str, Any],
+    result: StepResult | None,
+    container: str,
+    tail: Sequence[str],
+    settings: Settings,
+    peak_memory_bytes: int | None = None,
+) -> Failed | StepResult:
+    """The result of a step that succeeded, or how it failed.
+
+    Exit 0 alone is no success: the result file must be there, written by this very container.
+
+    Args:
+        state: ``State`` of ``docker inspect``, after the end.
+        result: the step's result file.
+        container: the full id of the container.
+        tail: the last lines it printed on stderr.
+        settings: its limits.
+        peak_memory_bytes: the most memory that it was seen to use.
+    """
+    code = int(state["ExitCode"])
+    if code == 0 and result is not None and result.container and container.startswith(result.container):
+        return result
+    evidence = Evidence(
+        exit_code=code,
+        oom_killed=bool(state.get("OOMKilled")),
+        memory_limit=settings.memory,
+        peak_memory_bytes=peak_memory_bytes,
+        duration_seconds=duration(state),
+        last_lines=list(tail),
+    )
+    cause, detail, retry = _explain(code, evidence, settings)
+    return Failed(cause, detail, retry, evidence)
+
+
+def duration(state: dict[str, Any]) -> float | None:
+    """Seconds from a container's start to its end."""
+    started, finished = (moment(state.get(key, "")) for key in ("StartedAt", "FinishedAt"))
+    return round((finished - started).total_seconds(), 3) if started and finished and finished > started else None
+
+
+def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, str, bool]:
+    tail = evidence.last_lines or []
+    said = f" It said: {tail[-1]}" if tail else ""
+    after = f"exit code {code}" + (f" after {evidence.duration_seconds:.1f} s" if evidence.duration_seconds else "")
+    if evidence.oom_killed:
+        next_step = "Raise BULKHEAD_STEP_MEMORY in .env and run 'just up', or give less data."
+        return "out_of_memory", f"memory ran out at the limit of {settings.memory} ({after}). {next_step}", False
+    if code == 0:
+        return "no_result", f"{after}, and no result file of this attempt.{said} See the task log.", True
+    refusal = next(filter(None, (line.partition(": refused: ")[2] for line in reversed(tail))), "")
+    # Whatever the exit code: the container's init says 1 when it may not start the step.
+    if not refusal and any(map(wants_threads, tail)):
+        next_step = f"Raise BULKHEAD_STEP_PIDS ({settings.pids}) in .env and run 'just up'."
+        return "crashed", f"no process or thread more could be started ({after}).{said} {next_step}", False
+    if code == EXIT_REFUSED:
+        return "refused", refusal or f"{after}.{said} Run it by hand with 'just step'.", False
+    if code == EXIT_USAGE:
+        return "wrong_usage", f"the command line is wrong ({after}).{said} Mend the DAG or its parameters.", False
+    if code == _SIGKILLED:
+        why = "SIGKILL: by hand, or probably for want of memory on the host"
+        return "killed", f"{why} ({after}).{said} Look there.", True
+    if code == EXIT_KILLED:
+        return "killed", f"SIGTERM: stopped before the end ({after}).{said} It is run again.", True
+    return "crashed", f"{after}.{said} The traceback is in the task log.", True
+
+
+def moment(text: str) -> datetime | None:
+    """The time that the engine wrote, in UTC; None for "never"."""
+    # The engine writes nanoseconds, and the year 1 for never.
+    whole = text.partition(".")[0].rstrip("Z")
+    fraction = text.partition(".")[2].rstrip("Z")[:6]
+    if not whole or whole.startswith("0001"):
+        return None
+    return datetime.fromisoformat(f"{whole}.{fraction.ljust(6, '0')}+00:00")

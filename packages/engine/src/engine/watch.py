@@ -1,0 +1,135 @@
+"""Watches a container through the engine, and through the engine's own outages."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from docker.errors import DockerException, NotFound
+from requests.exceptions import ReadTimeout
+
+from bulkhead.errors import one_line
+from engine.line_splitter import lines
+from engine.verdict import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from docker import APIClient
+
+    from engine.logs import Follower
+
+ALIVE = {"running", "paused", "restarting"}
+"""Of ``State.Status``: what can still do something."""
+_SLICE_SECONDS = 2
+"""How long one wait lasts, before limits and kills are looked at again."""
+_OUTAGE_SECONDS = 900
+"""How long the engine may be away while a step runs."""
+_TAIL_LINES = 20
+_LOST = (DockerException, OSError)
+
+
+class EngineLostError(Exception):
+    """The engine has not answered for longer than an outage may last."""
+
+
+class Observation(msgspec.Struct):
+    """What only following a container could tell; how it ended, ``docker inspect`` tells afterwards."""
+
+    timed_out: bool = False
+    peak_memory_bytes: int | None = None
+
+
+def inspect(client: APIClient, container: str) -> dict[str, Any] | None:
+    """``docker inspect``, or None where there is no such container."""
+    try:
+        return dict(client.inspect_container(container))
+    except NotFound:
+        return None
+
+
+def follow(
+    client: APIClient, container: str, seconds: float, follower: Follower, is_stopped: Callable[[], bool]
+) -> Observation:
+    """Have ``follower`` follow the container's output until it ends, is stopped or has run for ``seconds``.
+
+    Raises:
+        EngineLostError: the engine did not come back.
+    """
+    observed = Observation()
+    follower.start()
+    away_since: float | None = None
+    try:
+        while not is_stopped():
+            try:
+                _wait(client, container)
+                found = inspect(client, container)
+                away_since = None
+            except _LOST as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > _OUTAGE_SECONDS:
+                    raise EngineLostError(f"the engine has been away for {_OUTAGE_SECONDS} s: {error}.") from error
+                time.sleep(1)
+                continue
+            if found is None:
+                return observed
+            # Not the answer to the wait: an engine slower than its slice never gives one.
+            if found["State"]["Status"] not in ALIVE:
+                return observed
+            if _age(found["State"]) > seconds:
+                observed.timed_out = True
+                return observed
+            _sample_memory(client, container, observed)
+        return observed
+    finally:
+        follower.finish(lambda: is_stopped() or observed.timed_out)
+
+
+def last_lines(client: APIClient, container: str, mask: Callable[[str], str]) -> list[str]:
+    """The end of the container's stderr; of its stdout where stderr was silent. Masked before it is cut."""
+    for stderr in (True, False):
+        with suppress(*_LOST):
+            if tail := client.logs(container, stdout=not stderr, stderr=stderr, tail=_TAIL_LINES):
+                return [one_line(mask(line), 500) for line in lines([tail])]
+    return []
+
+
+def is_live_name(container: dict[str, Any], name: str) -> bool:
+    """Whether ``container`` still has its logical task's name, so that nobody has judged it."""
+    return str(container["Name"]).lstrip("/") == name
+
+
+def set_aside(client: APIClient, container: str) -> None:
+    """Rename a judged failure: kept as evidence, and no longer in the way of the next try."""
+    with suppress(*_LOST):
+        found = inspect(client, container)
+        if found is not None:
+            client.rename(container, f"{str(found['Name']).lstrip('/')[:200]}.failed-{container[:12]}")
+
+
+def _wait(client: APIClient, container: str) -> None:
+    """Return when the container has ended, or after one slice of time."""
+    try:
+        client.wait(container, timeout=_SLICE_SECONDS)
+    except (ReadTimeout, NotFound):
+        pass
+    except OSError as error:
+        # requests wraps the time-out of a connection's read in its own ConnectionError.
+        if "timed out" not in str(error).lower():
+            raise
+
+
+def _age(state: dict[str, Any]) -> float:
+    started = moment(state["StartedAt"])
+    return (datetime.now(UTC) - started).total_seconds() if started else 0.0
+
+
+def _sample_memory(client: APIClient, container: str, observed: Observation) -> None:
+    with suppress(*_LOST, KeyError):
+        memory = client.stats(container, stream=False, one_shot=True)["memory_stats"]
+        # Only cgroup v1 keeps the maximum; elsewhere it is the most that a sample saw.
+        used = int(memory.get("max_usage") or memory["usage"])
+        observed.peak_memory_bytes = max(used, observed.peak_memory_bytes or 0)

@@ -1,0 +1,1 @@
+"""What training and inference share about models: signature, prediction, compatibility, the quality gate."""

@@ -1,0 +1,96 @@
+"""What must be alike between training and inference: transformation, features and their types, libraries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bulkhead.errors import NotVerified, Refused, listed
+from modeling import libraries
+from modeling.signature import TEXT
+
+if TYPE_CHECKING:
+    from bulkhead.registry.records import ModelRecord
+    from modeling.signature import InputSchema
+
+
+def check_transformation(model: ModelRecord, fingerprint: str | None) -> None:
+    """Refuse a model that was trained with another transformation than the one called ``fingerprint``.
+
+    Raises:
+        NotVerified: the model's record does not say which one.
+        Refused: old and new, and how to go on.
+    """
+    if model.transformation is None:
+        raise NotVerified(f"the record of {model.model_filename} has no transformation. Train a new model.")
+    if fingerprint != model.transformation:
+        raise Refused(
+            f"the transformation has changed since {model.model_filename} was trained"
+            f" ({model.transformation[:12]} then, {str(fingerprint)[:12]} now)."
+            " Train a new model, or rebuild the images from the older code."
+        )
+
+
+def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str = "") -> dict[str, list[str]]:
+    """Refuse a model that was trained with other library versions than this image has, unless ``allow_drift``.
+
+    Args:
+        model: the model's record.
+        allow_drift: whether other versions will do.
+        how: what else than training anew the sentence is to offer.
+
+    Returns:
+        By library, the version trained with and the one here, where they differ.
+
+    Raises:
+        Refused: what differs, old and new, and how to go on.
+    """
+    drift = libraries.drift(model.libraries or {}, libraries.versions())
+    if drift and not allow_drift:
+        listing = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in drift.items())
+        raise Refused(
+            f"{model.model_filename} was trained with other library versions: {listing}. Train a new model{how}."
+        )
+    return drift
+
+
+def check_schema(model: ModelRecord, schema: InputSchema) -> None:
+    """Refuse data that is not what ``model`` was trained for.
+
+    The source's columns must be the model's features, in training's order and of training's types
+    (whole numbers may stand where training had fractions). The target and the columns that training
+    left out may still be there; they are left out again.
+
+    Raises:
+        NotVerified: the model's record does not say what it was trained for.
+        Refused: what differs, and how to go on.
+    """
+    if model.features is None or model.dtypes is None:
+        raise NotVerified(f"the record of {model.model_filename} has no features to compare with. Train a new model.")
+    check_transformation(model, schema.transformation)
+    ignored = {model.target, *(model.left_out or [])}
+    found = {name: dtype for name, dtype in schema.dtypes.items() if name in model.dtypes or name not in ignored}
+    differences = []
+    if missing := [name for name in model.features if name not in found]:
+        differences.append(f"missing [{listed(missing)}]")
+    if unexpected := [name for name in found if name not in model.dtypes]:
+        differences.append(f"unexpected [{listed(unexpected)}]")
+    if not differences and list(found) != model.features:
+        differences.append(f"order [{listed(found)}] instead of [{listed(model.features)}]")
+    differences += [
+        f"{name!r} is {found[name]}, was {dtype}"
+        for name, dtype in model.dtypes.items()
+        if name in found and not _fits(found[name], dtype)
+    ]
+    if differences:
+        raise Refused(
+            f"{schema.data.path} is not what {model.model_filename} was trained for: {'; '.join(differences)}."
+            " Mend the table, or train a model on such a table."
+        )
+
+
+def _fits(found: str, trained: str) -> bool:
+    return found != TEXT and (_is_whole(found) or not _is_whole(trained))
+
+
+def _is_whole(dtype: str) -> bool:
+    return dtype.startswith(("int", "uint"))

@@ -1,0 +1,8 @@
+"""The Models page: the registry inside Airflow's UI, read-only, and the same as JSON.
+
+:mod:`plugin` and :mod:`access` know Airflow. Everything else is an application of its own that is told
+who asks (:class:`~models_page.login.Access`) and what to read.
+"""
+
+PREFIX = "/bulkhead"
+"""Where the application is mounted, below Airflow's own root."""

@@ -1,0 +1,149 @@
+"""How values of records are shown: as text, whatever they hold."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+from jinja2 import Undefined
+
+from bulkhead import clock
+from bulkhead.errors import one_line
+from bulkhead.registry.store import MODEL_NAME
+
+if TYPE_CHECKING:
+    from starlette.datastructures import URL
+
+    from bulkhead.identity import Identity
+
+_SHORT_HASH = 12
+_KIBI = 1024
+_PREDICTIONS = 5
+_LONGEST_LINK = 1000
+_LONGEST_NAME = 255
+_LONG_NUMBER = 10**15
+
+
+def text(value: Any, limit: int = 400) -> str:
+    """``value`` in one line of printable characters: no control, no change of direction, no more than ``limit``."""
+    if value is None or isinstance(value, Undefined):
+        return "—"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return figure(value)
+    if not isinstance(value, str):
+        value = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
+    if len(value) > limit:
+        return f"{one_line(value[:limit], 6 * limit)}… ({len(value):,} characters)"
+    return one_line(value, 6 * limit)
+
+
+def figure(value: Any) -> str:
+    """A number as people read it; anything else as :func:`text` has it."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return text(value)
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) < _LONG_NUMBER else text(str(value), 40)
+    return f"{value:.6g}"
+
+
+def brief(value: float | None) -> str:
+    """A metric with as many digits as a table needs."""
+    return "—" if value is None else f"{value:.4g}"
+
+
+def time(value: str | None) -> str:
+    """A record's time, to the second, UTC; where it is none, as it is."""
+    if value is None:
+        return "—"
+    try:
+        return f"{clock.parse(value):%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return text(value, 40)
+
+
+def moment(microseconds: int) -> str:
+    """A time of the index, to the second, UTC."""
+    return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def short(value: str | None) -> str:
+    """The beginning of a hash."""
+    return "—" if value is None else text(value[:_SHORT_HASH])
+
+
+def size(value: int | None) -> str:
+    """Bytes as people read them."""
+    if value is None:
+        return "—"
+    amount = float(min(max(value, 0), 2**80))
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < _KIBI:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= _KIBI
+    return f"{amount:.1f} TiB"
+
+
+def seconds(value: float | None) -> str:
+    """A duration."""
+    return "—" if value is None else f"{value:,.2f} s"
+
+
+def run_path(identity: Identity) -> str | None:
+    """The page of the attempt in Airflow, below its root; None: it was no run of a DAG."""
+    if not identity.dag_id or not identity.run_id or len(identity.dag_id) + len(identity.run_id) > _LONGEST_LINK:
+        return None
+    path = f"/dags/{_part(identity.dag_id)}/runs/{_part(identity.run_id)}"
+    return f"{path}/tasks/{_part(identity.task_id[:_LONGEST_LINK])}" if identity.task_id else path
+
+
+def predictions(value: Any) -> str:
+    """The first of an inference's predictions."""
+    if not isinstance(value, list):
+        return text(value, 120)
+    shown = ", ".join(text(figure(one), 40) for one in value[:_PREDICTIONS])
+    return f"{shown}, … ({len(value):,} in all)" if len(value) > _PREDICTIONS else shown or "none"
+
+
+def plain(record: msgspec.Struct) -> Any:
+    """``record`` as a mapping without what is not known."""
+    return {key: value for key, value in msgspec.to_builtins(record).items() if value is not None}
+
+
+def path(name: str) -> str:
+    """``name`` as the end of a URL's path."""
+    return _part(name)
+
+
+def typed(value: str | None) -> str:
+    """What a field of a form held, where a person can have typed it."""
+    return value if value and value.isprintable() else ""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file can have this name, and a form hold it."""
+    return len(name) <= _LONGEST_NAME and name.isprintable() and "/" not in name
+
+
+def model_name(name: str) -> str:
+    """The name of a model file as short as a table wants it: its time to the second, and the beginning of its hash."""
+    parts = MODEL_NAME.fullmatch(name)
+    return text(name, 44) if parts is None else f"{parts[1][:15]}Z_{parts[2][:8]}"
+
+
+def with_cursor(url: URL, cursor: object) -> str:
+    """The query of ``url`` for the page that begins at ``cursor``."""
+    return url.include_query_params(cursor=str(cursor)).query
+
+
+def without_cursor(url: URL) -> str:
+    """The query of ``url`` for the first page."""
+    return url.remove_query_params("cursor").query
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="", errors="replace")

@@ -1,0 +1,125 @@
+"""The pages: made here, whole, on each request; a small script adds what HTML alone cannot do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from bulkhead.index.attempts import AttemptFilter
+from models_page import query_parameters
+from models_page.api import BOTH, Wants
+from models_page.query_parameters import PAGE, Cursor, Data, Environment
+from models_page.registry_view import NotReady, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkhead.maintenance.background_verify import BackgroundVerify
+    from bulkhead.registry.records import JournalName
+    from models_page.registry_view import Attempts, RegistryView
+    from models_page.templates import Templates
+
+PROMOTE, ROLL_BACK = "promote_model_dag", "rollback_model_dag"
+_INFERENCES_OF_A_MODEL = 10
+_UNREADABLE = 100
+
+
+def router(registry_view: RegistryView, background_verify: BackgroundVerify, templates: Templates) -> APIRouter:
+    """The pages' routes."""
+    pages = APIRouter(default_response_class=HTMLResponse, dependencies=[Depends(registry_view.look)])
+
+    @pages.get("/")
+    def models(
+        request: Request, environment: Environment = None, data: Data = None, cursor: Cursor = None
+    ) -> HTMLResponse:
+        environments = registry_view.environments()
+        found = registry_view.models(PAGE, environment=environment, data=data, cursor=query_parameters.number(cursor))
+        return templates.page(
+            request,
+            "models.html",
+            environments=environments,
+            environment=environment,
+            data=data,
+            found=found,
+            served=registry_view.served(),
+            below={name: registry_view.rolls_back_to(name) for name in environments},
+            charts=registry_view.charts(environment, ("r2", "rmse")),
+            may_roll_back=request.state.visitor.may_trigger(ROLL_BACK),
+        )
+
+    @pages.get("/models/{filename:path}")
+    def model(request: Request, filename: str) -> HTMLResponse:
+        try:
+            history = registry_view.model(filename)
+        except Unknown:
+            return templates.page(request, "unknown.html", 404, filename=filename)
+        served = registry_view.served()
+        return templates.page(
+            request,
+            "model.html",
+            history=history,
+            record=history.record,
+            inferences=_newest_of(registry_view, filename),
+            may_promote=request.state.visitor.may_trigger(PROMOTE),
+            served_in=[name for name, shown in served.items() if shown.record.model_filename == filename],
+        )
+
+    @pages.get("/inferences")
+    def inferences(request: Request, wanted: Wants, cursor: Cursor = None) -> HTMLResponse:
+        return _attempts(request, ("inference",), wanted, cursor)
+
+    @pages.get("/failures")
+    def failures(request: Request, wanted: Wants, cursor: Cursor = None) -> HTMLResponse:
+        return _attempts(request, BOTH, msgspec.structs.replace(wanted, outcome="failed"), cursor)
+
+    def _attempts(
+        request: Request, logs: Sequence[JournalName], wanted: AttemptFilter, cursor: str | None
+    ) -> HTMLResponse:
+        environments, causes = registry_view.choices(logs)
+        found = registry_view.attempts(logs, wanted, PAGE, query_parameters.position(cursor))
+        return templates.page(
+            request,
+            "attempts.html",
+            of_failures=len(logs) > 1,
+            environments=environments,
+            causes=causes,
+            found=found,
+            wanted=wanted,
+            cursor=query_parameters.cursor_of(found.cursor),
+        )
+
+    @pages.get("/verify")
+    def verify(request: Request) -> HTMLResponse:
+        running = background_verify.progress()
+        answer = templates.page(
+            request,
+            "verify.html",
+            running=running,
+            result=background_verify.latest(),
+            unreadable=registry_view.unreadable(_UNREADABLE),
+        )
+        if running is not None:
+            answer.headers["Refresh"] = "2"
+        return answer
+
+    @pages.post("/verify")
+    def verify_again(request: Request) -> RedirectResponse:
+        background_verify.start()
+        return RedirectResponse(f"{request.scope['root_path']}/verify", 303)
+
+    @pages.get("/docs")
+    def docs(request: Request) -> HTMLResponse:
+        return templates.page(request, "docs.html", schema=request.app.openapi())
+
+    return pages
+
+
+def _newest_of(registry_view: RegistryView, filename: str) -> Attempts | None:
+    """The newest inferences of a model; None while the index is being made."""
+    try:
+        return registry_view.attempts(("inference",), AttemptFilter(model=filename), _INFERENCES_OF_A_MODEL)
+    except NotReady:
+        return None

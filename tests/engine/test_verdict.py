@@ -1,0 +1,110 @@
+"""Why a step ended as it did, as the operator judges it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.project import identity
+
+from bulkhead.step.result import StepResult
+from engine import verdict
+from engine.settings import Settings
+
+CONTAINER = "4f5e6d7c8b9a" + "0" * 52
+SETTINGS = Settings(host_folder="/project", memory="2g")
+
+
+def result_by(container: str) -> StepResult:
+    return StepResult(identity=identity(), environment="dev", container=container, started="s", finished="f")
+
+
+OWN = result_by(CONTAINER[:12])
+
+
+def judged(code: int, result: StepResult | None = None, tail: tuple[str, ...] = (), **state: Any) -> Any:
+    return verdict.judge({"ExitCode": code, "OOMKilled": False, **state}, result, CONTAINER, tail, SETTINGS)
+
+
+def test_exit_0_with_the_result_of_this_very_container_is_success() -> None:
+    assert judged(0, OWN) is OWN
+
+
+@pytest.mark.parametrize(
+    "result",
+    [None, result_by("0123456789ab"), result_by(CONTAINER[1:13]), result_by(CONTAINER + "0"), result_by("")],
+    ids=["none", "another container", "a piece from its middle", "longer than the id", "nobody"],
+)
+def test_exit_0_without_the_proof_of_this_very_container_is_a_failure_that_may_be_retried(
+    result: StepResult | None,
+) -> None:
+    failed = judged(0, result, ("done",))
+    assert isinstance(failed, verdict.Failed)
+    assert (failed.cause, failed.retry) == ("no_result", True)
+    assert "It said: done" in failed.detail
+
+
+@pytest.mark.parametrize("code", [1, 2, 70, 125, 126, 127, 137, 139, 143, 255])
+def test_another_exit_code_is_a_failure_even_with_a_result(code: int) -> None:
+    assert isinstance(judged(code, OWN), verdict.Failed)
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "retry", "fragment"),
+    [
+        (1, "refused", False, "exit code 1"),
+        (2, "wrong_usage", False, "the command line is wrong"),
+        (70, "crashed", True, "exit code 70"),
+        (125, "crashed", True, "exit code 125"),
+        (127, "crashed", True, "exit code 127"),
+        (134, "crashed", True, "exit code 134"),
+        (137, "killed", True, "SIGKILL"),
+        (139, "crashed", True, "exit code 139"),
+        (143, "killed", True, "SIGTERM"),
+        (255, "crashed", True, "exit code 255"),
+    ],
+)
+def test_each_exit_code_has_its_cause(code: int, cause: str, fragment: str, *, retry: bool) -> None:
+    failed = judged(code)
+    assert (failed.cause, failed.retry) == (cause, retry)
+    assert fragment in failed.detail
+    assert "It said" not in failed.detail
+
+
+@pytest.mark.parametrize("code", [2, 70, 137, 143])
+def test_what_the_step_said_last_is_quoted(code: int) -> None:
+    assert "It said: last" in judged(code, tail=("first", "last")).detail
+
+
+def test_a_refusals_own_sentence_is_the_detail() -> None:
+    tail = ("some warning", "preprocessing: refused: t.csv: it is empty. Give a table.", "a line after it")
+    failed = judged(1, tail=tail)
+    assert failed.detail == "t.csv: it is empty. Give a table."
+    assert not failed.retry
+
+
+def test_the_last_of_two_refusals_counts() -> None:
+    tail = ("preprocessing: refused: first.", "preprocessing: refused: second.")
+    assert judged(1, tail=tail).detail == "second."
+
+
+def test_a_refusal_that_could_not_be_recorded_is_still_the_detail() -> None:
+    tail = ("preprocessing: refused: the sentence.", "preprocessing: not recorded: models/log.txt: No space left.")
+    assert judged(1, tail=tail).detail == "the sentence."
+
+
+@pytest.mark.parametrize("code", [1, 70, 137, 143])
+def test_a_step_killed_for_memory_says_which_limit_to_raise(code: int) -> None:
+    failed = judged(code, tail=("x",), OOMKilled=True)
+    assert (failed.cause, failed.retry) == ("out_of_memory", False)
+    assert "2g" in failed.detail
+    assert "BULKHEAD_STEP_MEMORY" in failed.detail
+
+
+def test_a_step_that_finished_and_proved_it_succeeded_whatever_died_for_memory_on_the_way() -> None:
+    """Docker sets OOMKilled when any process of the container was killed; the model is published all the same."""
+    assert judged(0, OWN, OOMKilled=True) is OWN
+
+
+def test_an_engine_that_says_nothing_of_memory_is_believed() -> None:
+    assert verdict.judge({"ExitCode": 0}, OWN, CONTAINER, (), SETTINGS) is OWN

@@ -1,0 +1,331 @@
+"""The index: what it tells is what the logs say, whatever happens to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.generated import TIME, anything, environment, failure, inference, name, write
+from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, publish, training_failure
+
+from bulkhead.index import Index, attempts, models, record_reader, store
+from bulkhead.index.attempts import AttemptFilter
+from bulkhead.index.filling import Filler, moment, number
+from bulkhead.registry import journal, records
+from bulkhead.registry.records import (
+    InferenceFailure,
+    InferenceRecord,
+    ModelRecord,
+    Quarantine,
+    Removal,
+    Revocation,
+)
+from bulkhead.registry.serving import RegistryState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bulkhead.registry.records import Record
+    from bulkhead.registry.store import Registry
+
+
+@given(written=st.lists(anything, max_size=25), cut=st.integers(0, 25))
+def test_what_is_served_is_what_a_shelf_says_whenever_it_was_asked(
+    tmp_path_factory: pytest.TempPathFactory, written: list[Record], cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("models")
+    index = Index(folder, folder)
+    write(folder / "log.txt", written[:cut])
+    index.wait()
+    write(folder / "log.txt", written[cut:])
+    index.wait()
+    state = RegistryState(written)
+    with index.reading() as db:
+        assert models.environments(db) == state.environments
+        for where in ("dev", "prd"):
+            expected = [record.model_filename for record in state.serving_order(where)]
+            assert [placed.filename for placed in models.serving_order(db, where, 100)] == expected
+            served = models.served(db).get(where)
+            assert (served.filename if served else None) == next(iter(expected), None)
+        for known in state.models.values():
+            (placed, *_) = models.called(db, known.record.model_filename)
+            assert (placed.revoked is None) == (known.revocation is None)
+            assert (placed.removed is None) == (known.removal is None)
+            assert (placed.quarantined is None) == (known.quarantine is None)
+            offsets = [at for at in (placed.revoked, placed.removed, placed.quarantined) if at is not None]
+            found = record_reader.read(folder, "training", offsets, Revocation, Removal, Quarantine)
+            assert found == [one for one in (known.revocation, known.removal, known.quarantine) if one]
+
+
+attempt = st.one_of(
+    st.builds(inference, st.integers(0, 9), environment, model_used=name),
+    st.builds(
+        failure, st.integers(0, 9), st.sampled_from(["dev", "prd", None]), st.sampled_from(["killed", "refused"])
+    ),
+)
+wish = st.builds(
+    AttemptFilter,
+    environment=st.none() | environment,
+    model=st.none() | name,
+    outcome=st.sampled_from([None, "success", "failed"]),
+    cause=st.sampled_from([None, "killed", "refused", "unheard of"]),
+    run_id=st.none() | st.integers(0, 9).map("run{}".format),
+    since=st.none() | st.integers(0, 9).map(lambda second: moment(TIME.format(second), 0)),
+    until=st.none() | st.integers(0, 9).map(lambda second: moment(TIME.format(second), 0)),
+)
+
+
+def is_wanted(record: InferenceRecord | InferenceFailure, wanted: AttemptFilter) -> bool:
+    failed = isinstance(record, InferenceFailure)
+    time = moment(record.error_time if isinstance(record, InferenceFailure) else record.inference_time, 0)
+    return (
+        wanted.environment in (None, record.environment)
+        and wanted.model in (None, getattr(record, "model_used", None))
+        and wanted.outcome in (None, "failed" if failed else "success")
+        and wanted.cause in (None, getattr(record, "cause", None))
+        and wanted.run_id in (None, record.run_id)
+        and (wanted.since is None or time >= wanted.since)
+        and (wanted.until is None or time < wanted.until)
+    )
+
+
+@given(written=st.lists(attempt, min_size=5, max_size=30), wishes=st.lists(wish, min_size=5, max_size=5))
+def test_the_pages_of_a_filter_are_together_what_it_wants_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory, written: list[Any], wishes: list[AttemptFilter]
+) -> None:
+    folder = tmp_path_factory.mktemp("models")
+    write(folder / "log_inference.txt", written)
+    index = Index(folder, folder)
+    index.wait()
+    with index.reading() as db:
+        for wanted in wishes:
+            found: list[attempts.Found] = []
+            while page := attempts.page(db, ["inference"], wanted, 3, found[-1].position if found else None):
+                found += page
+            expected = [record for record in written if is_wanted(record, wanted)]
+            read = record_reader.read(
+                folder, "inference", [one.offset for one in found], InferenceRecord, InferenceFailure
+            )
+            assert sorted(map(records.encode, read)) == sorted(map(records.encode, expected))
+            assert [one.time for one in found] == sorted((one.time for one in found), reverse=True)
+            assert attempts.amount(db, ["inference"], wanted) == len(expected)
+
+
+def test_the_failures_of_both_logs_are_one_list_by_time(empty_registry: Registry) -> None:
+    for second in (1, 3, 3, 5):
+        empty_registry.record_failure("training", training_failure(TIME.format(second)))
+    for second in (0, 3, 4):
+        empty_registry.record_failure("inference", failure(second))
+    index = Index(empty_registry.folder, empty_registry.folder)
+    index.wait()
+    found: list[attempts.Found] = []
+    with index.reading() as db:
+        while page := attempts.page(
+            db, ["training", "inference"], AttemptFilter(), 2, found[-1].position if found else None
+        ):
+            found += page
+    assert [one.time // 1_000_000 % 60 for one in found] == [5, 4, 3, 3, 3, 1, 0]
+    assert len({(one.log, one.number) for one in found}) == 7
+
+
+def amount(index: Index) -> int:
+    index.wait()
+    with index.reading() as db:
+        return attempts.amount(db, ["inference"], AttemptFilter())
+
+
+def test_a_new_record_is_seen_at_the_next_look(registry_with_two_models: Registry) -> None:
+    index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
+    assert amount(index) == 0
+    for more in range(1, 4):
+        registry_with_two_models.record_inference(inference(more))
+        index.refresh()
+        with index.reading() as db:
+            assert attempts.amount(db, ["inference"], AttemptFilter()) == more
+
+
+@pytest.mark.parametrize("how", ["replaced", "cut", "edited", "removed"])
+def test_a_log_that_was_changed_by_hand_is_read_anew(registry_with_two_models: Registry, how: str) -> None:
+    path = registry_with_two_models.inferences
+    write(path, [inference(second) for second in range(5)])
+    index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
+    assert amount(index) == 5
+    content = path.read_bytes()
+    changed = b"".join(records.encode(inference(second, "prd")) for second in range(3))
+    if how == "replaced":
+        other = path.with_suffix(".new")
+        other.write_bytes(changed + content)
+        other.replace(path)
+        expected = 8
+    elif how == "cut":
+        os.truncate(path, content.index(b"\n") + 1)
+        expected = 1
+    elif how == "edited":
+        path.write_bytes(content.replace(b'"dev"', b'"prd"'))
+        expected = 5
+    else:
+        path.unlink()
+        expected = 0
+    assert amount(index) == expected
+    with index.reading() as db:
+        of_prd = attempts.amount(db, ["inference"], AttemptFilter(environment="prd"))
+    assert of_prd == {"replaced": 3, "cut": 0, "edited": 5, "removed": 0}[how]
+
+
+def test_torn_and_foreign_lines_are_counted_and_those_in_quarantine_are_not(registry_with_a_model: Registry) -> None:
+    path = registry_with_a_model.inferences
+    path.write_bytes(b'{"inference_time": "20\n' + b"\n" + b"[1]\n" + records.encode(inference()) + b'{"torn')
+    index = Index(registry_with_a_model.folder, registry_with_a_model.folder)
+    status = index.wait()
+    assert status.inferences.unreadable == 2  # the last may still become a record
+    assert amount(index) == 1
+    registry_with_a_model.record_inference(inference(1))
+    assert index.wait().inferences.unreadable == 3
+    assert amount(index) == 2
+    quarantine = Quarantine(
+        quarantine_time=TIME.format(9), path="models/log_inference.txt", offset=0, size_bytes=22, sha256="s",
+        moved_to="models/quarantine/x", by="b", reason="r",
+    )  # fmt: skip
+    journal.append(registry_with_a_model.trainings, quarantine)
+    assert index.wait().inferences.unreadable == 2
+
+
+def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) -> None:
+    empty_registry.inferences.write_bytes(records.encode(inference()).rstrip(b"\n"))
+    index = Index(empty_registry.folder, empty_registry.folder)
+    assert amount(index) == 1
+    empty_registry.record_inference(inference(1))
+    assert amount(index) == 2
+
+
+def test_the_original_programs_lines_are_indexed(empty_registry: Registry) -> None:
+    empty_registry.trainings.write_bytes(ORIGINAL_TRAININGS)
+    empty_registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+    index = Index(empty_registry.folder, empty_registry.folder)
+    assert amount(index) == 2
+    with index.reading() as db:
+        assert set(models.served(db)) == {"prd", "dev"}
+        assert attempts.causes(db, ["training", "inference"]) == ["unknown"]
+
+
+def test_a_registry_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    index = Index(tmp_path / "nowhere", tmp_path)
+    status = index.wait()
+    assert status.trainings.missing
+    assert status.inferences.missing
+    with index.reading() as db:
+        assert models.page(db, 10) == []
+
+
+def test_a_log_that_cannot_be_read_is_said_and_what_was_read_stays(registry_with_a_model: Registry) -> None:
+    index = Index(registry_with_a_model.folder, registry_with_a_model.folder)
+    index.wait()
+    registry_with_a_model.inferences.mkdir()  # root may read any file, and no folder
+    status = index.refresh()
+    assert status.trouble is not None
+    assert "models/log_inference.txt cannot be read" in status.trouble
+    with index.reading() as db:
+        assert models.amount(db) == 1
+
+
+def test_a_broken_index_is_made_anew(registry_with_two_models: Registry) -> None:
+    folder = registry_with_two_models.folder
+    Index(folder, folder).wait()
+    (path,) = folder.glob("index-*.sqlite")
+    path.write_bytes(b"no database" * 1000)
+    index = Index(folder, folder)
+    index.wait()
+    with index.reading() as db:
+        assert models.amount(db) == 2
+
+
+def test_processes_that_fill_it_at_once_leave_each_record_once(empty_registry: Registry) -> None:
+    folder = empty_registry.folder
+    write(empty_registry.inferences, [inference(i % 60, predictions=[0.5] * 100) for i in range(5000)])
+    command = [sys.executable, "-m", "bulkhead.index", str(folder), str(folder)]
+    fillers = [subprocess.Popen(command) for _ in range(4)]
+    index = Index(folder, folder)
+    assert amount(index) == 5000
+    assert [filler.wait() for filler in fillers] == [0, 0, 0, 0]
+    assert amount(index) == 5000
+
+
+@pytest.mark.parametrize("flushes", [1, 2, 5])
+def test_a_filling_that_was_cut_off_is_gone_on_with(
+    empty_registry: Registry, monkeypatch: pytest.MonkeyPatch, flushes: int
+) -> None:
+    folder = empty_registry.folder
+    write(empty_registry.inferences, [inference(i % 60) for i in range(500)])
+    flush, left = Filler.flush, [flushes]
+
+    def flush_and_die(self: Filler) -> None:
+        flush(self)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "_BATCH_BYTES", 20_000)
+    monkeypatch.setattr(Filler, "flush", flush_and_die)
+    filled = store.Store(folder, folder)
+    with pytest.raises(KeyboardInterrupt), filled.writing(wait=True) as db:
+        filled.fill(db)
+    monkeypatch.setattr(Filler, "flush", flush)
+    assert amount(Index(folder, folder)) == 500
+
+
+def test_a_record_that_is_elsewhere_than_the_index_says_is_noticed(registry_with_two_models: Registry) -> None:
+    with pytest.raises(record_reader.IndexOutdated):
+        record_reader.read(registry_with_two_models.folder, "training", [1], ModelRecord)
+    index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
+    index.wait()
+    index.distrust()
+    index.wait()
+    with index.reading() as db:
+        assert models.amount(db) == 2
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, [1], {}, 10**400])
+def test_a_metric_that_is_no_number_is_none(value: object) -> None:
+    assert number(value) is None
+
+
+def test_a_time_that_is_none_is_filed_under_the_one_before(empty_registry: Registry) -> None:
+    hostile = ["", "yesterday", "9999-12-31T23:59:59-23:59", "<script>"]
+    write(empty_registry.inferences, [inference(5), *(inference(inference_time=time) for time in hostile)])
+    index = Index(empty_registry.folder, empty_registry.folder)
+    index.wait()
+    with index.reading() as db:
+        found = attempts.page(db, ["inference"], AttemptFilter(), 10)
+    assert {one.time for one in found} == {moment(TIME.format(5), 0)}
+    assert len(found) == 5
+
+
+def test_publishing_is_indexed_with_its_metrics(empty_registry: Registry) -> None:
+    publish(empty_registry, "prd", metrics={"r2": 0.25, "rmse": "none"})
+    index = Index(empty_registry.folder, empty_registry.folder)
+    index.wait()
+    with index.reading() as db:
+        (point,) = models.points(db)
+    assert (point.environment, point.r2, point.rmse) == ("prd", 0.25, None)
+
+
+def test_an_index_that_cannot_be_kept_is_said(registry_with_a_model: Registry, tmp_path: Path) -> None:
+    index = Index(registry_with_a_model.folder, tmp_path)
+    index._store.lock.mkdir()
+    trouble = index.refresh().trouble
+    assert trouble is not None
+    assert "The index cannot be kept" in trouble
+
+
+def test_a_folder_that_somebody_else_made_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    own = store.own_folder()
+    assert own == store.own_folder()
+    assert own.stat().st_mode & 0o077 == 0
+    own.chmod(0o777)  # as good as anybody's
+    assert store.own_folder() not in (own, store.own_folder())

@@ -1,0 +1,251 @@
+"""``registry verify``, ``repair`` and ``gc`` on the command line."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.support.kept import Kept
+
+from bulkhead import files
+from bulkhead.cli import main as cli
+from bulkhead.cli import maintaining
+from bulkhead.registry import journal
+from bulkhead.registry.records import Quarantine, Removal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ORPHAN = "model_20260101T000000000000Z_abc.joblib"
+
+
+def registry(kept: Kept, *arguments: str) -> int:
+    return cli.main(["--models", str(kept.models), "--shared", str(kept.shared), *arguments])
+
+
+@pytest.fixture
+def damaged(kept: Kept) -> Kept:
+    """An orphan that repair puts aside, a foreign file that is left to a person, and a note."""
+    (kept.models / ORPHAN).write_bytes(b"x")
+    (kept.models / "notes\x1b[2J.txt").write_bytes(b"x")
+    kept.append(Removal(removal_time="t", paths=["shared/runs/a/b"], size_bytes=1, by="b", reason="r"))
+    return kept
+
+
+def test_a_clean_registry_is_exit_0(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(kept, "verify") == 0
+    assert capsys.readouterr() == ("clean\n", "")
+
+
+def test_a_note_alone_is_clean(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    (kept.models / ORPHAN).write_bytes(b"x")
+    kept.repair()
+    (next((kept.models / "quarantine").iterdir())).unlink()
+    assert registry(kept, "verify") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "clean, 1 note"
+
+
+def test_damage_is_exit_1_and_says_who_mends_what(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(damaged, "verify") == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = out.splitlines()
+    assert sorted(line.split()[1] for line in lines[:2]) == ["foreign_file", "orphan_model"]
+    assert lines[2:] == [
+        "not clean: 2 findings",
+        "1 can be put aside: just registry repair",
+        "1 must be decided by a person, who knows which record or file is true",
+    ]
+    assert all(line.isprintable() for line in lines)
+
+
+def test_findings_as_json_are_one_a_line(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(damaged, "verify", "--json") == 1
+    found = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted((one["kind"], one["severity"], one["mended_by"]) for one in found) == [
+        ("foreign_file", "damage", "person"),
+        ("orphan_model", "damage", "repair"),
+    ]
+    assert all({"path", "offset", "line", "sentence"} <= set(one) for one in found)
+
+
+def test_many_findings_of_one_kind_are_counted_for_people_and_all_there_for_programs(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(25):
+        (kept.models / f"{number}.txt").touch()
+    assert registry(kept, "verify") == 1
+    assert "... and 5 more of foreign_file; --json prints all of them." in capsys.readouterr().out
+    assert registry(kept, "verify", "--json") == 1
+    assert len(capsys.readouterr().out.splitlines()) == 25
+
+
+def test_predictions_are_read_unless_it_is_to_be_quick(kept: Kept) -> None:
+    record = kept.infer(kept.publish())
+    (kept.folder / str(record.predictions_path)).write_bytes(b"altered")
+    assert registry(kept, "verify", "--quick") == 0
+    assert registry(kept, "verify") == 1
+
+
+def test_repair_is_a_dry_run_until_it_is_told_to_do_it(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.read_bytes() for path in damaged.models.iterdir()}
+    assert registry(damaged, "repair") == 0
+    assert {path: path.read_bytes() for path in damaged.models.iterdir()} == before
+    out = capsys.readouterr().out
+    assert f"would quarantine  models/{ORPHAN}" in out
+    assert "Run it with --yes to do it." in out
+    assert registry(damaged, "repair", "--yes", "--by", "me", "--reason", "tidy") == 0
+    out = capsys.readouterr().out
+    assert f"quarantined  models/{ORPHAN} -> models/quarantine/{ORPHAN}." in out
+    assert "1 must be decided by a person" in out
+    *_, record = journal.read(damaged.registry.trainings)
+    assert isinstance(record, Quarantine)
+    assert (record.by, record.reason) == ("me", "tidy")
+    assert registry(damaged, "repair", "--yes") == 0
+    assert capsys.readouterr().out.startswith("There is nothing to repair.\n")
+
+
+def test_repair_as_json_is_the_finding_and_what_became_of_it(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(damaged, "repair", "--json") == 0
+    (line,) = map(msgspec.json.decode, capsys.readouterr().out.splitlines())
+    assert (line["finding"]["kind"], line["quarantine"]) == ("orphan_model", None)
+    assert registry(damaged, "repair", "--json", "--yes") == 0
+    (line,) = map(msgspec.json.decode, capsys.readouterr().out.splitlines())
+    assert line["quarantine"]["path"] == f"models/{ORPHAN}"
+
+
+def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
+    damaged: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged.registry.inferences.write_bytes(b"foreign\n" + damaged.registry.inferences.read_bytes())
+    real = files.hash_of
+
+    def refuse(path: Path) -> str | None:
+        if path.name == ORPHAN:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr("bulkhead.maintenance.repair.hash_of", refuse)
+    assert registry(damaged, "repair", "--yes") == 1
+    out, err = capsys.readouterr()
+    assert err == f"models/{ORPHAN}: Permission denied. Mend its mode, its owner or the disk.\n"
+    assert "quarantined  models/log_inference.txt byte 0 -> " in out
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Kept:
+    """Four models and four run folders, two months old and more."""
+    kept = Kept(tmp_path / "old")
+    for day in range(4):
+        model = kept.republished(kept.publish("dev"), 70 - day)
+        kept.infer(model, inference_time="2026-01-01T00:00:00.000000+00:00")
+    kept.age(60)
+    return kept
+
+
+def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(old.folder.rglob("*"))
+    assert registry(old, "gc", "--keep", "2", "--older-than", "4w") == 0
+    assert sorted(old.folder.rglob("*")) == before
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["WHAT", "PATH", "SIZE", "AGE", "WHY"]
+    assert [line.split()[0] for line in lines[1:-1]] == ["model", "model", "run", "run"]
+    assert lines[1].split()[2:] == ["37", "B", "70", "d", "beyond", "the", "newest", "2", "of", "dev"]
+    assert lines[-1].startswith("2 model files and 2 run folders, ")
+    assert lines[-1].endswith("Nothing was removed. Run it with --yes to do it.")
+    assert registry(old, "gc", "--keep", "2", "--older-than", "4w", "--yes", "--by", "me") == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith(" removed.")
+    *_, record = journal.read(old.registry.trainings)
+    assert isinstance(record, Removal)
+    assert (record.by, record.reason) == ("me", "gc --keep 2 --older-than 28d")
+    assert registry(old, "verify") == 0
+    assert registry(old, "gc", "--keep", "2", "--older-than", "4w", "--yes") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "Nothing is old enough to be removed."
+
+
+def test_what_gc_has_removed_is_told_even_when_the_next_thing_cannot_be(
+    old: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+    monkeypatch.setattr("shutil.rmtree", refuse)
+    assert registry(old, "gc", "--keep", "2", "--yes") != 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:-1]] == ["model", "model"]
+    assert lines[-1].startswith("2 model files and 0 run folders, ")
+    assert "unfinished_run_removal" in old.notes()
+
+
+def test_gc_as_json_is_one_thing_a_line(old: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(old, "gc", "--keep", "3", "--json") == 0
+    lines = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["kind"], line["removed"]) for line in lines] == [("model", False), ("run", False)]
+
+
+@pytest.mark.parametrize("age", ["", "30", "d", "-1d", "1.5d", "3y", "٣d", "99999d", "1d "])
+def test_an_age_that_is_none_is_wrong_usage(age: str, kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(kept, "gc", "--older-than", age) == 2
+    assert "12h, 30d, 2w" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["verify", "repair", "gc"])
+def test_without_the_runs_no_command_says_anything_of_the_registry(
+    command: str, kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A project's shared/ that is not mounted must not make every prediction a missing one."""
+    assert cli.main(["--models", str(kept.models), "--shared", str(kept.folder / "no"), command]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "--shared" in err
+
+
+@pytest.mark.parametrize("command", ["verify", "repair", "gc"])
+def test_each_command_has_an_example_in_its_help(command: str, kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(kept, command, "--help") == 0
+    assert f"just registry {command}" in capsys.readouterr().out
+
+
+def test_a_user_without_a_name_is_asked_for_one(damaged: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container's user need not be in its /etc/passwd."""
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    monkeypatch.delenv("BULKHEAD_BY", raising=False)
+    before = damaged.registry.trainings.read_bytes()
+    assert registry(damaged, "repair", "--yes") == 2
+    assert damaged.registry.trainings.read_bytes() == before
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_a_bar_and_colours_and_a_pipe_has_neither(
+    damaged: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, marked in ((Terminal, True), (io.StringIO, False)):
+        out, err = kind(), kind()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", out)
+            patch.setattr(sys, "stderr", err)
+            assert registry(damaged, "verify") == 1
+        assert ("\x1b[31m" in out.getvalue()) == marked
+        assert ("%" in err.getvalue()) == marked
+        assert "\x1b[2J" not in out.getvalue()
+
+
+def test_sizes_and_ages_are_told_as_people_say_them() -> None:
+    assert [maintaining._size(n) for n in (0, 999, 1000, 1_250_000, 3e9, 5e12)] == [
+        "0 B",
+        "999 B",
+        "1 kB",
+        "1.25 MB",
+        "3 GB",
+        "5e+03 GB",
+    ]
+    assert [maintaining._days(n) for n in (3600, 86_400, 864_000)] == ["1 h", "1 d", "10 d"]

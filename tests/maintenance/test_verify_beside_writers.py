@@ -1,0 +1,153 @@
+"""verify beside writers at work: what is in the making is no finding."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.kept import DECIDED, Kept
+from tests.support.project import publish
+
+from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
+from bulkhead.maintenance.repair import Repair
+from bulkhead.maintenance.verify import model_files, verify
+from bulkhead.registry.store import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MONTH = timedelta(days=30)
+
+
+@contextmanager
+def at_work(*workers: Callable[[], object]) -> Iterator[None]:
+    """Each of ``workers`` is called again and again during the block, in a thread of its own."""
+    stop, errors = threading.Event(), []
+
+    def work(worker: Callable[[], object]) -> None:
+        while not stop.is_set():
+            try:
+                worker()
+            except Exception as error:  # noqa: BLE001  # raised below, in the test's own thread
+                errors.append(error)
+                return
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert errors == []
+
+
+def test_a_registry_that_is_written_all_the_time_is_clean_at_every_moment(kept: Kept) -> None:
+    def train_and_infer() -> None:
+        kept.infer(kept.publish("dev"))
+
+    def train() -> None:
+        publish(kept.registry, "prd", dag_id=None)
+
+    with at_work(train_and_infer, train):
+        for _ in range(25):
+            assert kept.damage() == []
+    assert len(list(kept.models.glob("model_*"))) > 10
+
+
+def test_a_registry_that_is_cleaned_up_all_the_time_is_clean_at_every_moment(kept: Kept) -> None:
+    def collect() -> None:
+        list(GarbageCollector(kept.registry, kept.shared, RetentionRule(1, MONTH)).collect(DECIDED))
+
+    for number in range(60):
+        kept.republished(kept.publish("dev"), 90 - number / 10)
+        path = kept.shared / "runs" / "a_dag" / f"r{number}"
+        path.mkdir(parents=True)
+        (path / "x.json").touch()
+    for _ in range(2):
+        kept.publish("dev")
+    kept.age(60)
+    with at_work(collect):
+        for _ in range(15):
+            assert kept.damage() == []
+    assert len(list((kept.shared / "runs" / "a_dag").iterdir())) == 1
+
+
+def test_a_model_between_its_file_and_its_record_is_no_orphan(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publisher holds the log's lock meanwhile, and verify waits for it."""
+    linked, go_on = threading.Event(), threading.Event()
+    real = os.link
+
+    def slow(source: Path, target: Path) -> None:
+        real(source, target)
+        linked.set()
+        go_on.wait(30)
+
+    monkeypatch.setattr(os, "link", slow)
+    found: list[list[str]] = []
+    publisher = threading.Thread(target=lambda: kept.publish("dev"))
+    checker = threading.Thread(target=lambda: found.append(kept.damage()))
+    publisher.start()
+    assert linked.wait(30)
+    checker.start()
+    checker.join(0.3)
+    assert checker.is_alive()
+    go_on.set()
+    publisher.join()
+    checker.join(30)
+    assert found == [[]]
+
+
+def test_the_very_first_model_is_no_orphan_while_the_log_is_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a log there is no lock to wait for, so the look is taken again."""
+    kept = Kept(tmp_path / "new")
+    real = model_files.entries
+    looks: list[int] = []
+
+    def published_meanwhile(folder: Path) -> dict[str, model_files.Entry]:
+        if not looks:
+            kept.publish()
+        looks.append(1)
+        return real(folder)
+
+    monkeypatch.setattr(model_files, "entries", published_meanwhile)
+    assert kept.damage() == []
+    assert len(looks) == 2
+
+
+@pytest.mark.parametrize("what", ["a model", "predictions"])
+def test_what_is_removed_while_verify_is_under_way_is_no_finding_when_it_was_recorded(what: str, kept: Kept) -> None:
+    model = kept.publish("dev")
+    record = kept.infer(model)
+    kept.publish("dev")
+
+    def remove(_size: int) -> None:
+        """Called for the first time when log.txt has been read and no file has been looked at."""
+        folder = (kept.folder / str(record.predictions_path)).parent
+        if what == "a model" and kept.file_of(model).exists():
+            kept.removed(f"models/{model.model_filename}")
+            kept.file_of(model).unlink()
+        elif what == "predictions" and folder.exists():
+            kept.removed(f"shared/runs/dev_inference_pipe_dag/{folder.name}")
+            shutil.rmtree(folder)
+
+    found = list(verify(Registry(kept.models), kept.shared, progress=remove))
+    assert [one for one in found if one.is_damage] == []
+
+
+def test_what_is_quarantined_while_verify_is_under_way_is_no_finding(kept: Kept) -> None:
+    model = kept.publish("dev")
+    kept.publish("dev")
+    kept.alter(kept.file_of(model))
+    mender, found = Repair(kept.registry, DECIDED), kept.the("altered_model")
+    assert [one.kind for one in verify(kept.registry, kept.shared, progress=lambda _: mender.mend(found))] == []

@@ -1,0 +1,188 @@
+"""verify: inferences against the models' records, and predictions against the inferences'."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.support.kept import DECIDED
+from tests.support.project import NEXT
+
+from bulkhead import clock, files
+from bulkhead.maintenance.verify.inferences import BloomFilter
+from bulkhead.registry import decisions, journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.kept import Kept
+
+    from bulkhead.registry.records import InferenceRecord
+
+GONE = "model_20260101T000000000000Z_abc.joblib"
+
+
+def predictions_of(kept: Kept, record: InferenceRecord) -> Path:
+    return kept.folder / str(record.predictions_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"model_used": GONE}, "unknown_model"),
+        ({"model_used": "../x\n\x1b[2J"}, "unknown_model"),
+        ({"environment": "prd"}, "other_environment"),
+        ({"environment": "é\u202e"}, "other_environment"),
+        ({"model_hash": "0"}, "other_model"),
+        ({"model_sha256": "0" * 64}, "other_model"),
+        ({"predictions_path": "shared/runs/d/r/gone.parquet"}, "missing_predictions"),
+        ({"predictions_path": "shared/runs/\x00"}, "missing_predictions"),
+        ({"predictions_path": "shared/runs/" + "x" * 5000}, "missing_predictions"),
+        ({"predictions_path": "/etc/passwd"}, "foreign_path"),
+        ({"predictions_path": "shared/inputs/t.csv"}, "foreign_path"),
+        ({"predictions_path": "shared/runs/../../../etc/passwd"}, "foreign_path"),
+    ],
+)
+def test_an_inference_that_contradicts_the_models_records_is_found(
+    changes: dict[str, str], kind: str, kept: Kept
+) -> None:
+    kept.infer(kept.publish("dev"), **changes)
+    (found,) = kept.verify()
+    assert (found.kind, found.line, found.mended_by) == (kind, 3, "person")
+    assert found.sentence.isprintable()
+    assert NEXT.search(found.sentence) or "a person must decide" in found.sentence or "Find out" in found.sentence
+
+
+def test_a_promoted_model_may_infer_in_both_environments_and_with_the_keys_it_lacks_unknown(kept: Kept) -> None:
+    dev = kept.publish("dev")
+    kept.append(kept.promoted(dev, replaces=kept.registry.latest("prd").model_filename))
+    kept.infer(dev, environment="prd")
+    kept.infer(dev, model_hash=None, model_sha256=None, predictions_path=None, output_sha256=None)
+    assert kept.verify() == []
+
+
+def test_a_missing_predictions_file_is_found_with_and_without_reading_them(kept: Kept) -> None:
+    predictions_of(kept, kept.infer(kept.publish())).unlink()
+    assert kept.damage(predictions=False) == kept.damage(predictions=True) == ["missing_predictions"]
+
+
+def test_an_altered_predictions_file_is_found_when_they_are_read(kept: Kept) -> None:
+    path = predictions_of(kept, kept.infer(kept.publish()))
+    path.write_bytes(path.read_bytes()[::-1])
+    assert kept.damage(predictions=False) == []
+    assert kept.damage(predictions=True) == ["altered_predictions"]
+
+
+@pytest.mark.parametrize("call", ["lstat", "hash"])
+def test_predictions_that_cannot_be_read_are_not_called_missing(
+    call: str, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(predictions_of(kept, kept.infer(kept.publish())))
+    real = os.lstat if call == "lstat" else files.hash_of
+
+    def refuse(asked: str | Path) -> object:
+        if str(asked) == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real(asked)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.lstat" if call == "lstat" else "bulkhead.maintenance.verify.inferences.hash_of", refuse)
+        found = [one for one in kept.verify() if one.is_damage]
+    assert [one.kind for one in found] == ["unreadable_file"]
+
+
+def test_a_folder_or_link_in_place_of_predictions_is_found(kept: Kept) -> None:
+    first, second = (predictions_of(kept, kept.infer(kept.publish())) for _ in range(2))
+    first.unlink()
+    first.mkdir()
+    second.rename(kept.folder / "moved")
+    second.symlink_to(kept.folder / "moved")
+    assert kept.damage() == ["missing_predictions", "missing_predictions"]
+
+
+def test_predictions_that_went_with_their_run_folder_are_no_finding_later_ones_are(kept: Kept) -> None:
+    model = kept.publish()
+    record = kept.infer(model)
+    path = predictions_of(kept, record)
+    path.unlink()
+    path.parent.rmdir()
+    kept.removed(str(record.predictions_path).rpartition("/")[0])
+    assert kept.damage() == []
+    # The same folder is used again, as by hand (debug): what is lost of it now, no removal explains.
+    later = clock.in_record(clock.now() + timedelta(seconds=1))
+    again = f"{str(record.predictions_path).rpartition('/')[0]}/predictions_later.parquet"
+    kept.infer(model, predictions_path=again, inference_time=later)
+    assert kept.damage() == ["missing_predictions"]
+
+
+def test_a_removed_run_folder_that_is_still_there_is_a_note_until_it_is_used_again(kept: Kept) -> None:
+    path = predictions_of(kept, kept.infer(kept.publish()))
+    kept.age(1)
+    kept.removed(f"shared/runs/prd_inference_pipe_dag/{path.parent.name}")
+    assert (kept.damage(), kept.notes()) == ([], ["unfinished_run_removal"])
+    (path.parent / "new.json").touch()
+    os.utime(path.parent / "new.json", (time.time() + 5,) * 2)
+    assert kept.verify() == []
+
+
+def test_an_inference_that_is_recorded_twice_is_found(kept: Kept) -> None:
+    record = kept.infer(kept.publish())
+    assert kept.verify() == []
+    journal.append(kept.registry.inferences, record)
+    found = kept.the("inferred_twice")
+    assert (found.line, found.path, found.mended_by) == (4, "models/log_inference.txt", "person")
+
+
+def test_a_table_of_paths_that_takes_every_path_for_a_seen_one_changes_no_finding(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table may err: what it suspects is looked up."""
+    monkeypatch.setattr(BloomFilter, "perhaps", lambda *_: True)
+    record = kept.infer(kept.publish())
+    assert kept.verify() == []
+    journal.append(kept.registry.inferences, record)
+    assert kept.damage() == ["inferred_twice"]
+
+
+def test_the_table_of_paths_knows_every_path_again_and_hardly_ever_a_new_one() -> None:
+    seen = BloomFilter()
+    assert sum(seen.perhaps(f"shared/runs/r{number}/p.parquet") for number in range(20_000)) < 5
+    assert all(seen.perhaps(f"shared/runs/r{number}/p.parquet") for number in range(20_000))
+
+
+@pytest.mark.parametrize("way", ["revoked", "removed"])
+def test_an_inference_dated_after_its_model_was_out_of_service_is_a_note(way: str, kept: Kept) -> None:
+    """Only two clocks say so, and clocks are set back."""
+    model = kept.publish("dev")
+    kept.publish("dev")
+    kept.infer(model)
+    if way == "revoked":
+        decisions.revoke(kept.registry, model.model_filename, DECIDED)
+    else:
+        kept.removed(f"models/{model.model_filename}")
+        kept.file_of(model).unlink()
+    assert kept.verify() == []
+    kept.infer(model)
+    assert (kept.damage(), kept.notes()) == ([], ["late_inference"])
+    assert kept.the("late_inference").sentence.startswith("1 inferences, the first in line 4 ")
+
+
+def test_what_a_killed_step_left_in_its_run_folder_is_a_note_when_runs_are_read(kept: Kept) -> None:
+    folder = predictions_of(kept, kept.infer(kept.publish())).parent
+    for name in (".model_inference.lock", ".model_inference.json.abc.tmp"):
+        (folder / name).touch()
+    assert kept.notes() == []
+    kept.age(1)
+    assert kept.notes() == ["leftover", "leftover"]
+
+
+@pytest.mark.parametrize("field", ["inference_time", "environment", "model_used", "run_id"])
+@pytest.mark.parametrize("text", ["", "\x00", "x" * 100_000, "\u202e\x1b[31m", '"}'])
+def test_verify_survives_any_text_in_a_record(field: str, text: str, kept: Kept) -> None:
+    changes: dict[str, Any] = {field: text}
+    kept.infer(kept.publish(), **changes)
+    assert all(found.sentence.isprintable() and len(found.sentence) <= 2000 for found in kept.verify())
