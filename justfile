@@ -77,7 +77,7 @@ clean *options:
 check:
     @scripts/check.sh
 
-# Mend what can be mended: lint, formatting, this file
+# Fix what can be fixed: lint, formatting, this file
 [group('develop')]
 fix: setup
     .venv/bin/ruff check --fix

@@ -27,7 +27,7 @@ label_of() { docker image inspect --format "{{index .Config.Labels \"$STAND_IN\"
 bootstrap_tree() {
   run_as_root debootstrap --variant=minbase --include="$2" trixie "$1" "$mirror" >"$work/debootstrap.log" 2>&1 || {
     tail -n 5 "$work/debootstrap.log" >&2
-    fail "debootstrap could not unpack Debian trixie from this machine's mirror." "Mend what it says above, then run this again."
+    fail "debootstrap could not unpack Debian trixie from this machine's mirror." "Fix what it says above, then run this again."
   }
 }
 

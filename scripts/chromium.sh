@@ -27,6 +27,6 @@ say "installing chromium from the distribution's packages"
 run_as_root apt-get update -qq
 # Its output goes to stderr: stdout is the path.
 run_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium >&2 ||
-  fail "apt-get could not install chromium." "Read its words above, mend that, then run this again."
+  fail "apt-get could not install chromium." "Read its words above, fix that, then run this again."
 hash -r
 found || fail "apt-get installed chromium, and there is still none on PATH." "$NEXT"

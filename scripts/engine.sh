@@ -51,7 +51,7 @@ install_on_debian() {
   packages+=(iptables)
   say "installing ${packages[*]} from the distribution's packages"
   run_as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null ||
-    fail "apt-get could not install the engine." "Read its words above, mend that, then run this again."
+    fail "apt-get could not install the engine." "Read its words above, fix that, then run this again."
 }
 
 install_engine() {
@@ -108,7 +108,7 @@ if [[ ${BULKHEAD_NO_BOOTSTRAP:-} == 1 ]]; then
 fi
 if engine_is_remote; then
   fail "the engine at ${DOCKER_HOST:-the current docker context} does not answer, or the compose and buildx plugins are missing." \
-    "Bulkhead installs and starts only an engine of this machine: mend that one, or unset DOCKER_HOST and run 'docker context use default'."
+    "Bulkhead installs and starts only an engine of this machine: fix that one, or unset DOCKER_HOST and run 'docker context use default'."
 fi
 
 { command -v dockerd >/dev/null && plugins_answer; } || install_engine

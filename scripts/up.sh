@@ -28,7 +28,7 @@ built=$(docker image inspect --format '{{index .Config.Labels "org.opencontainer
 
 started=$SECONDS
 docker compose up --detach --wait --quiet-pull ||
-  fail "the stack did not become healthy." "Read 'just logs', mend what it says, then run 'just up' again."
+  fail "the stack did not become healthy." "Read 'just logs', fix what it says, then run 'just up' again."
 
 # What a crash of everything may have left behind.
 python3 scripts/reap.py

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.command import Command
 from tests.support.kept import Kept
-from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, publish
+from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish
 
 from bulkhead.registry.store import Registry
 
@@ -59,10 +59,10 @@ def registry_with_two_models(empty_registry: Registry) -> Registry:
 
 
 @pytest.fixture
-def registry_of_the_original_program(empty_registry: Registry) -> Registry:
-    """Both logs and a model file as the original program left them."""
-    empty_registry.trainings.write_bytes(ORIGINAL_TRAININGS)
-    empty_registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+def registry_of_legacy_records(empty_registry: Registry) -> Registry:
+    """Both logs and a model file with legacy records, which this project's predecessor wrote."""
+    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
+    empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
     (empty_registry.folder / "model_2024-01-31:23-59-59_3f2a.pkl").write_bytes(b"\x80\x04N.")
     return empty_registry
 

@@ -126,8 +126,8 @@ def test_a_broken_log_is_listed_and_its_broken_lines_are_counted(
     assert ended.said == ["log.txt: passed over 3 unreadable lines"]
 
 
-@pytest.mark.usefixtures("registry_of_the_original_program")
-def test_a_registry_of_the_original_program_is_listed_and_its_models_are_told_to_be_unverifiable(
+@pytest.mark.usefixtures("registry_of_legacy_records")
+def test_a_registry_of_legacy_records_is_listed_and_its_models_are_told_to_be_unverifiable(
     registry: Command,
 ) -> None:
     assert rows_of(registry.done("list")) == [

@@ -88,7 +88,7 @@ def test_show_has_the_whole_record_and_what_was_decided(registry: Command) -> No
     assert decision[:4] == [
         "published in dev",
         f"promoted from dev to prd, replacing {before.model_filename} by ada: because",
-        "taken back in prd by bob: worse",
+        "rolled back in prd by bob: worse",
         "revoked by eve: leaked",
     ]
     assert "served again in prd by bob: worse" in registry.done("show", before.model_filename)
@@ -101,7 +101,7 @@ def test_show_has_the_whole_record_and_what_was_decided(registry: Command) -> No
     ]
 
 
-@pytest.mark.usefixtures("registry_of_the_original_program")
+@pytest.mark.usefixtures("registry_of_legacy_records")
 def test_a_model_of_the_original_program_is_shown_with_what_is_known(registry: Command) -> None:
     told = registry.done("show", "model_2024-01-31:23-59-59_3f2a.pkl")
     assert "  prd  served, unverifiable" in told

@@ -165,7 +165,7 @@ def test_a_trace_to_a_revoked_model_says_who_revoked_it_and_why(registry: Comman
     assert re.search(r"Out of service: it was revoked by eve on .*: leaked", registry.done("trace", pipeline.path))
 
 
-@pytest.mark.usefixtures("registry_of_the_original_program")
+@pytest.mark.usefixtures("registry_of_legacy_records")
 def test_an_inference_of_the_original_program_is_traced_as_far_as_it_goes(registry: Command) -> None:
     told = registry.done("trace", "2024-02-03:10-00-00")
     assert "model_2024-01-31:23-59-59_3f2a.pkl  (no hash recorded)" in told

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.generated import TIME, anything, environment, failure, inference, name, write
-from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, publish, training_failure
+from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish, training_failure
 
 from bulkhead.index import Index, attempts, models, record_reader, store
 from bulkhead.index.attempts import AttemptFilter
@@ -204,8 +204,8 @@ def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) 
 
 
 def test_the_original_programs_lines_are_indexed(empty_registry: Registry) -> None:
-    empty_registry.trainings.write_bytes(ORIGINAL_TRAININGS)
-    empty_registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
+    empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
     index = Index(empty_registry.folder, empty_registry.folder)
     assert amount(index) == 2
     with index.reading() as db:

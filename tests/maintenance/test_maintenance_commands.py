@@ -133,7 +133,7 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
     monkeypatch.setattr("bulkhead.maintenance.repair.hash_of", refuse)
     assert registry(damaged, "repair", "--yes") == 1
     out, err = capsys.readouterr()
-    assert err == f"models/{ORPHAN}: Permission denied. Mend its mode, its owner or the disk.\n"
+    assert err == f"models/{ORPHAN}: Permission denied. Fix its mode, its owner or the disk.\n"
     assert "quarantined  models/log_inference.txt byte 0 -> " in out
 
 

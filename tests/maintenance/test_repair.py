@@ -101,9 +101,9 @@ def test_an_orphan_that_was_being_published_is_left_alone(kept: Kept) -> None:
     model = kept.publish()
     recorded = kept.registry.trainings.read_bytes()
     kept.registry.trainings.write_bytes(before)
-    mender, found = Repair(kept.registry, DECIDED), kept.the("orphan_model")
+    fixer, found = Repair(kept.registry, DECIDED), kept.the("orphan_model")
     kept.registry.trainings.write_bytes(recorded)
-    assert mender.mend(found) is None
+    assert fixer.fix(found) is None
     assert kept.file_of(model).exists()
     assert kept.verify() == []
 
@@ -112,18 +112,18 @@ def test_an_altered_model_that_was_restored_since_is_left_alone(kept: Kept) -> N
     path = kept.file_of(kept.publish())
     good = path.read_bytes()
     kept.alter(path)
-    mender, found = Repair(kept.registry, DECIDED), kept.the("altered_model")
+    fixer, found = Repair(kept.registry, DECIDED), kept.the("altered_model")
     kept.alter(path, good)
-    assert mender.mend(found) is None
+    assert fixer.fix(found) is None
     assert kept.verify() == []
 
 
 def test_two_repairs_of_the_same_things_do_each_of_them_once(kept: Kept) -> None:
     (kept.models / ORPHAN).write_bytes(b"x")
     kept.registry.inferences.write_bytes(b"foreign\n" + kept.registry.inferences.read_bytes())
-    menders = [Repair(kept.registry, DECIDED) for _ in range(2)]
+    repairs = [Repair(kept.registry, DECIDED) for _ in range(2)]
     found = [finding for finding in kept.verify() if finding.mended_by == "repair"]
-    done = [mender.mend(finding) for finding in found for mender in menders]
+    done = [fixer.fix(finding) for finding in found for fixer in repairs]
     assert [record is not None for record in done] == [True, False, True, False]
     assert kept.verify() == []
 

@@ -149,5 +149,5 @@ def test_what_is_quarantined_while_verify_is_under_way_is_no_finding(kept: Kept)
     model = kept.publish("dev")
     kept.publish("dev")
     kept.alter(kept.file_of(model))
-    mender, found = Repair(kept.registry, DECIDED), kept.the("altered_model")
-    assert [one.kind for one in verify(kept.registry, kept.shared, progress=lambda _: mender.mend(found))] == []
+    fixer, found = Repair(kept.registry, DECIDED), kept.the("altered_model")
+    assert [one.kind for one in verify(kept.registry, kept.shared, progress=lambda _: fixer.fix(found))] == []

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.kept import Kept
-from tests.support.project import NEXT, ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, training_failure
+from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, NEXT, training_failure
 
 from bulkhead import clock
 from bulkhead.maintenance.verify import amount, verify
@@ -42,8 +42,8 @@ def test_an_empty_registry_is_clean(tmp_path: Path) -> None:
 
 def test_what_the_original_program_left_is_no_damage_but_for_what_is_missing(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "original")
-    kept.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
-    kept.registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+    kept.registry.trainings.write_bytes(LEGACY_TRAININGS)
+    kept.registry.inferences.write_bytes(LEGACY_INFERENCES)
     for name in ("model_2024-01-31:23-59-59_3f2a.pkl", "model_2024-02-02:10-00-00_77aa.pkl"):
         (kept.models / name).write_bytes(b"\x80\x04N.")
     assert kept.damage() == []

@@ -170,7 +170,7 @@ def test_lines_that_were_moved_are_a_note(kept: Kept) -> None:
 
 
 def test_a_torn_publication_makes_what_follows_from_it_unfounded(kept: Kept) -> None:
-    """The line is mended by repair; that a promotion hangs in the air stays for a person."""
+    """The line is fixed by repair; that a promotion hangs in the air stays for a person."""
     path = kept.registry.trainings
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:50] + b"\n" + lines[2] + lines[3])

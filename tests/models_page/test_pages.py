@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS, publish, training_failure
+from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish, training_failure
 
 from bulkhead.registry import journal
 from bulkhead.registry.records import Evidence, InferenceRecord, Promotion, Revocation, Rollback
@@ -231,8 +231,8 @@ def test_a_log_edited_in_its_middle_is_read_anew_and_no_error(visit: Visit, regi
 
 
 def test_the_original_programs_lines_are_shown(visit: Visit, empty_registry: Registry) -> None:
-    empty_registry.trainings.write_bytes(ORIGINAL_TRAININGS)
-    empty_registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
+    empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
     with visit(empty_registry) as client:
         texts = every_answer(client)
         assert client.get("/models/model_2024-01-31:23-59-59_3f2a.pkl").status_code == 200

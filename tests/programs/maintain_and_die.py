@@ -61,11 +61,11 @@ def main() -> None:
     place, name, makes = (REPAIR if what == "repair" else GC)[stage]
     deadly = makes(getattr(place, name))
     if what == "repair":
-        mender = Repair(registry, DECIDED)
+        fixer = Repair(registry, DECIDED)
         found = [f for f in verify(registry, project / "shared") if f.mended_by == "repair"]
         setattr(place, name, deadly)
         for one in found:
-            mender.mend(one)
+            fixer.fix(one)
     else:
         collector = GarbageCollector(registry, project / "shared", RetentionRule(1, timedelta(days=30)))
         setattr(place, name, deadly)

@@ -170,20 +170,20 @@ def test_an_altered_model_is_refused_and_predicts_nothing(trained_project: Proje
 
 
 def test_a_model_of_the_original_program_is_refused(project: Project) -> None:
-    from tests.support.project import ORIGINAL_TRAININGS
+    from tests.support.project import LEGACY_TRAININGS
 
-    project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
+    project.registry.trainings.write_bytes(LEGACY_TRAININGS)
     project.prepare_inference()
     ended = project.inference("model_inference")
     project.assert_refused(ended, "model_inference", "Train a new model")
 
 
-def test_training_goes_on_in_a_registry_of_the_original_program(project: Project) -> None:
-    from tests.support.project import ORIGINAL_INFERENCES, ORIGINAL_TRAININGS
+def test_training_goes_on_in_a_registry_of_legacy_records(project: Project) -> None:
+    from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS
 
-    project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
-    project.registry.inferences.write_bytes(ORIGINAL_INFERENCES)
+    project.registry.trainings.write_bytes(LEGACY_TRAININGS)
+    project.registry.inferences.write_bytes(LEGACY_INFERENCES)
     project.train(environment="prd")
     project.infer(environment="prd")
-    assert project.registry.trainings.read_bytes().startswith(ORIGINAL_TRAININGS)
-    assert project.registry.inferences.read_bytes().startswith(ORIGINAL_INFERENCES)
+    assert project.registry.trainings.read_bytes().startswith(LEGACY_TRAININGS)
+    assert project.registry.inferences.read_bytes().startswith(LEGACY_INFERENCES)

@@ -75,10 +75,10 @@ def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path)
         ("[prd]\nmin_r2 = nan\n", "min_r2 is nan, not a finite number"),
         ("[prd]\nmax_r2_drop = inf\n", "max_r2_drop is inf"),
         ("[prd]\nmax_r2_drop = -0.1\n", "must not be negative"),
-        ("[prd\n", "Mend it"),
+        ("[prd\n", "Fix it"),
         ("min_r2 = 0.5\n", "Expected `object`"),
-        ("[prd]\nmin_r2 = 0.5\nmin_r2 = 0.6\n", "Mend it"),
-        ("\xff", "Mend it"),
+        ("[prd]\nmin_r2 = 0.5\nmin_r2 = 0.6\n", "Fix it"),
+        ("\xff", "Fix it"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused_before_the_fit(

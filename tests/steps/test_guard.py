@@ -260,9 +260,9 @@ def test_a_model_that_cannot_be_loaded_or_does_not_predict_is_refused_and_no_cra
 
 
 def test_prd_serving_a_model_of_the_original_program_keeps_no_model_from_being_checked(project: Project) -> None:
-    from tests.support.project import ORIGINAL_TRAININGS
+    from tests.support.project import LEGACY_TRAININGS
 
-    project.registry.trainings.write_bytes(ORIGINAL_TRAININGS)
+    project.registry.trainings.write_bytes(LEGACY_TRAININGS)
     model = project.train().model_filename
     project.done("inference", "check_model", "--model", model)
     facts = msgspec.json.decode((project.shared / "check_model.json").read_bytes())["facts"]

@@ -119,8 +119,8 @@ class Kept:
 
     def repair(self) -> list[Quarantine]:
         """All that repair can do."""
-        mender = Repair(self.registry, DECIDED)
-        done = [mender.mend(found) for found in self.verify() if found.mended_by == "repair"]
+        fixer = Repair(self.registry, DECIDED)
+        done = [fixer.fix(found) for found in self.verify() if found.mended_by == "repair"]
         return [record for record in done if record is not None]
 
     def alter(self, path: Path, content: bytes | None = None) -> bytes:

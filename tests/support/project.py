@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 # Every refusal ends in what to do next.
 NEXT = re.compile(
-    r"\b(Add|Choose|Convert|Export|Fill|Give|Leave|Make|Mend|Name|Put|Rename|Restore|Run|Set|Train|Unpack|Use|Write"
-    r"|choose|free|lists|give|leave|mend|mount|remove|run|train|use)\b[^.]*(\.[^.\s][^.]*)*\.$"
+    r"\b(Add|Choose|Convert|Export|Fill|Give|Leave|Make|Fix|Name|Put|Rename|Restore|Run|Set|Train|Unpack|Use|Write"
+    r"|choose|free|lists|give|leave|fix|mount|remove|run|train|use)\b[^.]*(\.[^.\s][^.]*)*\.$"
 )
 
-ORIGINAL_TRAININGS = (
+LEGACY_TRAININGS = (
     b'{"model_hash": "3f2a", "model_filename": "model_2024-01-31:23-59-59_3f2a.pkl",'
     b' "training_timestamp": "2024-01-31:23-59-59", "environment": "prd"}\n'
     b'{"error_timestamp": "2024-02-01:00-00-01", "detail": "division by zero"}\n'
     b'{"model_hash": "77aa", "model_filename": "model_2024-02-02:10-00-00_77aa.pkl",'
     b' "training_timestamp": "2024-02-02:10-00-00", "environment": "dev"}\n'
 )
-"""``log.txt`` as the original program wrote it."""
+"""``log.txt`` of legacy records."""
 
-ORIGINAL_INFERENCES = (
+LEGACY_INFERENCES = (
     b'{"inference_time": "2024-02-03:10-00-00", "environment": "prd", "inference_data": "shared/inf.csv",'
     b' "model_used": "model_2024-01-31:23-59-59_3f2a.pkl", "predictions": [40.0, 41.0]}\n'
     b'{"error_time": "2024-02-03:11-00-00", "error_message": "no model"}\n'
 )
-"""``log_inference.txt`` as the original program wrote it."""
+"""``log_inference.txt`` of legacy records."""
 
 
 INFERENCE_STEPS = {"generate_inf_data", "preprocess_inf_data", "model_inference"}

@@ -62,5 +62,5 @@ def roll_back(step: Step, by: str, reason: str, to: str | None) -> Outcome:
 def _summary(record: ModelRecord) -> dict[str, Any]:
     keys = ("model_filename", "model_hash", "sha256", "training_timestamp")
     data = {"data": record.data.path, "data_sha256": record.data.sha256} if record.data else {}
-    # The original program's records have no metrics.
+    # Legacy records have no metrics.
     return {**{key: getattr(record, key) for key in keys}, "metrics": record.metrics or {}, **data}

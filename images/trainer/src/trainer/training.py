@@ -71,8 +71,8 @@ def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Tra
     measured = int(np.ceil(rows * share))
     if rows - measured < FEWEST_ROWS:
         raise Refused(
-            f"{rows} rows with test fraction {share} leave {rows - measured} to train on, and it takes {FEWEST_ROWS}."
-            " Give more rows or a smaller fraction."
+            f"{rows} rows with test fraction {share} leave {rows - measured} to train on; at least {FEWEST_ROWS} are"
+            " needed. Give more rows or a smaller fraction."
         )
     held_out = None
     with np.errstate(all="ignore"):  # what overflows is refused below, by name

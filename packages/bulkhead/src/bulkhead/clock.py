@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-ORIGINAL_FORMAT = "%Y-%m-%d:%H-%M-%S"
-"""How the original program wrote times, without a zone; they are read as UTC."""
+LEGACY_FORMAT = "%Y-%m-%d:%H-%M-%S"
+"""How legacy records hold times, without a zone; they are read as UTC."""
 
 
 def now() -> datetime:
@@ -24,7 +24,7 @@ def in_filename(moment: datetime) -> str:
 
 
 def parse(text: str) -> datetime:
-    """The aware UTC time that a record of ours or of the original program holds.
+    """The aware UTC time that a record of ours or a legacy record holds.
 
     Raises:
         ValueError: ``text`` is in neither format, or beyond the calendar in UTC.
@@ -32,7 +32,7 @@ def parse(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        moment = datetime.strptime(text, ORIGINAL_FORMAT).replace(tzinfo=UTC)
+        moment = datetime.strptime(text, LEGACY_FORMAT).replace(tzinfo=UTC)
     try:
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except OverflowError as error:

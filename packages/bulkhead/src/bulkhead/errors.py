@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EXIT_REFUSED = 1
-"""Refused for a reason that a retry cannot mend."""
+"""Refused for a reason that a retry cannot fix."""
 EXIT_USAGE = 2
 """Wrong command line (click's own code)."""
 EXIT_CRASHED = 70

@@ -128,6 +128,6 @@ def start(client: APIClient, container: str) -> None:
 
 def _refused(error: APIError) -> NotStartedError:
     cause = "mount_missing" if "mount" in str(error) else "crashed"
-    next_step = "Mend that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
+    next_step = "Fix that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
     detail = f"the engine refused the container: {error.explanation}. {next_step}"
     return NotStartedError(Failed(cause, detail, retry=False))

@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             return msgspec.convert(given, cls, strict=False)
         except msgspec.ValidationError as error:
             names = ", ".join(variables.values())
-            raise Refused(f"{error}, among {names}. Mend .env, then run 'just up'.") from None
+            raise Refused(f"{error}, among {names}. Fix .env, then run 'just up'.") from None
 
     @property
     def user(self) -> str:

@@ -89,7 +89,7 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
     if code == EXIT_REFUSED:
         return "refused", refusal or f"{after}.{said} Run it by hand with 'just step'.", False
     if code == EXIT_USAGE:
-        return "wrong_usage", f"the command line is wrong ({after}).{said} Mend the DAG or its parameters.", False
+        return "wrong_usage", f"the command line is wrong ({after}).{said} Fix the DAG or its parameters.", False
     if code == _SIGKILLED:
         why = "SIGKILL: by hand, or probably for want of memory on the host"
         return "killed", f"{why} ({after}).{said} Look there.", True

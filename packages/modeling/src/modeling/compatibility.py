@@ -84,7 +84,7 @@ def check_schema(model: ModelRecord, schema: InputSchema) -> None:
     if differences:
         raise Refused(
             f"{schema.data.path} is not what {model.model_filename} was trained for: {'; '.join(differences)}."
-            " Mend the table, or train a model on such a table."
+            " Fix the table, or train a model on such a table."
         )
 
 

@@ -151,7 +151,7 @@ def _bytes_of(source: str, inputs: Path) -> tuple[bytes, str]:
         return path.read_bytes(), str(path.relative_to(inputs.resolve()))
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
-        raise Refused(f"source {shown}: cannot be read: {reason}. Mend the file or its mode (chmod a+r).") from error
+        raise Refused(f"source {shown}: cannot be read: {reason}. Fix the file or its mode (chmod a+r).") from error
 
 
 def _csv(source: str, content: bytes) -> pa.Table:
@@ -177,7 +177,7 @@ def _csv(source: str, content: bytes) -> pa.Table:
         )
         table = pyarrow.csv.read_csv(io.BytesIO(content), parse_options=parse, convert_options=as_text)
     except _UNREADABLE as error:
-        raise Refused(f"{source}: cannot be read as CSV: {one_line(str(error), 300)}. Mend the file.") from None
+        raise Refused(f"{source}: cannot be read as CSV: {one_line(str(error), 300)}. Fix the file.") from None
     return table.rename_columns([name.strip() for name in names])
 
 
@@ -186,7 +186,7 @@ def _parquet(source: str, content: bytes) -> pa.Table:
         # Not read_table: that one chokes on two columns of one name.
         table = pq.ParquetFile(io.BytesIO(content)).read()
     except (*_UNREADABLE, OSError) as error:
-        raise Refused(f"{source}: cannot be read as Parquet: {one_line(str(error), 300)}. Mend the file.") from None
+        raise Refused(f"{source}: cannot be read as Parquet: {one_line(str(error), 300)}. Fix the file.") from None
     # pandas stores a frame's index as columns of this name; to its user they are none.
     table = table.rename_columns([name.strip() if name.isprintable() else name for name in table.column_names])
     return table.select([i for i, name in enumerate(table.column_names) if not name.startswith(_PANDAS_INDEX)])
@@ -221,7 +221,7 @@ def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
                 continue
         row = _first(lambda end: _casts(text.slice(0, end)), len(text))
         shown = short(str(text[row - 1].as_py()))
-        raise Refused(f"column {name!r}, row {row}: {shown} is not a number. Mend the cell, or leave the column out.")
+        raise Refused(f"column {name!r}, row {row}: {shown} is not a number. Fix the cell, or leave the column out.")
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise Refused(f"column {name!r}, row 1: its type is {column.type}, not a number. Convert it, or leave it out.")
     return column

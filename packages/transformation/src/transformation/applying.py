@@ -12,7 +12,7 @@ from transformation.transform import transform
 if TYPE_CHECKING:
     import pandas as pd
 
-_MEND = "Mend packages/transformation/src/transformation/transform.py, then run just build-images."
+_FIX = "Fix packages/transformation/src/transformation/transform.py, then run just build-images."
 
 
 def apply(frame: pd.DataFrame) -> pd.DataFrame:
@@ -30,20 +30,20 @@ def apply(frame: pd.DataFrame) -> pd.DataFrame:
     """
     result = transform(frame)
     if len(result) != len(frame):
-        raise Refused(f"the transformation made {len(result)} rows out of {len(frame)}; it must keep each row. {_MEND}")
+        raise Refused(f"the transformation made {len(result)} rows out of {len(frame)}; it must keep each row. {_FIX}")
     if not result.columns.is_unique or result.columns.empty:
         raise Refused(
-            f"the transformation must give distinct columns, at least one; it gave {list(result.columns)}. {_MEND}"
+            f"the transformation must give distinct columns, at least one; it gave {list(result.columns)}. {_FIX}"
         )
     for name in result:
         try:
             values = result[name].to_numpy(dtype=float)
         except (TypeError, ValueError):
-            raise Refused(f"the transformation made column {name!r} something else than numbers. {_MEND}") from None
+            raise Refused(f"the transformation made column {name!r} something else than numbers. {_FIX}") from None
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
             raise Refused(
                 f"the transformation made column {name!r}, row {bad[0] + 1}, {values[bad[0]]}."
-                " Give smaller numbers, or mend the transformation."
+                " Give smaller numbers, or fix the transformation."
             )
     return result.astype(float)

@@ -57,8 +57,8 @@ def list_models(place: Place, /, environment: str | None, limit: int | None, *, 
     """List the published models, newest last; * marks what is served.
 
     STATE: served; previous (a rollback serves it) or earlier; rolled back; revoked. Then, where it applies:
-    removed or quarantined; missing (a file that should be there); unverifiable (the original program
-    recorded no hash); promoted from dev. Lines of the log that are no record are counted on stderr.
+    removed or quarantined; missing (a file that should be there); unverifiable (a legacy record: the
+    program before this one kept no hash); promoted from dev. Lines of the log that are no record are counted on stderr.
     """
     registry = place.registry
     most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None

@@ -52,13 +52,13 @@ def verify_registry(place: Place, *, quick: bool, as_json: bool) -> int:
     Damage makes it unclean, notes do not.
     """
     counted: Counter[str] = Counter()
-    mended: Counter[str] = Counter()
+    fixed: Counter[str] = Counter()
     # A line printed beside a progress bar would tear it: what a person reads waits for its end.
     kept: list[Finding] = []
     for found in _checked(place, quick=quick):
         counted[found.severity] += 1
         counted[found.kind] += 1
-        mended[found.mended_by or ""] += 1
+        fixed[found.mended_by or ""] += 1
         if as_json:
             click.echo(output.as_json(found))
         elif counted[found.kind] <= _MOST_SHOWN:
@@ -69,7 +69,7 @@ def verify_registry(place: Place, *, quick: bool, as_json: bool) -> int:
         for kind in dict.fromkeys(found.kind for found in kept):
             if counted[kind] > _MOST_SHOWN:
                 click.echo(f"... and {counted[kind] - _MOST_SHOWN} more of {kind}; --json prints all of them.")
-        _summarise(counted, mended)
+        _summarise(counted, fixed)
     return EXIT_REFUSED if counted["damage"] else 0
 
 
@@ -85,7 +85,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     Nothing is deleted or rewritten: of a line a copy is taken and a record says so, a file is moved.
     Records that contradict each other are left to a person.
     """
-    mender = Repair(place.registry, DecisionContext(by, reason))
+    fixer = Repair(place.registry, DecisionContext(by, reason))
     left: Counter[str] = Counter()
     mine: list[Finding] = []
     for found in _checked(place):
@@ -96,15 +96,15 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     failed = 0
     for found in mine:
         try:
-            done = mender.mend(found) if yes else None
-        except OSError as error:  # the rest can be mended all the same
-            click.echo(f"{shown(found.path)}: {error.strerror}. Mend its mode, its owner or the disk.", err=True)
+            done = fixer.fix(found) if yes else None
+        except OSError as error:  # the rest can be fixed all the same
+            click.echo(f"{shown(found.path)}: {error.strerror}. Fix its mode, its owner or the disk.", err=True)
             failed = EXIT_REFUSED
             continue
         if as_json:
             click.echo(output.as_json({"finding": found, "quarantine": done}))
         else:
-            click.echo(_mending(found, done, yes=yes))
+            click.echo(_fixing(found, done, yes=yes))
     if not as_json:
         for line in _after_repair(mine, left, yes=yes):
             click.echo(line)
@@ -175,15 +175,15 @@ def _show(found: Finding) -> None:
     click.echo(f"{click.style(found.severity, fg=colour)}  {found.kind}  {shown(found.sentence)}")
 
 
-def _summarise(counted: Counter[str], mended: Counter[str]) -> None:
+def _summarise(counted: Counter[str], fixed: Counter[str]) -> None:
     notes = f", {_count(counted['note'], 'note')}" if counted["note"] else ""
     if not counted["damage"]:
         click.echo(f"{click.style('clean', fg='green')}{notes}")
         return
     click.echo(f"{click.style('not clean', fg='red')}: {_count(counted['damage'], 'finding')}{notes}")
-    if mended["repair"]:
-        click.echo(f"{mended['repair']} can be put aside: just registry repair")
-    rest = Counter({mender: mended[mender] for mender in ("gc", "person") if mended[mender]})
+    if fixed["repair"]:
+        click.echo(f"{fixed['repair']} can be put aside: just registry repair")
+    rest = Counter({fixer: fixed[fixer] for fixer in ("gc", "person") if fixed[fixer]})
     if rest:
         click.echo(_rest(rest))
 
@@ -193,7 +193,7 @@ def _rest(left: Counter[str]) -> str:
         "gc": f"{left['gc']} can be finished: just registry gc",
         "person": f"{left['person']} must be decided by a person, who knows which record or file is true",
     }
-    return "\n".join(text for mender, text in told.items() if left[mender])
+    return "\n".join(text for fixer, text in told.items() if left[fixer])
 
 
 def _after_repair(mine: Sequence[Finding], left: Counter[str], *, yes: bool) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _after_repair(mine: Sequence[Finding], left: Counter[str], *, yes: bool) -> 
         yield _rest(left)
 
 
-def _mending(found: Finding, done: Quarantine | None, *, yes: bool) -> str:
+def _fixing(found: Finding, done: Quarantine | None, *, yes: bool) -> str:
     where = shown(found.path) + (f" byte {found.offset}" if found.offset is not None else "")
     if done is not None:
         return f"quarantined  {where} -> {shown(done.moved_to)}"

@@ -2,7 +2,7 @@
 
 It is temporary, and holds nothing that the logs do not. Any number of processes share it: one at a time
 writes (an ``flock`` beside it), all read (SQLite's write-ahead log lets them). Whatever is wrong with it
-is mended by making it anew.
+is fixed by making it anew.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def check(models: Path, shared: Path, folder: Path) -> VerifyReport:
             if len(kept) < _MOST:
                 kept.append(finding)
     except OSError as error:
-        trouble = one_line(f"It stopped before its end: {error}. Mend that, then verify again.")
+        trouble = one_line(f"It stopped before its end: {error}. Fix that, then verify again.")
     result = VerifyReport(
         started=started,
         finished=clock.in_record(clock.now()),

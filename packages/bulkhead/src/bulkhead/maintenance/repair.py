@@ -8,7 +8,7 @@ rest and repeats nothing.
 
 Beside live writers this is safe: each thing is looked at again under the log's lock, when nobody is
 between a model's file and its record, or in the middle of a line. Records that contradict each other are
-not mended: a person must find out which is true.
+not fixed: a person must find out which is true.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FOLDER_MODE = 0o775
 
 
 class Repair:
-    """Repairs of one registry; make it before the check whose findings it mends."""
+    """Repairs of one registry; make it before the check whose findings it fixes."""
 
     def __init__(self, registry: Registry, decision: DecisionContext) -> None:
         self._registry = registry
@@ -54,7 +54,7 @@ class Repair:
                 self._since[path] = end
         self._history = RegistryHistory(registry)
 
-    def mend(self, found: Finding) -> Quarantine | None:
+    def fix(self, found: Finding) -> Quarantine | None:
         """Quarantine what ``found`` is about.
 
         Returns:

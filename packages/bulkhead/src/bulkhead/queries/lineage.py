@@ -216,7 +216,7 @@ def impact(registry: Registry, reach: ImpactScope, limit: int) -> Impact:
 
 
 def rows_of(record: InferenceRecord) -> int | None:
-    """How many predictions ``record`` is of; the original program's records have only the list."""
+    """How many predictions ``record`` is of; legacy records have only the list."""
     if record.rows is None and isinstance(record.predictions, list):
         return len(record.predictions)
     return record.rows
@@ -257,7 +257,7 @@ def told(entry: Record, filename: str) -> tuple[str, str]:
             return promotion.promotion_time, _by(what, promotion.by, promotion.reason)
         case Rollback():
             back = entry.model_filename == filename
-            what = f"served again in {entry.environment}" if back else f"taken back in {entry.environment}"
+            what = f"served again in {entry.environment}" if back else f"rolled back in {entry.environment}"
             return entry.rollback_time, _by(what, entry.by, entry.reason)
         case Revocation():
             return entry.revocation_time, _by("revoked", entry.by, entry.reason)

@@ -84,5 +84,5 @@ def read(registry: Path, environment: str) -> Gate:
         if gate.max_r2_drop is not None and gate.max_r2_drop < 0:
             raise msgspec.ValidationError(f"max_r2_drop is {gate.max_r2_drop:g}, and must not be negative")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{_SHOWN}: {one_line(str(error))}. Mend it; docs/gate.md shows how it looks.") from None
+        raise Refused(f"{_SHOWN}: {one_line(str(error))}. Fix it; docs/gate.md shows how it looks.") from None
     return gate

@@ -1,7 +1,7 @@
 """The records: one JSON object on one line of ``log.txt`` (trainings) or ``log_inference.txt``.
 
-The first keys of each kind are those of the original program, and its lines are still read: their
-times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their errors no environment.
+The first keys of each kind are those of *legacy records*, which the program before this one wrote.
+They are still read: their times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their errors no environment.
 Everything that such a line lacks is None here.
 
 What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
@@ -188,8 +188,8 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     """The input file relative to the project."""
     model_used: str
     predictions: Any = None
-    """A list of numbers, inline up to 1,000 rows; all of them are in ``predictions_path``. The
-    original program's shape is not checked."""
+    """A list of numbers, inline up to 1,000 rows; all of them are in ``predictions_path``. What a
+    legacy record holds is not checked."""
     model_hash: str | None = None
     model_sha256: str | None = None
     """With ``model_used`` and ``environment`` the link to the model's record."""

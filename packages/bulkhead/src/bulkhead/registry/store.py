@@ -110,7 +110,7 @@ class Registry:
         return record
 
     def latest(self, environment: str) -> ModelRecord:
-        """The model that ``environment`` serves: by its place in the log the newest, unless it was taken back.
+        """The model that ``environment`` serves: the newest in the journal that was not rolled back or revoked.
 
         Reads the log from its end: as fast in a long log as in a short one.
 
@@ -193,7 +193,7 @@ class Registry:
     def _path_of(self, record: ModelRecord) -> Path:
         if record.sha256 is None:
             raise NotVerified(
-                f"{record.model_filename}: its record in {_SHOWN} has no sha256 (the original program wrote none), so"
+                f"{record.model_filename}: its record in {_SHOWN} has no sha256 (a legacy record), so"
                 " nobody can tell whether it is the file that was trained. Train a new model, and use that."
             )
         if not MODEL_NAME.fullmatch(record.model_filename):

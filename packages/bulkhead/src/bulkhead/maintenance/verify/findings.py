@@ -1,4 +1,4 @@
-"""What ``verify`` can find, how bad each is, and who mends it."""
+"""What ``verify`` can find, how bad each is, and who fixes it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bulkhead.errors import one_line, short
 Severity = Literal["damage", "note"]
 """A registry with damage is not clean; a note is told and changes nothing."""
 
-Mender = Literal["repair", "gc", "person"]
+Fixer = Literal["repair", "gc", "person"]
 
 Kind = Literal[
     "torn_line",
@@ -60,7 +60,7 @@ _NOTES: frozenset[Kind] = frozenset(
         "leftover",
     }
 )
-_MENDED_BY: dict[Kind, Mender] = {
+_FIXED_BY: dict[Kind, Fixer] = {
     "torn_line": "repair",
     "foreign_line": "repair",
     "altered_model": "repair",
@@ -85,8 +85,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """In a log, counted from 1."""
     sentence: str
     """What is wrong, where, and what to do next."""
-    mended_by: Mender | None = None
-    """Who can mend it; None: it is a note, and needs no mending."""
+    mended_by: Fixer | None = None
+    """Who can fix it; None: it is a note, and needs no fixing."""
 
     @property
     def is_damage(self) -> bool:
@@ -104,10 +104,10 @@ def finding(kind: Kind, path: str, sentence: str, *, offset: int | None = None, 
         offset=offset,
         line=line,
         sentence=one_line(sentence),
-        mended_by=_MENDED_BY.get(kind, "person" if severity == "damage" else None),
+        mended_by=_FIXED_BY.get(kind, "person" if severity == "damage" else None),
     )
 
 
 def unreadable(path: str, error: OSError) -> str:
     """The sentence about a file that is there and cannot be read."""
-    return f"{short(path, 200)} cannot be read: {error.strerror}. Mend its mode, its owner or the disk."
+    return f"{short(path, 200)} cannot be read: {error.strerror}. Fix its mode, its owner or the disk."

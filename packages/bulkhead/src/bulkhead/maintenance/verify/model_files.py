@@ -123,7 +123,7 @@ def _state_of_file(entry: Entry, model: ModelVersion, found: str | None) -> tupl
         )
     if record.sha256 is None:
         return "unverifiable_model", (
-            "cannot be verified: it was recorded by the original program, which kept no hash. Train a new model."
+            "cannot be verified: its record is a legacy record, which has no hash. Train a new model."
         )
     if found != record.sha256:
         return "altered_model", (

@@ -146,7 +146,7 @@ class RegistryHistory:
                 pass
             case _:
                 return
-        if not _OUR_TIME.fullmatch(moment):  # the original program's have no zone
+        if not _OUR_TIME.fullmatch(moment):  # legacy records have no zone
             return
         if moment < self._last_time:
             yield self.lines.at(
