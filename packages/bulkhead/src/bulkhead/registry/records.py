@@ -1,8 +1,8 @@
 """The records: one JSON object on one line of ``log.txt`` (trainings) or ``log_inference.txt``.
 
 The first keys of each kind are those of *legacy records*, which the program before this one wrote.
-They are still read: their times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their errors no environment.
-Everything that such a line lacks is None here.
+They are still read: their times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their
+errors no environment. Everything that such a line lacks is None here.
 
 What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
 :class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
