@@ -53,7 +53,7 @@ def test_both_step_images_and_the_record_name_the_same_versions(docker: Docker, 
 
 
 def test_both_step_images_transform_alike(docker: Docker) -> None:
-    code = "import features; print(features.fingerprint())"
+    code = "import transformation; print(transformation.fingerprint())"
     assert python(docker, "trainer", code) == python(docker, "inference", code)
 
 
