@@ -32,14 +32,21 @@ lock() {
 
 # Our own packages are read for what they depend on, and installed from the tree.
 own=()
-for name in $(sed -n 's/^name = "\(.*\)"$/\1/p' packages/*/pyproject.toml); do own+=(--no-emit-package "$name"); done
+while IFS= read -r name; do own+=(--no-emit-package "$name"); done < <(sed -n 's/^name = "\(.*\)"$/\1/p' packages/*/pyproject.toml)
 
 lock images/build-requirements.txt "$IMAGE_PYTHON" images/build-requirements.in "$@"
-lock images/airflow/requirements.txt "$IMAGE_PYTHON" images/airflow/pyproject.toml "${own[@]}" "$@"
-lock images/trainer/requirements.txt "$IMAGE_PYTHON" images/trainer/pyproject.toml "${own[@]}" "$@"
-# One resolution for both step images: a model is trained and served by the very same libraries.
-lock images/inference/requirements.txt "$IMAGE_PYTHON" images/inference/pyproject.toml "${own[@]}" \
-  --constraint images/trainer/requirements.txt "$@"
+# One resolution for all step images, because a model is trained and served, and an exchange file written and read, by
+# the very same libraries: each lock is a constraint of those after it. An image with own-versions stays out of that.
+aligned=" $(python3 scripts/own_packages.py aligned | tr '\n' ' ') "
+constraints=()
+for image in $(python3 scripts/own_packages.py images); do
+  if [[ $aligned == *" $image "* ]]; then
+    lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" ${constraints[@]+"${constraints[@]}"} "$@"
+    constraints+=(--constraint "images/$image/requirements.txt")
+  else
+    lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" "$@"
+  fi
+done
 # The Models page is tested here with the very FastAPI that it runs with there.
 lock requirements-dev.txt "$OLDEST_PYTHON" --group dev --constraint images/airflow/requirements.txt "$@"
 
