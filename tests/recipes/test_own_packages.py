@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.recipes.conftest import Clone
+    from tests.support.clones import Clone
 
 REPORTER = """
 [project]
