@@ -35,18 +35,14 @@ own=()
 while IFS= read -r name; do own+=(--no-emit-package "$name"); done < <(sed -n 's/^name = "\(.*\)"$/\1/p' packages/*/pyproject.toml)
 
 lock images/build-requirements.txt "$IMAGE_PYTHON" images/build-requirements.in "$@"
-# One resolution for all step images, because a model is trained and served, and an exchange file written and read, by
-# the very same libraries: each lock is a constraint of those after it. An image with own-versions stays out of that.
-aligned=" $(python3 scripts/own_packages.py aligned | tr '\n' ' ') "
-constraints=()
-for image in $(python3 scripts/own_packages.py images); do
-  if [[ $aligned == *" $image "* ]]; then
-    lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" ${constraints[@]+"${constraints[@]}"} "$@"
-    constraints+=(--constraint "images/$image/requirements.txt")
-  else
-    lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" "$@"
-  fi
-done
+# A model is trained and served, and an exchange file written and read, by the very same libraries: what an image's
+# pyproject.toml names as versions-of is locked before it, and constrains it.
+resolutions=$(python3 scripts/own_packages.py resolutions)
+while read -r image reference; do
+  constraint=()
+  [[ -z $reference ]] || constraint=(--constraint "images/$reference/requirements.txt")
+  lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" ${constraint[@]+"${constraint[@]}"} "$@"
+done <<<"$resolutions"
 # The Models page is tested here with the very FastAPI that it runs with there.
 lock requirements-dev.txt "$OLDEST_PYTHON" --group dev --constraint images/airflow/requirements.txt "$@"
 

@@ -1,7 +1,7 @@
 """What the pyproject.toml files of our packages say, for scripts and Dockerfile: own_packages.py QUESTION [IMAGE].
 
     images             the images: every folder of images/ with a pyproject.toml
-    aligned            those of them whose libraries have one version in all
+    resolutions        the images in the order to lock them, each with the one whose versions it takes, if it takes any
     needs IMAGE        the folders of our packages that an image is made of, each after those it needs itself
     development        the folders of all that go into .venv: every package and image but what needs Airflow
     description IMAGE  the image in one line
@@ -25,9 +25,26 @@ def images() -> list[str]:
     return sorted(file.parent.name for file in ROOT.glob("images/*/pyproject.toml"))
 
 
-def aligned() -> list[str]:
-    """The images that share one resolution: all that do not say ``own-versions = true`` in ``[tool.bulkhead]``."""
-    return [image for image in images() if not _tool(f"images/{image}", "bulkhead").get("own-versions", False)]
+def resolutions() -> list[tuple[str, str]]:
+    """Each image and the one whose versions it takes, or "": ``versions-of`` in ``[tool.bulkhead]``. The latter first.
+
+    Raises:
+        ValueError: ``versions-of`` names no image, or goes round in a circle.
+    """
+    found: dict[str, str] = {}
+
+    def add(image: str, asking: tuple[str, ...] = ()) -> None:
+        if image in asking or image not in images():
+            file = f"images/{asking[-1]}/pyproject.toml"
+            raise ValueError(f"{file}: versions-of is {image!r}. Name another image of {', '.join(images())}.")
+        reference = _tool(f"images/{image}", "bulkhead").get("versions-of", "")
+        if reference:
+            add(reference, (*asking, image))
+        found.setdefault(image, reference)
+
+    for image in images():
+        add(image)
+    return list(found.items())
 
 
 def needs(image: str) -> list[str]:
@@ -72,8 +89,12 @@ def main(argv: list[str]) -> int:
     match argv:
         case ["images"]:
             lines = images()
-        case ["aligned"]:
-            lines = aligned()
+        case ["resolutions"]:
+            try:
+                lines = [" ".join(pair) for pair in resolutions()]
+            except ValueError as error:
+                sys.stderr.write(f"bulkhead: {error}\n")
+                return 1
         case ["needs", image]:
             lines = needs(image)
         case ["development"]:
