@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.containers.support import remove_containers
-from tests.support.clones import Clone
+from tests.support.clone import Clone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

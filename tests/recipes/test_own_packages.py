@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.support.clones import Clone
+    from tests.support.clone import Clone
 
 REPORTER = """
 [project]

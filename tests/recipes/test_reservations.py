@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.containers.support import TAG, remove_containers
-from tests.support.clones import Clone, settings
+from tests.support.clone import Clone, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

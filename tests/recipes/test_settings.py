@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from airflow_client import read_env
-from tests.support.clones import settings
+from tests.support.clone import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.clones import Clone
+    from tests.support.clone import Clone
 
 
 @pytest.fixture

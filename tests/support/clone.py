@@ -1,4 +1,4 @@
-"""Clones of the project to run recipes in."""
+"""A clone to run recipes in: what git tracks, in a folder, project and image tag of its own."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Clone:
     project: str
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """``command`` in the clone, with these environment variables."""
         own = {"BULKHEAD_TAG": TAG} | ({"BULKHEAD_PROJECT": self.project} if self.project else {})
         return subprocess.run(
             command,
