@@ -13,7 +13,7 @@ from tests.support.kept import DECIDED
 from tests.support.project import NEXT
 
 from bulkhead import clock, files
-from bulkhead.maintenance.verify.inferences import BloomFilter
+from bulkhead.maintenance.verify.inference_journal import BloomFilter
 from bulkhead.registry import decisions, journal
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def test_predictions_that_cannot_be_read_are_not_called_missing(
         return real(asked)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.lstat" if call == "lstat" else "bulkhead.maintenance.verify.inferences.hash_of", refuse)
+        patch.setattr(
+            "os.lstat" if call == "lstat" else "bulkhead.maintenance.verify.inference_journal.hash_of", refuse
+        )
         found = [one for one in kept.verify() if one.is_damage]
     assert [one.kind for one in found] == ["unreadable_file"]
 

@@ -93,7 +93,7 @@ def test_a_record_in_the_other_pipelines_log_is_foreign_there(kept: Kept) -> Non
     first, last = journal.read(kept.registry.inferences)
     assert not isinstance(first, Unreadable)
     kept.append(first)
-    assert "a InferenceRecord does not belong into this log" in kept.the("foreign_line").sentence
+    assert "a InferenceRecord does not belong into this journal" in kept.the("foreign_line").sentence
     journal.append(
         kept.registry.inferences,
         next(r for r in journal.read(kept.registry.trainings) if not isinstance(r, Unreadable)),

@@ -3,7 +3,7 @@
 Both go only when they are old *and* beyond the newest few of their kind. Never a model that is served,
 that a rollback would serve next, that was promoted, or that an inference named within ``older_than``; never
 a run folder whose step is running, or that a file was written into within ``older_than``. The removal is
-recorded first, under the log's lock and after a second look, and the files are deleted afterwards:
+recorded first, under the journal's lock and after a second look, and the files are deleted afterwards:
 whatever a crash leaves is recorded as removed, ``verify`` says so, and the next gc deletes it.
 
 What no file tells: a run that waits between two steps for longer than ``older_than`` looks like one that
@@ -27,8 +27,8 @@ from bulkhead.errors import Refused, one_line
 from bulkhead.files import sync_folder
 from bulkhead.maintenance import run_folders
 from bulkhead.maintenance.verify import model_files
-from bulkhead.maintenance.verify.inferences import Uses
-from bulkhead.maintenance.verify.trainings import RegistryHistory
+from bulkhead.maintenance.verify.inference_journal import LastUses
+from bulkhead.maintenance.verify.training_journal import RegistryHistory
 from bulkhead.registry import journal
 from bulkhead.registry.records import Removal
 
@@ -81,7 +81,7 @@ class GarbageCollector:
     """One gc of one project.
 
     Raises:
-        Refused: a log has lines that nobody can read, and one of them may be what protects a model.
+        Refused: a journal has lines that nobody can read, and one of them may be what protects a model.
     """
 
     def __init__(self, registry: Registry, shared: Path, rule: RetentionRule) -> None:
@@ -92,7 +92,7 @@ class GarbageCollector:
         # What takes long is read before any lock, and read on under it.
         self._history = RegistryHistory(registry)
         _drain(self._history.catch_up())
-        self._uses = Uses(registry)
+        self._uses = LastUses(registry)
         for lines in (self._history.lines, self._uses.lines):
             for found in lines.unexplained():
                 raise Refused(
@@ -143,7 +143,7 @@ class GarbageCollector:
         old = []
         for name, model in self._history.state.models.items():
             entry = listing.get(name)
-            # By its name too: a record that somebody wrote could call the log its model.
+            # By its name too: a record that somebody wrote could call the journal its model.
             if name in protected or entry is None or not entry.is_file or not model_files.is_like_a_model(name):
                 continue
             age = self._now - _newest_time(model)

@@ -1,12 +1,12 @@
 """``repair``: what no reader should stumble over is put aside. Nothing is deleted, nothing is rewritten.
 
 A bad line stays where it is: a copy of its bytes is put into ``models/quarantine/``, then a
-:class:`~bulkhead.registry.records.Quarantine` at the end of the same log names it, and ``verify`` knows it from then
-on. A file is recorded first and moved afterwards. So wherever this is cut off, the bytes are still in
+:class:`~bulkhead.registry.records.Quarantine` at the end of the same journal names it, and ``verify`` knows it
+from then on. A file is recorded first and moved afterwards. So wherever this is cut off, the bytes are still in
 their place or in the quarantine, and ``verify`` still reports what is not done; the next repair does the
 rest and repeats nothing.
 
-Beside live writers this is safe: each thing is looked at again under the log's lock, when nobody is
+Beside live writers this is safe: each thing is looked at again under the journal's lock, when nobody is
 between a model's file and its record, or in the middle of a line. Records that contradict each other are
 not fixed: a person must find out which is true.
 """
@@ -24,7 +24,7 @@ from bulkhead.errors import Refused, one_line
 from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
 from bulkhead.maintenance.verify.journal_lines import end_of, kinds_in, line_at
 from bulkhead.maintenance.verify.model_files import QUARANTINE, is_like_a_model
-from bulkhead.maintenance.verify.trainings import QuarantinedBytes, RegistryHistory
+from bulkhead.maintenance.verify.training_journal import QuarantinedBytes, RegistryHistory
 from bulkhead.paths import slug
 from bulkhead.registry import journal
 from bulkhead.registry.records import Quarantine, decode
@@ -65,7 +65,7 @@ class Repair:
             OSError: something cannot be written; what is not recorded is where it was.
         """
         name = found.path.removeprefix("models/")
-        # Before any lock: reading a long log must keep nobody waiting.
+        # Before any lock: reading a long journal must keep nobody waiting.
         for _ in self._history.catch_up():
             pass  # what contradicts itself is for verify to say
         if found.offset is not None:
@@ -88,7 +88,7 @@ class Repair:
             return record
 
     def _is_bad(self, path: Path, line: bytes, offset: int) -> bool:
-        """Whether ``line`` is no record of the log at ``path``, and no other repair was here since."""
+        """Whether ``line`` is no record of the journal at ``path``, and no other repair was here since."""
         if isinstance(decode(line, offset), kinds_in(path)):
             return False
         since = (r for r in journal.read(path, self._since[path]) if isinstance(r, Quarantine))

@@ -1,4 +1,4 @@
-"""A failure record that is written even when its writer is killed while it waits for the log's lock.
+"""A failure record that is written even when its writer is killed while it waits for the journal's lock.
 
 A process of its own waits, out of reach of what kills the writer and its group. Whoever comes first
 writes; the other finds the record.
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def record_failure_once(registry: Registry, pipeline: JournalName, failure: Failure, since: int) -> None:
+def record_failure_once(registry: Registry, name: JournalName, failure: Failure, since: int) -> None:
     """Have ``failure`` appended as :meth:`Registry.record_failure_once` does; does not wait for the lock.
 
     Raises:
         OSError: no process could be started.
     """
-    command = [sys.executable, "-m", __name__, str(registry.folder), pipeline, str(since)]
+    command = [sys.executable, "-m", __name__, str(registry.folder), name, str(since)]
     # Its own session, so that a signal to the writer's group passes it by. What it inherits otherwise are
     # pipes that break when the writer dies.
     subprocess.run(
@@ -40,12 +40,12 @@ def record_failure_once(registry: Registry, pipeline: JournalName, failure: Fail
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Append the record on stdin to the log of ``arguments`` (folder, pipeline, since), in the background."""
-    folder, pipeline, since = arguments
+    """Append the record on stdin to a journal (``arguments``: folder, its name, since), in the background."""
+    folder, name, since = arguments
     record = records.decode(sys.stdin.buffer.read())
     if os.fork() == 0 and isinstance(record, get_args(Failure)):
         failure = cast("Failure", record)
-        Registry(Path(folder)).record_failure_once(cast("JournalName", pipeline), failure, int(since))
+        Registry(Path(folder)).record_failure_once(cast("JournalName", name), failure, int(since))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Append-only logs of records.
+"""Append-only journals of records.
 
-Writers: any number of processes on one host. Each takes an exclusive ``flock`` on the log itself,
+Writers: any number of processes on one host. Each takes an exclusive ``flock`` on the journal itself,
 waits for it, and appends its line in one write, synced before the lock is let go. A writer that
 finds a torn last line ends that line first; one that cannot finish its own (a full disk) cuts it
 off again. On a network file system this holds only where ``flock`` reaches the other hosts (NFS 4
@@ -34,7 +34,7 @@ _BLOCK = 1 << 16
 
 
 class Appender:
-    """A log whose lock this process holds."""
+    """A journal whose lock this process holds."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -44,7 +44,7 @@ class Appender:
         """Append ``record`` as one line and sync it.
 
         Raises:
-            OSError: the line could not be written whole; the log is as it was.
+            OSError: the line could not be written whole; the journal is as it was.
         """
         end = os.fstat(self._descriptor).st_size
         torn = end > 0 and os.pread(self._descriptor, 1, end - 1) != b"\n"
@@ -63,10 +63,10 @@ class Appender:
 
 @contextmanager
 def locked(path: Path) -> Iterator[Appender]:
-    """The log at ``path``, made where it is missing, with its lock held; waits for other writers.
+    """The journal at ``path``, made where it is missing, with its lock held; waits for other writers.
 
     Raises:
-        OSError: the log cannot be opened for writing.
+        OSError: the journal cannot be opened for writing.
     """
     descriptor = _open(path)
     try:
@@ -92,31 +92,31 @@ def _open(path: Path) -> int:
 
 
 def make(path: Path) -> None:
-    """Make an empty log at ``path`` where there is none; waits for nobody.
+    """Make an empty journal at ``path`` where there is none; waits for nobody.
 
     Raises:
-        OSError: the log cannot be opened for writing.
+        OSError: the journal cannot be opened for writing.
     """
     os.close(_open(path))
 
 
 def append(path: Path, record: Record) -> None:
-    """Append ``record`` to the log at ``path``.
+    """Append ``record`` to the journal at ``path``.
 
     Raises:
-        OSError: the log cannot be written; it is as it was.
+        OSError: the journal cannot be written; it is as it was.
     """
-    with locked(path) as log:
-        log.append(record)
+    with locked(path) as appender:
+        appender.append(record)
 
 
 def read(path: Path, since: int = 0) -> Iterator[Record | Unreadable]:
-    """Every line of the log from byte ``since`` on, oldest first; nothing where there is no log."""
+    """Every line of the journal from byte ``since`` on, oldest first; nothing where there is no journal."""
     return (records.decode(line, offset) for offset, line in lines(path, since))
 
 
 def read_newest_first(path: Path) -> Iterator[Record | Unreadable]:
-    """Every line of the log, newest first, read in blocks from its end."""
+    """Every line of the journal, newest first, read in blocks from its end."""
     return (records.decode(line, offset) for offset, line in lines_newest_first(path))
 
 

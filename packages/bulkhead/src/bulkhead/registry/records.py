@@ -1,8 +1,8 @@
 """The records: one JSON object on one line of ``log.txt`` (trainings) or ``log_inference.txt``.
 
 The first keys of each kind are those of *legacy records*, which the program before this one wrote.
-They are still read: their times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their errors no environment.
-Everything that such a line lacks is None here.
+They are still read: their times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their
+errors no environment. Everything that such a line lacks is None here.
 
 What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
 :class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
@@ -20,7 +20,7 @@ from bulkhead.errors import one_line
 from bulkhead.identity import Identity
 
 JournalName = Literal["training", "inference"]
-"""Each has a log of its own."""
+"""Each has a journal of its own."""
 
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,13 +133,13 @@ class Removal(Identity, frozen=True, kw_only=True):
 
 
 class Quarantine(Identity, frozen=True, kw_only=True):
-    """A file moved out of the readers' way, or a line of a log that readers know as no record."""
+    """A file moved out of the readers' way, or a line of a journal that readers know as no record."""
 
     quarantine_time: str
     path: str
-    """The file, or the log, relative to the project."""
+    """The file, or the journal, relative to the project."""
     offset: int | None = None
-    """The line's first byte in the log; None: the whole file."""
+    """The line's first byte in the journal; None: the whole file."""
     size_bytes: int
     sha256: str
     """Of the file, or of the line without its end."""
@@ -240,7 +240,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     """A line that is no record: torn by a crash, or not ours."""
 
     offset: int
-    """Bytes from the start of the log."""
+    """Bytes from the start of the journal."""
     reason: str
     text: str
     """The line's first characters."""

@@ -1,4 +1,4 @@
-"""The registry: model files and two logs in one folder. The logs are the truth.
+"""The registry: model files and two journals in one folder. The journals are the truth.
 
 Publishing leaves, wherever it is cut off, either nothing a reader looks at or a whole model with its
 record: the file is written and synced under a temporary name, linked to its final name (a link
@@ -60,9 +60,9 @@ class Registry:
         self.trainings = folder / TRAININGS
         self.inferences = folder / INFERENCES
 
-    def journal_of(self, pipeline: JournalName) -> Path:
-        """The log of ``pipeline``."""
-        return self.folder / JOURNALS[pipeline]
+    def journal_of(self, name: JournalName) -> Path:
+        """The journal called ``name``."""
+        return self.folder / JOURNALS[name]
 
     def publish(self, model: Any, environment: str, lineage: Lineage) -> ModelRecord:
         """Store ``model`` (anything joblib dumps) and append its record.
@@ -81,7 +81,7 @@ class Registry:
         model_hash = joblib.hash(model)
         with (
             temporary_beside(self.folder / f"model_{model_hash}.joblib", content, _MODEL_MODE) as temporary,
-            # Locked before the name exists: a log that cannot be written must not leave a model behind.
+            # Locked before the name exists: a journal that cannot be written must not leave a model behind.
             journal.locked(self.trainings) as trainings,
         ):
             moment = clock.now()
@@ -112,7 +112,7 @@ class Registry:
     def latest(self, environment: str) -> ModelRecord:
         """The model that ``environment`` serves: the newest in the journal that was not rolled back or revoked.
 
-        Reads the log from its end: as fast in a long log as in a short one.
+        Reads the journal from its end: as fast in a long journal as in a short one.
 
         Raises:
             NoModel: there is none.
@@ -145,7 +145,7 @@ class Registry:
 
         Raises:
             OutOfService: it was revoked, removed or quarantined; the sentence says by whom and why.
-            NoModel: the log has none; or only in another environment.
+            NoModel: the journal has none; or only in another environment.
         """
         elsewhere: str | None = None
         for record in self.records_newest_first():
@@ -202,31 +202,31 @@ class Registry:
         return self.folder / record.model_filename
 
     def record_inference(self, record: InferenceRecord) -> None:
-        """Append ``record`` to the inference log.
+        """Append ``record`` to the inference journal.
 
         Raises:
-            OSError: the log cannot be written; it is as it was.
+            OSError: the journal cannot be written; it is as it was.
         """
         journal.append(self.inferences, record)
 
-    def record_failure(self, pipeline: JournalName, failure: Failure) -> None:
-        """Append ``failure`` to the log of ``pipeline``.
+    def record_failure(self, name: JournalName, failure: Failure) -> None:
+        """Append ``failure`` to the journal called ``name``.
 
         Raises:
-            OSError: the log cannot be written; it is as it was.
+            OSError: the journal cannot be written; it is as it was.
         """
-        journal.append(self.journal_of(pipeline), failure)
+        journal.append(self.journal_of(name), failure)
 
-    def record_failure_once(self, pipeline: JournalName, failure: Failure, since: int) -> bool:
-        """Append ``failure`` unless its attempt has recorded one itself since the log was ``since`` bytes long.
+    def record_failure_once(self, name: JournalName, failure: Failure, since: int) -> bool:
+        """Append ``failure`` unless its attempt has recorded one itself since the journal was ``since`` bytes long.
 
         Returns:
             Whether it was appended.
 
         Raises:
-            OSError: the log cannot be written; it is as it was.
+            OSError: the journal cannot be written; it is as it was.
         """
-        path = self.journal_of(pipeline)
+        path = self.journal_of(name)
         with journal.locked(path) as appender:
             for record in journal.read(path, since):
                 if isinstance(record, Failure) and failure.same_attempt(record):
@@ -234,33 +234,33 @@ class Registry:
             appender.append(failure)
         return True
 
-    def success_of(self, pipeline: JournalName, attempt: Identity, since: int) -> Success | None:
-        """What ``attempt`` has published, inferred or decided since the log was ``since`` bytes long; None: nothing."""
-        for record in journal.read(self.journal_of(pipeline), since):
+    def success_of(self, name: JournalName, attempt: Identity, since: int) -> Success | None:
+        """What ``attempt`` has published, inferred or decided since the journal had ``since`` bytes; None: nothing."""
+        for record in journal.read(self.journal_of(name), since):
             if isinstance(record, Success) and attempt.same_attempt(author(record)):
                 return record
         return None
 
-    def journal_size(self, pipeline: JournalName) -> int:
-        """How many bytes the log of ``pipeline`` has: a point in it that no clock can move."""
+    def journal_size(self, name: JournalName) -> int:
+        """How many bytes the journal called ``name`` has: a point in it that no clock can move."""
         try:
-            return self.journal_of(pipeline).stat().st_size
+            return self.journal_of(name).stat().st_size
         except FileNotFoundError:
             return 0
 
-    def check_writable(self, pipeline: JournalName) -> None:
-        """Refuse now what would fail at the end: a log of ``pipeline`` that cannot be appended to.
+    def check_writable(self, name: JournalName) -> None:
+        """Refuse now what would fail at the end: a journal that cannot be appended to.
 
         Raises:
             Refused: the registry is not there.
-            OSError: the log cannot be opened for writing.
+            OSError: the journal cannot be opened for writing.
         """
         if not self.folder.is_dir():
             raise Refused(
                 f"no registry at {self.folder}: nothing is mounted there."
                 f' Add -v "$PWD/models:{self.folder}" to docker run.'
             )
-        journal.make(self.journal_of(pipeline))
+        journal.make(self.journal_of(name))
 
     def records_newest_first(self) -> Iterator[Record]:
         """Every record of ``log.txt``, newest first; unreadable lines are reported and passed over."""

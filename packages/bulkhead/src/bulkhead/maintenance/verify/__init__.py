@@ -1,7 +1,7 @@
 """Whether the registry is what its records say: every line, every model file, every predictions file.
 
-Nothing is changed, and nobody is kept waiting: the logs' locks are taken, shared, for a moment each, to
-see where the logs end and which files are there at that same moment. Whatever is appended afterwards
+Nothing is changed, and nobody is kept waiting: the journals' locks are taken, shared, for a moment each, to
+see where the journals end and which files are there at that same moment. Whatever is appended afterwards
 belongs to the next check.
 
 Memory: what ``log.txt`` says of each model and each removed run folder. Inferences pass by one by one.
@@ -17,9 +17,9 @@ from bulkhead.files import hash_of
 from bulkhead.maintenance import run_folders
 from bulkhead.maintenance.verify import model_files
 from bulkhead.maintenance.verify.findings import Finding, finding
-from bulkhead.maintenance.verify.inferences import ExpectedUses, Inferences
+from bulkhead.maintenance.verify.inference_journal import ExpectedUses, Inferences
 from bulkhead.maintenance.verify.journal_lines import end_of, nobody
-from bulkhead.maintenance.verify.trainings import RegistryHistory
+from bulkhead.maintenance.verify.training_journal import RegistryHistory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,7 +77,7 @@ def _at_one_moment(registry: Registry) -> tuple[int, dict[str, Entry]]:
         locked = registry.trainings.exists()
         with end_of(registry.trainings) as end:
             listing = model_files.entries(registry.folder)
-        # Without a log there was no lock to take: whoever has made one meanwhile may be publishing.
+        # Without a journal there was no lock to take: whoever has made one meanwhile may be publishing.
         if locked or registry.trainings.name not in listing:
             return end, listing
 

@@ -80,9 +80,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """The file, relative to the project; in one printable line, whatever its name holds."""
     offset: int | None = None
-    """In a log, the line's first byte."""
+    """In a journal, the line's first byte."""
     line: int | None = None
-    """In a log, counted from 1."""
+    """In a journal, counted from 1."""
     sentence: str
     """What is wrong, where, and what to do next."""
     mended_by: Fixer | None = None

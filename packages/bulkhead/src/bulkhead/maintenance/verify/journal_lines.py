@@ -1,6 +1,6 @@
-"""The lines of a log as ``verify`` reads them: up to a point that no writer moves, each with its place.
+"""The lines of a journal as ``verify`` reads them: up to a point that no writer moves, each with its place.
 
-Under the log's shared lock no writer is in the middle of a line, so what stands before the log's end at
+Under the journal's shared lock no writer is in the middle of a line, so what stands before the journal's end at
 that moment is final: only later bytes can still change. A torn line before it was torn for good.
 """
 
@@ -43,10 +43,10 @@ _BLOCK = 1 << 20
 
 @contextmanager
 def end_of(path: Path) -> Iterator[int]:
-    """The end of the log at ``path``, which no writer moves during the block; 0 where there is no log.
+    """The end of the journal at ``path``, which no writer moves during the block; 0 where there is no journal.
 
     Raises:
-        OSError: the log cannot be read.
+        OSError: the journal cannot be read.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -65,9 +65,9 @@ def nobody(_size: int) -> None:
 
 
 class JournalLines:
-    """The lines of one log; read once from the start, and then on from where it ended.
+    """The lines of one journal; read once from the start, and then on from where it ended.
 
-    JournalLines that are no record of this log are kept as two numbers each until the end: a quarantine
+    Lines that are no record of this journal are kept as two numbers each until the end: a quarantine
     is recorded after the line it is about, and any number of lines may be bad.
     """
 
@@ -102,7 +102,7 @@ class JournalLines:
         self._progress(self.offset - reported)
 
     def decoded(self, line: bytes) -> Record | Unreadable:
-        """The record in ``line``, as every reader of the log sees it."""
+        """The record in ``line``, as every reader of the journal sees it."""
         return decode(line.rstrip(b"\n"), self.offset)
 
     def at(self, kind: Kind, sentence: str) -> Finding:
@@ -110,11 +110,11 @@ class JournalLines:
         return finding(kind, self.shown, sentence, offset=self.offset, line=self.number)
 
     def is_bad(self) -> None:
-        """The current line is no record of this log."""
+        """The current line is no record of this journal."""
         self._bad.extend((self.offset, self.number))
 
     def is_quarantined(self, record: Quarantine) -> None:
-        """``record`` explains a line, of this log or of another."""
+        """``record`` explains a line, of this journal or of another."""
         if record.offset is not None and record.path == self.shown:
             self._quarantined.add((record.offset, record.size_bytes, record.sha256))
 
@@ -134,7 +134,7 @@ class JournalLines:
                 "unfounded_quarantine",
                 self.shown,
                 f"{self.shown}, byte {offset}: a quarantine was recorded of a line of {size} bytes there, and another"
-                " stands there now, so the log was edited in place. Restore it from a backup.",
+                " stands there now, so the journal was edited in place. Restore it from a backup.",
                 offset=offset,
             )
 
@@ -143,7 +143,7 @@ class JournalLines:
         where = f"{self.shown}, line {number}, byte {offset}"
         next_step = "Run 'just registry repair'."
         if not isinstance(record, Unreadable):
-            what = f"a {type(record).__name__} does not belong into this log, and no reader takes it there"
+            what = f"a {type(record).__name__} does not belong into this journal, and no reader takes it there"
             return finding("foreign_line", self.shown, f"{where}: {what}. {next_step}", offset=offset, line=number)
         torn = "truncated" in record.reason
         what = "the line was cut off" if torn else "the line is no record"
@@ -152,7 +152,7 @@ class JournalLines:
 
 
 def kinds_in(path: Path) -> tuple[type[Record], ...]:
-    """The kinds of record that belong into the log at ``path``."""
+    """The kinds of record that belong into the journal at ``path``."""
     if path.name == TRAININGS:
         return (ModelRecord, TrainingFailure, Rollback, Revocation, Removal, Quarantine)
     return (InferenceRecord, InferenceFailure, Quarantine)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bulkhead.maintenance.verify.findings import Finding, Kind
     from bulkhead.maintenance.verify.journal_lines import Progress
-    from bulkhead.maintenance.verify.trainings import RegistryHistory
+    from bulkhead.maintenance.verify.training_journal import RegistryHistory
     from bulkhead.registry.serving import ModelVersion
 
 QUARANTINE = "quarantine"

@@ -1,7 +1,7 @@
 """``log_inference.txt`` against what the models' records say, a line at a time.
 
 No more of a record is kept than its predictions path, and that as four bits of a table of fixed size
-(:class:`BloomFilter`): a million records need no more memory than a thousand. The two logs have no order
+(:class:`BloomFilter`): a million records need no more memory than a thousand. The two journals have no order
 in common but their times, and clocks are set back; what only times tell is a note.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from bulkhead.maintenance.verify.findings import Finding
     from bulkhead.maintenance.verify.journal_lines import Progress
-    from bulkhead.maintenance.verify.trainings import RegistryHistory
+    from bulkhead.maintenance.verify.training_journal import RegistryHistory
     from bulkhead.registry.store import Registry
 
 
@@ -37,7 +37,7 @@ _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class ExpectedUses(msgspec.Struct):
-    """What the log of trainings says of a model, and how its inferences went."""
+    """What the journal of trainings says of a model, and how its inferences went."""
 
     environments: list[str]
     model_hash: str
@@ -47,7 +47,7 @@ class ExpectedUses(msgspec.Struct):
     out_of_service_since: str | None
     uses: int = 0
     late: int = 0
-    """Uses dated after it was out of service."""
+    """LastUses dated after it was out of service."""
     first_line: int = 0
     first_late_line: int = 0
 
@@ -84,7 +84,7 @@ def _itself(record: InferenceRecord) -> str | None:
 
 
 class Inferences:
-    """The check of one inference log, up to byte ``end``."""
+    """The check of one inference journal, up to byte ``end``."""
 
     def __init__(
         self, registry: Registry, shared: Path, end: int, history: RegistryHistory, progress: Progress
@@ -188,7 +188,7 @@ class Inferences:
             )
 
     def _inferred_twice(self) -> Iterator[Finding]:
-        """Read the log once more, for the inferences that may be in it twice."""
+        """Read the journal once more, for the inferences that may be in it twice."""
         seen: set[str] = set()
         lines = JournalLines(self._again)
         for line in lines.until(self._end):
@@ -207,7 +207,7 @@ class Inferences:
         return f"{self.lines.shown}, line {self.lines.number}"
 
 
-class Uses:
+class LastUses:
     """When each model was last used, by the inferences' own times."""
 
     def __init__(self, registry: Registry) -> None:

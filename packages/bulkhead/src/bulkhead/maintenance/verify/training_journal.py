@@ -1,6 +1,6 @@
 """``log.txt`` from its beginning: each record against everything that was recorded before it.
 
-All of it stands in one log, so what came first is certain, whatever the clocks said.
+All of it stands in one journal, so what came first is certain, whatever the clocks said.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class RegistryHistory:
             yield from self._misnamed(record)
 
     def _dated(self, record: Record | Unreadable) -> Iterator[Finding]:
-        """Each of these takes its time under the log's lock, so only a clock or a hand turns them round."""
+        """Each of these takes its time under the journal's lock, so only a clock or a hand turns them round."""
         match record:
             case ModelRecord(promotion=Promotion(promotion_time=moment)):
                 pass
