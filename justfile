@@ -23,7 +23,7 @@ up:
 [group('run')]
 [no-exit-message]
 down:
-    @docker compose down
+    @scripts/down.sh
 
 # Follow the logs, of all services or of those named: just logs scheduler
 [group('run')]

@@ -1,29 +1,56 @@
 #!/usr/bin/env bash
 # Build the images, after making sure of the engine, .env and the base images: build-images.sh [NAME...]
 #
-# Takes from this machine what a build may need, and bakes none of it in: the CA bundle (SSL_CERT_FILE, or the
-# distribution's own), the index variables of uv and pip, the proxy variables.
+# A name is a folder of images/; without one, all are built. Takes from this machine what a build may need, and bakes none
+# of it in: the CA bundle (SSL_CERT_FILE, or the distribution's own) and the index variables of uv and pip as secrets,
+# because a build argument would show in the provenance; the proxy variables as Docker's predefined arguments, which stay
+# out of the image's history.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
+setting() { local value; value=$(scripts/env.sh get "$1"); echo "${value:-$2}"; }
+
+mapfile -t images < <(python3 scripts/own_packages.py images)
+for name in "$@"; do
+  [[ " ${images[*]} " == *" $name "* ]] ||
+    fail "there is no image '$name': images/ has no such folder with a pyproject.toml." "The images are: ${images[*]}."
+done
+names=("$@")
+[[ ${#names[@]} -gt 0 ]] || names=("${images[@]}")
+
 scripts/engine.sh
 scripts/env.sh
 scripts/base-images.sh
 
+common=(--load --progress "${BULKHEAD_PROGRESS:-auto}" --file images/Dockerfile)
+common+=(--build-arg "PYTHON_IMAGE=$(setting BULKHEAD_PYTHON_IMAGE python:3.13-slim-trixie)")
+for variable in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
+  [[ -z ${!variable:-} ]] || common+=(--build-arg "$variable")
+done
+for variable in UV_DEFAULT_INDEX UV_INDEX PIP_INDEX_URL PIP_EXTRA_INDEX_URL; do
+  [[ -z ${!variable:-} ]] || common+=(--secret "id=${variable,,},env=$variable")
+done
 # The machine's bundle holds its company's certificate where there is one; Debian's path, then RedHat's.
 for bundle in "$(scripts/env.sh get BULKHEAD_CA_BUNDLE)" "${SSL_CERT_FILE:-}" /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt; do
   [[ -n $bundle && -r $bundle ]] || continue
-  export BULKHEAD_CA_BUNDLE=$bundle
+  # An empty file, such as /dev/null, means none.
+  [[ ! -s $bundle ]] || common+=(--secret "id=ca_bundle,src=$bundle")
   break
 done
-GIT_COMMIT=$(scripts/commit.sh)
-export GIT_COMMIT
+commit=$(scripts/commit.sh)
+tag=$(setting BULKHEAD_TAG latest)
 
-names=("$@")
-[[ ${#names[@]} -gt 0 ]] || names=(airflow trainer inference)
-say "building ${names[*]}, commit ${GIT_COMMIT:0:12}"
-# All of Airflow's services share one image; `init` is the one that builds it.
-docker compose --progress "${BULKHEAD_PROGRESS:-auto}" build "${names[@]/#airflow/init}"
+say "building ${names[*]}, commit ${commit:0:12}"
+for name in "${names[@]}"; do
+  # An image that starts from more than a step does has a stage of its own name.
+  kind=step
+  ! grep -q "^FROM .* AS $name\$" images/Dockerfile || kind=$name
+  docker buildx build "${common[@]}" --tag "bulkhead/$name:$tag" \
+    --build-arg "IMAGE=$name" --build-arg "KIND=$kind" --build-arg "GIT_COMMIT=$commit" \
+    --build-arg "DESCRIPTION=$(python3 scripts/own_packages.py description "$name")" \
+    --build-arg "VERSION=$(python3 scripts/own_packages.py version "$name")" . ||
+    fail "the image $name was not built." "Fix what the lines above say, then run 'just build-images $name' again."
+done

@@ -19,5 +19,5 @@ just --unstable --fmt --check
 # With settings of its own: the check says nothing about this clone's .env, and needs none.
 settings=$(mktemp)
 trap 'rm -f "$settings"' EXIT
-BULKHEAD_ENV_FILE=$settings scripts/env.sh 2>/dev/null
+BULKHEAD_ENV_FILE=$settings BULKHEAD_PROJECT=bulkhead-check scripts/env.sh 2>/dev/null
 docker compose --env-file "$settings" config --quiet

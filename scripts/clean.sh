@@ -8,9 +8,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
+# shellcheck source=scripts/project.sh
+source scripts/project.sh
 
+mapfile -t reservations < <(reservations_of "$PWD")
 project=$(scripts/env.sh get BULKHEAD_PROJECT)
+for volume in "${reservations[@]}"; do [[ $volume != *_reserved ]] || project=${project:-${volume%_reserved}}; done
 project=${project:-bulkhead}
+refuse_other_owner "$project"
 tag=$(scripts/env.sh get BULKHEAD_TAG)
 tag=${tag:-latest}
 label=com.docker.compose.project=$project
@@ -31,6 +36,7 @@ cat <<END
 This removes, of the project $project:
   ${#containers[@]} containers, ${#networks[@]} networks
   ${#volumes[@]} volumes, with Airflow's database and task logs: ${volumes[*]:-none}
+  the reservation of its name and port: ${reservations[*]:-none}
   ${#images[@]} images: ${images[*]:-none}
   files: ${files[*]:-none}
 It leaves models/, shared/inputs/ and shared/runs/ as they are.
@@ -54,4 +60,6 @@ remove docker network rm -- "${networks[@]}"
 remove docker volume rm -- "${volumes[@]}"
 remove docker image rm -- "${images[@]}" || say "an image is still used by another project's containers, and stays"
 remove rm -rf -- "${files[@]}"
+# Last: until everything is gone, nobody else may take the name.
+remove docker volume rm -- "${reservations[@]}"
 say "done"

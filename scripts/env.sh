@@ -3,13 +3,17 @@
 # Say what a setting is, the environment before .env: scripts/env.sh get NAME
 #
 # A value that is there is never changed, but for BULKHEAD_HOST_DIR when the clone has moved. Secrets are random,
-# and printed nowhere. Also makes the folders that containers share with the host, writable for group 0.
+# and printed nowhere. The project's name and the port are reserved on the engine for this clone (scripts/project.sh); where
+# another clone has the name, this fails with a sentence. A name that the environment gives (BULKHEAD_PROJECT) is for one
+# command: it is not reserved. Also makes the folders that containers share with the host, writable for group 0.
 # shellcheck disable=SC2329  # the functions that make values are called by name, through setting()
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
+# shellcheck source=scripts/project.sh
+source scripts/project.sh
 
 readonly FILE=${BULKHEAD_ENV_FILE:-.env}
 readonly HOST_DIR=$PWD
@@ -35,8 +39,8 @@ docker_gid() {
   if [[ $(uname) == Linux && -S $socket ]]; then stat --dereference --format=%g "$socket"; else echo 0; fi
 }
 
-# 8080, or the next port on loopback that nobody listens on.
-free_port() {
+# free_ports: the ports from 8080 on that nobody listens on, on loopback.
+free_ports() {
   python3 - <<'PYTHON'
 import socket
 for port in range(8080, 8180):
@@ -47,18 +51,50 @@ for port in range(8080, 8180):
         except OSError:
             continue
     print(port)
-    break
 PYTHON
 }
 
-# `bulkhead`, unless another clone's database already goes by that name: then bulkhead-2, and so on.
+# The first free port that no other clone has; without an engine to ask, the first free one.
+port() {
+  local port ports
+  ports=$(free_ports)
+  for port in $ports; do
+    if [[ ! ${reserving:-} ]] || reserve "$(volume_of_port "$port")"; then
+      echo "$port"
+      return
+    fi
+  done
+}
+
+# `bulkhead`, unless another clone has that name, or a database goes by it already: then bulkhead-2, and so on.
 project_name() {
   local name=bulkhead number=1
-  while [[ ${made:-} ]] && docker volume inspect "${name}_database" >/dev/null 2>&1; do
+  if [[ ${BULKHEAD_PROJECT:-} ]]; then
+    echo "$BULKHEAD_PROJECT"
+    return
+  fi
+  until is_free "$name"; do
     number=$((number + 1))
     name=bulkhead-$number
   done
   echo "$name"
+}
+
+# is_free NAME: this clone may have the project's name, and has reserved it where there is an engine.
+is_free() {
+  # A new password is not that of a database that is there. Only a .env of the first versions has no name and a database.
+  [[ $1 == bulkhead && ! ${made:-} ]] || ! docker volume inspect "${1}_database" >/dev/null 2>&1 || return 1
+  [[ ${reserving:-} ]] || return 0
+  ! other_owner "$1" >/dev/null && reserve "$(volume_of_project "$1")"
+}
+
+# What was reserved for the folder that this clone has moved from goes along; a copy leaves it to its original.
+take_reservations_along() {
+  local volume
+  for volume in $(reservations_of "$1"); do
+    docker volume rm "$volume" >/dev/null
+    reserve "$volume" || true
+  done
 }
 
 # setting NAME COMMAND...: the command's words become the value where .env has none.
@@ -75,6 +111,8 @@ setting() {
 [[ $HOST_DIR != *[\':]* ]] || fail "the path of this clone holds a quote or a colon, which Docker cannot mount: $HOST_DIR" \
   "Move the clone, then run this again."
 
+[[ -z ${BULKHEAD_PROJECT:-} ]] || refuse_other_owner "$BULKHEAD_PROJECT"
+
 added=()
 umask 077
 if [[ ! -e $FILE ]]; then
@@ -84,8 +122,17 @@ fi
 # An editor may have left the last line without its end.
 [[ -z $(tail -c 1 "$FILE") ]] || printf '\n' >>"$FILE"
 
+# Nothing is reserved for a name of one command, nor where no engine answers.
+reserving=
+[[ ${BULKHEAD_PROJECT:-} ]] || ! docker volume ls --quiet >/dev/null 2>&1 || reserving=1
+
 old_dir=$(value_of BULKHEAD_HOST_DIR)
 if [[ -n $old_dir && $old_dir != "$HOST_DIR" ]]; then
+  if [[ ${reserving:-} ]] && ! is_here "$old_dir"; then
+    ! is_clone "$old_dir" || fail "$FILE here in $HOST_DIR is a copy of that in $old_dir, where its clone still is; nothing was changed." \
+      "Remove $FILE here: the next 'just up' makes one with a name, a port and secrets of its own."
+    take_reservations_along "$old_dir"
+  fi
   BULKHEAD_NEW_LINE="BULKHEAD_HOST_DIR='$HOST_DIR'" awk '/^BULKHEAD_HOST_DIR=/ { print ENVIRON["BULKHEAD_NEW_LINE"]; next } { print }' "$FILE" >"$FILE.new"
   mv "$FILE.new" "$FILE"
   say "this clone has moved: BULKHEAD_HOST_DIR in $FILE is now $HOST_DIR (it was $old_dir)"
@@ -95,13 +142,21 @@ setting BULKHEAD_HOST_DIR printf %s "$HOST_DIR"
 setting BULKHEAD_PROJECT project_name
 setting BULKHEAD_UID container_uid
 setting BULKHEAD_DOCKER_GID docker_gid
-setting BULKHEAD_PORT free_port
+setting BULKHEAD_PORT port
 setting BULKHEAD_ADMIN_PASSWORD random 12
 setting BULKHEAD_DB_PASSWORD random 24
 setting BULKHEAD_JWT_SECRET random 48
 setting BULKHEAD_API_SECRET_KEY random 32
 setting BULKHEAD_FERNET_KEY fernet_key
 chmod 0600 "$FILE"
+
+if [[ ${reserving:-} ]]; then
+  # New ones where .env is of an earlier version, or of a time without an engine. A port set by hand may be shared.
+  project=$(value_of BULKHEAD_PROJECT)
+  refuse_other_owner "$project"
+  reserve "$(volume_of_project "$project")" || refuse_other_owner "$project"
+  reserve "$(volume_of_port "$(value_of BULKHEAD_PORT)")" || true
+fi
 
 if [[ ${made:-} ]]; then
   say "made $FILE: project $(value_of BULKHEAD_PROJECT), user id $(value_of BULKHEAD_UID), port $(value_of BULKHEAD_PORT), random passwords and keys"

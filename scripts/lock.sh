@@ -32,14 +32,17 @@ lock() {
 
 # Our own packages are read for what they depend on, and installed from the tree.
 own=()
-for name in $(sed -n 's/^name = "\(.*\)"$/\1/p' packages/*/pyproject.toml); do own+=(--no-emit-package "$name"); done
+while IFS= read -r name; do own+=(--no-emit-package "$name"); done < <(sed -n 's/^name = "\(.*\)"$/\1/p' packages/*/pyproject.toml)
 
 lock images/build-requirements.txt "$IMAGE_PYTHON" images/build-requirements.in "$@"
-lock images/airflow/requirements.txt "$IMAGE_PYTHON" images/airflow/pyproject.toml "${own[@]}" "$@"
-lock images/trainer/requirements.txt "$IMAGE_PYTHON" images/trainer/pyproject.toml "${own[@]}" "$@"
-# One resolution for both step images: a model is trained and served by the very same libraries.
-lock images/inference/requirements.txt "$IMAGE_PYTHON" images/inference/pyproject.toml "${own[@]}" \
-  --constraint images/trainer/requirements.txt "$@"
+# A model is trained and served, and an exchange file written and read, by the very same libraries: what an image's
+# pyproject.toml names as versions-of is locked before it, and constrains it.
+resolutions=$(python3 scripts/own_packages.py resolutions)
+while read -r image reference; do
+  constraint=()
+  [[ -z $reference ]] || constraint=(--constraint "images/$reference/requirements.txt")
+  lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" ${constraint[@]+"${constraint[@]}"} "$@"
+done <<<"$resolutions"
 # The Models page is tested here with the very FastAPI that it runs with there.
 lock requirements-dev.txt "$OLDEST_PYTHON" --group dev --constraint images/airflow/requirements.txt "$@"
 

@@ -14,8 +14,10 @@ scripts/env.sh
 tag=$(setting BULKHEAD_TAG)
 tag=${tag:-latest}
 
+images=$(python3 scripts/own_packages.py images)
+mapfile -t images <<<"$images"
 missing=()
-for name in airflow trainer inference; do present "bulkhead/$name:$tag" || missing+=("$name"); done
+for name in "${images[@]}"; do present "bulkhead/$name:$tag" || missing+=("$name"); done
 if [[ ${#missing[@]} -gt 0 ]]; then
   scripts/build-images.sh "${missing[@]}"
 elif postgres=$(setting BULKHEAD_POSTGRES_IMAGE) && ! present "${postgres:-postgres:17}"; then
@@ -23,8 +25,13 @@ elif postgres=$(setting BULKHEAD_POSTGRES_IMAGE) && ! present "${postgres:-postg
 fi
 
 # Images do not follow the code by themselves, and a stale one is a puzzle to whoever edits a step.
-built=$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "bulkhead/trainer:$tag")
-[[ $built == "$(scripts/commit.sh)" ]] || say "the images are of commit ${built:0:12}, this tree is not; 'just build-images' builds them anew"
+commit=$(scripts/commit.sh)
+stale=()
+for name in "${images[@]}"; do
+  built=$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "bulkhead/$name:$tag")
+  [[ $built == "$commit" ]] || stale+=("$name (of ${built:0:12})")
+done
+[[ ${#stale[@]} -eq 0 ]] || say "not of this tree's commit ${commit:0:12}: ${stale[*]}; 'just build-images' builds the images anew"
 
 started=$SECONDS
 docker compose up --detach --wait --quiet-pull ||

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import own_packages
 import pytest
 from tests.containers.support import TAG
 
@@ -14,13 +16,11 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.container
 
-IMAGES = ("airflow", "trainer", "inference")
-STEP_IMAGES = {
-    "trainer": ["preprocessing", "train_model", "example_data"],
-    "inference": ["generate_inf_data", "preprocess_inf_data", "model_inference"],
-}
+IMAGES = own_packages.images()
+STEP_IMAGES = [image for image in IMAGES if image != "airflow"]
 LIBRARIES = ("scikit-learn", "pandas", "numpy", "scipy", "joblib", "pyarrow")
-MEGABYTES = {"airflow": 280, "trainer": 520, "inference": 520}
+MEGABYTES = {"airflow": 280}
+MEGABYTES_OF_A_STEP_IMAGE = 520
 
 
 def inspect(name: str) -> dict[str, Any]:
@@ -39,10 +39,19 @@ def test_the_orchestrator_has_no_ml_library(docker: Docker, library: str) -> Non
     assert docker.run("airflow", "-c", f"import {library}", options=("--entrypoint", "python")).returncode == 1
 
 
-def test_both_step_images_and_the_record_name_the_same_versions(docker: Docker, folders: Folders) -> None:
-    code = f"import importlib.metadata as m, json; print(json.dumps({{n: m.version(n) for n in {LIBRARIES}}}))"
-    trainer, inference = (json.loads(python(docker, image, code)) for image in STEP_IMAGES)
-    assert trainer == inference
+def versions(docker: Docker, image: str) -> dict[str, str]:
+    """Which of LIBRARIES the image has, in which version."""
+    code = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
+    return {name: version for name, version in json.loads(python(docker, image, code)).items() if name in LIBRARIES}
+
+
+def test_images_of_the_same_versions_and_the_record_name_the_same_versions(docker: Docker, folders: Folders) -> None:
+    trainer = versions(docker, "trainer")
+    assert set(trainer) == set(LIBRARIES)
+    assert versions(docker, "inference") == trainer
+    for image, reference in own_packages.resolutions():
+        if reference:
+            assert versions(docker, image).items() <= versions(docker, reference).items(), image
     for step in ("preprocessing", "train_model"):
         assert docker.run("trainer", step, options=folders.mounts()).returncode == 0
     recorded = json.loads((folders.models / "log.txt").read_text())["libraries"]
@@ -52,7 +61,7 @@ def test_both_step_images_and_the_record_name_the_same_versions(docker: Docker, 
     assert python(docker, "trainer", "import platform; print(platform.python_version())").strip() == python_version
 
 
-def test_both_step_images_transform_alike(docker: Docker) -> None:
+def test_training_and_inference_transform_alike(docker: Docker) -> None:
     code = "import transformation; print(transformation.fingerprint())"
     assert python(docker, "trainer", code) == python(docker, "inference", code)
 
@@ -64,15 +73,20 @@ def test_an_image_runs_as_a_number_that_is_not_root_and_starts_its_program_itsel
     assert user.isdigit()
     assert int(user) > 0
     assert group == "0"
-    assert config["Entrypoint"] == [image]
-    assert config["Labels"]["org.opencontainers.image.title"] == f"bulkhead/{image}"
-    assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
+    (program,) = config["Entrypoint"]
+    assert program in (image, "step")
+    labels = config["Labels"]
+    assert labels["org.opencontainers.image.title"] == f"bulkhead/{image}"
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.description"]
+    assert f"BULKHEAD_GIT_COMMIT={labels['org.opencontainers.image.revision']}" in config["Env"]
+    assert not [name for name in labels if name.startswith("com.docker.compose.")]
 
 
 @pytest.mark.parametrize("image", IMAGES)
 def test_an_image_weighs_no_more_than_its_limit_above_the_base(image: str) -> None:
     weight = inspect(f"bulkhead/{image}:{TAG}")["Size"] - inspect("python:3.13-slim-trixie")["Size"]
-    assert weight < MEGABYTES[image] * 1_000_000
+    assert weight < MEGABYTES.get(image, MEGABYTES_OF_A_STEP_IMAGE) * 1_000_000
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -92,7 +106,9 @@ def test_nothing_of_the_network_that_built_an_image_is_left_in_it(docker: Docker
 def test_help_explains_every_step_without_loading_an_ml_library(docker: Docker, image: str) -> None:
     ended = docker.run(image, "--help")
     assert ended.returncode == 0
-    for step in STEP_IMAGES[image]:
+    steps = vars(importlib.import_module(f"{image}.cli"))[image].commands
+    assert steps
+    for step in steps:
         assert step in ended.stdout
         explained = docker.run(image, step, "--help")
         assert explained.returncode == 0

@@ -8,16 +8,13 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from airflow_client import read_env
+from tests.support.clone import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.recipes.conftest import Clone
-
-
-def settings(clone: Clone) -> dict[str, str]:
-    lines = (clone.folder / ".env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    from tests.support.clone import Clone
 
 
 @pytest.fixture
@@ -46,9 +43,7 @@ def test_two_clones_share_no_secret(clone: Clone, tmp_path: Path) -> None:
     clone.run("scripts/env.sh")
     first = settings(clone)
     clone.run("scripts/env.sh", BULKHEAD_ENV_FILE=str(tmp_path / "other"))
-    second = dict(
-        line.split("=", 1) for line in (tmp_path / "other").read_text().splitlines() if not line.startswith("#")
-    )
+    second = read_env(tmp_path / "other")
     for name in ("ADMIN_PASSWORD", "DB_PASSWORD", "JWT_SECRET", "API_SECRET_KEY", "FERNET_KEY"):
         assert len(first[f"BULKHEAD_{name}"]) > 12
         assert first[f"BULKHEAD_{name}"] != second[f"BULKHEAD_{name}"]
@@ -58,8 +53,8 @@ def test_a_value_set_by_hand_stays_and_a_missing_one_is_added(clone: Clone) -> N
     (clone.folder / ".env").write_text("BULKHEAD_PORT='9999'\nBULKHEAD_STEP_MEMORY='1g'")
     assert clone.run("scripts/env.sh").returncode == 0
     made = settings(clone)
-    assert made["BULKHEAD_PORT"] == "'9999'"
-    assert made["BULKHEAD_STEP_MEMORY"] == "'1g'"
+    assert made["BULKHEAD_PORT"] == "9999"
+    assert made["BULKHEAD_STEP_MEMORY"] == "1g"
     assert "BULKHEAD_FERNET_KEY" in made
 
 
@@ -68,7 +63,7 @@ def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:
     moved = clone.folder.rename(clone.folder.with_name("moved"))
     clone.folder = moved
     assert "has moved" in clone.run("scripts/env.sh").stderr
-    assert settings(clone)["BULKHEAD_HOST_DIR"] == f"'{moved}'"
+    assert settings(clone)["BULKHEAD_HOST_DIR"] == str(moved)
 
 
 def test_compose_without_env_says_what_makes_it(clone: Clone) -> None:

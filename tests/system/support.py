@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import own_packages
 from airflow_client import Airflow, read_env
 from tests.containers.support import TAG, records, remove_containers
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = ("airflow", "trainer", "inference")
 
 
 class Stack:
@@ -60,7 +60,7 @@ class Stack:
         return done.stdout
 
     def up(self) -> None:
-        for image in IMAGES:
+        for image in own_packages.images():
             self.tag(image)
         self.compose("up", "--detach", "--wait", "--no-build")
         self.airflow.log_in()
@@ -68,7 +68,7 @@ class Stack:
     def down(self) -> None:
         self.compose("down", "--volumes", "--timeout", "5")
         remove_containers(f"io.bulkhead.project={self.project}")
-        for image in IMAGES:
+        for image in own_packages.images():
             self.untag(image)
 
     @contextmanager

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Stop Airflow and its database, unless they are another clone's. A running step ends by itself; volumes stay.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+# shellcheck source=scripts/project.sh
+source scripts/project.sh
+
+project=$(scripts/env.sh get BULKHEAD_PROJECT)
+refuse_other_owner "${project:-bulkhead}"
+docker compose down
