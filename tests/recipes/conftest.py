@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.containers.support import TAG, remove_containers
+from tests.containers.support import remove_containers
+from tests.support.clone import Clone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@dataclass
-class Clone:
-    """A copy of the tracked files, and the settings that keep it apart from the user's own stack."""
-
-    folder: Path
-    project: str
-
-    def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        own = {"BULKHEAD_PROJECT": self.project, "BULKHEAD_TAG": TAG}
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=os.environ | own | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.containers.support import records
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.recipes.conftest import Clone
+    from tests.support.clone import Clone
 
 pytestmark = pytest.mark.container
 

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.recipes.conftest import Clone
+    from tests.support.clone import Clone
 
 
 def settings(clone: Clone) -> dict[str, str]:

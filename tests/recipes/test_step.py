@@ -8,7 +8,7 @@ import pytest
 from tests.containers.support import records
 
 if TYPE_CHECKING:
-    from tests.recipes.conftest import Clone
+    from tests.support.clone import Clone
 
 pytestmark = pytest.mark.container
 
