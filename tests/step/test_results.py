@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.support.kept import DECIDED
 from tests.support.project import publish
+from tests.support.registry_project import DECIDED
 
 from bulkhead.identity import Identity
 from bulkhead.registry import decisions
