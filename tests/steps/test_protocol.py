@@ -11,6 +11,8 @@ from tests.steps.support import STEPS, done_before, each_step
 from bulkhead.step import result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.project import Project
 
 LATER = result.PROTOCOL + 1
@@ -116,3 +118,20 @@ def test_a_step_that_airflow_could_not_understand_refuses_before_its_work(
 def test_a_version_that_is_no_number_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKHEAD_PROTOCOL", "one")
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", "BULKHEAD_PROTOCOL is 'one'")
+
+
+@each_reader
+def test_the_result_of_the_step_before_is_read_once(
+    image: str, task: str, before: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done_before(project, task)
+    read: list[str] = []
+    real = result.read
+
+    def counted(folder: Path, task_id: str) -> Any:
+        read.append(task_id)
+        return real(folder, task_id)
+
+    monkeypatch.setattr(result, "read", counted)
+    project.done(image, task)
+    assert read == [before]
