@@ -2,7 +2,7 @@
 
 The registry is made in a temporary folder and is clean, with a file for each model and for each
 inference's predictions. Time stands beside that of reading and decoding the same lines as every reader
-does (:func:`bulkhead.log.read`), memory beside that of the same check at a tenth of the inferences; each
+does (:func:`bulkhead.registry.journal.read`), memory beside that of the same check at a tenth of the inferences; each
 in a process of its own. Machines are shared and only the ratios mean anything, so it is the processor's
 time that is compared. Run it with ``just benchmark-verify``.
 """

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.support.command import Command
-from tests.support.kept import Kept
 from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish
+from tests.support.registry_project import RegistryProject
 
 from bulkhead.registry.store import Registry
 
@@ -86,16 +86,16 @@ def registry_with_a_long_log(registry_with_two_models: Registry) -> Registry:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
+def clean_project(tmp_path: Path) -> RegistryProject:
     """A project that is clean: models of both environments, one promoted, and an inference with each that is served."""
-    kept = Kept(tmp_path / "project")
-    kept.publish("prd")
-    dev = kept.publish("dev")
-    prd = kept.publish("prd")
-    kept.append(kept.promoted(dev, replaces=prd.model_filename))
-    kept.infer(dev)
-    kept.infer(dev, environment="prd", dag_id="prd_inference_pipe_dag")
-    return kept
+    clean_project = RegistryProject(tmp_path / "project")
+    clean_project.publish("prd")
+    dev = clean_project.publish("dev")
+    prd = clean_project.publish("prd")
+    clean_project.append(clean_project.promoted(dev, replaces=prd.model_filename))
+    clean_project.infer(dev)
+    clean_project.infer(dev, environment="prd", dag_id="prd_inference_pipe_dag")
+    return clean_project
 
 
 @pytest.fixture

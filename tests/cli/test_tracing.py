@@ -29,7 +29,7 @@ TABLE = b"a,y\n1,2\n"
 PREDICTIONS = b"predictions"
 
 
-class JournalName:
+class PipelineFiles:
     """A trained table, a promoted model, and an inference, all files in their places."""
 
     def __init__(self, registry: Command) -> None:
@@ -46,12 +46,12 @@ class JournalName:
 
 
 @pytest.fixture
-def pipeline(registry: Command) -> JournalName:
-    return JournalName(registry)
+def pipeline(registry: Command) -> PipelineFiles:
+    return PipelineFiles(registry)
 
 
 def test_a_trace_leads_from_the_predictions_to_the_data_commit_image_and_runs(
-    registry: Command, pipeline: JournalName
+    registry: Command, pipeline: PipelineFiles
 ) -> None:
     told = registry.done("trace", pipeline.path, "--airflow", "http://localhost:8080/")
     where = "http://localhost:8080/dags/"
@@ -71,7 +71,7 @@ def test_a_trace_leads_from_the_predictions_to_the_data_commit_image_and_runs(
 
 
 def test_an_inference_is_named_by_its_file_here_or_in_the_record_its_hash_its_time_or_its_run(
-    registry: Command, pipeline: JournalName, monkeypatch: pytest.MonkeyPatch
+    registry: Command, pipeline: PipelineFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(registry.registry)
     inferred(registry.registry, registry.registry.latest("prd"), 8)
@@ -88,7 +88,7 @@ def test_an_inference_is_named_by_its_file_here_or_in_the_record_its_hash_its_ti
 
 
 def test_links_lead_to_the_port_of_this_clone(
-    registry: Command, pipeline: JournalName, monkeypatch: pytest.MonkeyPatch
+    registry: Command, pipeline: PipelineFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for port, address in (("8123", "http://localhost:8123/dags/"), ("", "http://localhost:8080/dags/")):
         monkeypatch.setenv("BULKHEAD_PORT", port)
@@ -129,7 +129,7 @@ def broken(registry: Command, name: str) -> list[str]:
 
 
 def test_a_trace_whose_predictions_or_model_file_was_altered_is_broken(
-    registry: Command, pipeline: JournalName
+    registry: Command, pipeline: PipelineFiles
 ) -> None:
     pipeline.file.write_bytes(b"other")
     assert broken(registry, pipeline.path) == [f"{pipeline.path} is not the predictions file that was recorded."]
@@ -140,7 +140,7 @@ def test_a_trace_whose_predictions_or_model_file_was_altered_is_broken(
     assert broken(registry, pipeline.path) == [f"models/{model.name} is not the model file that was recorded."]
 
 
-def test_a_trace_whose_files_are_gone_is_whole_and_says_so(registry: Command, pipeline: JournalName) -> None:
+def test_a_trace_whose_files_are_gone_is_whole_and_says_so(registry: Command, pipeline: PipelineFiles) -> None:
     pipeline.file.unlink()
     pipeline.table.write_bytes(b"newer")
     told = registry.done("trace", pipeline.path)
@@ -149,7 +149,7 @@ def test_a_trace_whose_files_are_gone_is_whole_and_says_so(registry: Command, pi
 
 
 def test_a_trace_to_a_model_without_a_record_or_with_another_hash_is_broken(
-    registry: Command, pipeline: JournalName
+    registry: Command, pipeline: PipelineFiles
 ) -> None:
     inferred(registry.registry, pipeline.model, 8, model_used="model_x.joblib")
     assert broken(registry, "shared/runs/prd_inference_pipe_dag/r8/predictions_8.parquet") == [
@@ -160,7 +160,7 @@ def test_a_trace_to_a_model_without_a_record_or_with_another_hash_is_broken(
     assert sentence.startswith(f"the model that predicted had the sha256 {'0' * 64}; its record says ")
 
 
-def test_a_trace_to_a_revoked_model_says_who_revoked_it_and_why(registry: Command, pipeline: JournalName) -> None:
+def test_a_trace_to_a_revoked_model_says_who_revoked_it_and_why(registry: Command, pipeline: PipelineFiles) -> None:
     decisions.revoke(registry.registry, pipeline.model.model_filename, DecisionContext("eve", "leaked"))
     assert re.search(r"Out of service: it was revoked by eve on .*: leaked", registry.done("trace", pipeline.path))
 
@@ -225,7 +225,7 @@ def test_the_impact_of_data_is_every_model_trained_on_it_and_every_inference_by_
     assert "Models trained on it: 1\n" in registry.done("impact", "2" * 64), "the transformed table counts too"
 
 
-def test_the_impact_of_data_is_asked_for_by_the_file_too(registry: Command, pipeline: JournalName) -> None:
+def test_the_impact_of_data_is_asked_for_by_the_file_too(registry: Command, pipeline: PipelineFiles) -> None:
     assert registry.done("impact", str(pipeline.table)) == registry.done("impact", sha256(TABLE))
     assert registry.done("impact", "shared/inputs/t.csv") == registry.done("impact", sha256(TABLE))
     assert "there is no such file" in registry.refused("impact", "shared/inputs/none.csv")

@@ -7,16 +7,23 @@ from typing import Any
 import pytest
 from tests.support.project import identity
 
-from bulkhead.step.result import StepResult
-from engine import verdict
+from bulkhead.step.result import PROTOCOL, StepResult
+from engine import seal, verdict
 from engine.settings import Settings
 
 CONTAINER = "4f5e6d7c8b9a" + "0" * 52
 SETTINGS = Settings(host_folder="/project", memory="2g")
 
 
-def result_by(container: str) -> StepResult:
-    return StepResult(identity=identity(), environment="dev", container=container, started="s", finished="f")
+def result_by(container: str, protocol: int = PROTOCOL, image: str | None = None) -> StepResult:
+    return StepResult(
+        protocol=protocol,
+        identity=identity(image=image),
+        environment="dev",
+        container=container,
+        started="s",
+        finished="f",
+    )
 
 
 OWN = result_by(CONTAINER[:12])
@@ -108,3 +115,33 @@ def test_a_step_that_finished_and_proved_it_succeeded_whatever_died_for_memory_o
 
 def test_an_engine_that_says_nothing_of_memory_is_believed() -> None:
     assert verdict.judge({"ExitCode": 0}, OWN, CONTAINER, (), SETTINGS) is OWN
+
+
+@pytest.mark.parametrize(
+    ("protocol", "image", "builds"),
+    [
+        (PROTOCOL - 1, "bulkhead/trainer:latest@sha256:1", "'just build-images trainer', then clear the task."),
+        (PROTOCOL - 1, None, "'just build-images', then clear the task."),
+        (PROTOCOL + 1, "bulkhead/trainer:latest@sha256:1", "'just build-images airflow' and 'just up', then clear"),
+    ],
+    ids=["older", "older, of an unknown image", "newer"],
+)
+def test_a_result_of_another_version_is_a_failure_that_names_the_image_to_rebuild(
+    protocol: int, image: str | None, builds: str
+) -> None:
+    failed = judged(0, result_by(CONTAINER[:12], protocol, image), ("done",))
+    assert isinstance(failed, verdict.Failed)
+    assert (failed.cause, failed.retry) == ("wrong_protocol", False)
+    assert f"a result of version {protocol}, and Airflow reads version {PROTOCOL}. Run {builds}" in failed.detail
+
+
+def test_a_result_of_another_version_that_another_container_left_is_none() -> None:
+    assert judged(0, result_by("0123456789ab", PROTOCOL + 1)).cause == "no_result"
+
+
+def test_a_step_that_failed_is_judged_by_its_exit_code_whatever_the_version_of_its_result() -> None:
+    assert judged(137, result_by(CONTAINER[:12], PROTOCOL + 1)).cause == "killed"
+
+
+def test_a_step_is_told_the_version_that_airflow_reads() -> None:
+    assert seal.variables(SETTINGS, identity(), "dev")["BULKHEAD_PROTOCOL"] == str(PROTOCOL)

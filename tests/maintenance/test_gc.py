@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support.kept import DECIDED, Kept
 from tests.support.project import publish
+from tests.support.registry_project import DECIDED, RegistryProject
 
 from bulkhead import clock
 from bulkhead.errors import NotVerified, OutOfService, Refused
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 MONTH = timedelta(days=30)
 
 
-def collector(kept: Kept, keep: int = 1, older_than: timedelta = MONTH) -> GarbageCollector:
-    return GarbageCollector(kept.registry, kept.shared, RetentionRule(keep, older_than))
+def collector(clean_project: RegistryProject, keep: int = 1, older_than: timedelta = MONTH) -> GarbageCollector:
+    return GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(keep, older_than))
 
 
-def collect(kept: Kept, keep: int = 1, older_than: timedelta = MONTH) -> list[Expired]:
-    return list(collector(kept, keep, older_than).collect(DECIDED))
+def collect(clean_project: RegistryProject, keep: int = 1, older_than: timedelta = MONTH) -> list[Expired]:
+    return list(collector(clean_project, keep, older_than).collect(DECIDED))
 
 
 def names(old: list[Expired]) -> list[str]:
@@ -38,19 +38,19 @@ def names(old: list[Expired]) -> list[str]:
 
 
 @pytest.fixture
-def aged(tmp_path: Path) -> Kept:
+def aged(tmp_path: Path) -> RegistryProject:
     """Six models of dev, 95 to 90 days old: the newest is served, the one below is what a rollback takes."""
-    kept = Kept(tmp_path / "project")
+    clean_project = RegistryProject(tmp_path / "project")
     for day in range(6):
-        kept.republished(kept.publish("dev"), 95 - day)
-    return kept
+        clean_project.republished(clean_project.publish("dev"), 95 - day)
+    return clean_project
 
 
-def models_of(kept: Kept) -> list[ModelRecord]:
-    return [record for record in journal.read(kept.registry.trainings) if isinstance(record, ModelRecord)]
+def models_of(clean_project: RegistryProject) -> list[ModelRecord]:
+    return [record for record in journal.read(clean_project.registry.trainings) if isinstance(record, ModelRecord)]
 
 
-def test_what_is_old_and_beyond_the_newest_goes_and_its_record_stays(aged: Kept) -> None:
+def test_what_is_old_and_beyond_the_newest_goes_and_its_record_stays(aged: RegistryProject) -> None:
     models = models_of(aged)
     planned = collector(aged, keep=3).plan()
     removed = collect(aged, keep=3)
@@ -68,13 +68,13 @@ def test_what_is_old_and_beyond_the_newest_goes_and_its_record_stays(aged: Kept)
 
 
 def test_nothing_to_remove_is_nothing_written(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "empty")
-    assert collect(kept) == []
-    assert list(kept.models.iterdir()) == []
+    clean_project = RegistryProject(tmp_path / "empty")
+    assert collect(clean_project) == []
+    assert list(clean_project.models.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["log.txt", "log_inference.txt"])
-def test_while_a_line_cannot_be_read_nothing_is_removed(name: str, aged: Kept) -> None:
+def test_while_a_line_cannot_be_read_nothing_is_removed(name: str, aged: RegistryProject) -> None:
     """It may be the record that protects a model."""
     with (aged.models / name).open("ab") as file:
         file.write(b'{"model_hash": "torn')
@@ -84,13 +84,13 @@ def test_while_a_line_cannot_be_read_nothing_is_removed(name: str, aged: Kept) -
     assert len(collect(aged)) == 4
 
 
-def test_a_plan_changes_nothing(aged: Kept) -> None:
+def test_a_plan_changes_nothing(aged: RegistryProject) -> None:
     before = {path: path.read_bytes() for path in aged.models.iterdir()}
     assert len(collector(aged).plan()) == 4
     assert {path: path.read_bytes() for path in aged.models.iterdir()} == before
 
 
-def test_what_is_young_stays_however_many_there_are(aged: Kept) -> None:
+def test_what_is_young_stays_however_many_there_are(aged: RegistryProject) -> None:
     assert collect(aged, older_than=timedelta(days=92, hours=12)) != []
     for _ in range(4):
         aged.publish("dev")
@@ -98,7 +98,7 @@ def test_what_is_young_stays_however_many_there_are(aged: Kept) -> None:
     assert collect(aged, older_than=timedelta(days=89)) == []
 
 
-def test_the_served_model_and_what_a_rollback_takes_next_stay(aged: Kept) -> None:
+def test_the_served_model_and_what_a_rollback_takes_next_stay(aged: RegistryProject) -> None:
     models = models_of(aged)
     kept_files = [model.model_filename for model in models[-2:]]
     collect(aged)
@@ -108,7 +108,7 @@ def test_the_served_model_and_what_a_rollback_takes_next_stay(aged: Kept) -> Non
     aged.registry.check_file(models[-2])
 
 
-def test_where_the_next_one_is_damaged_the_good_one_below_stays_too(aged: Kept) -> None:
+def test_where_the_next_one_is_damaged_the_good_one_below_stays_too(aged: RegistryProject) -> None:
     models = models_of(aged)
     aged.alter(aged.file_of(models[-2]))
     aged.file_of(models[-3]).unlink()
@@ -117,7 +117,7 @@ def test_where_the_next_one_is_damaged_the_good_one_below_stays_too(aged: Kept) 
     assert decisions.roll_back(aged.registry, "dev", DECIDED).model_filename == models[-4].model_filename
 
 
-def test_after_a_rollback_the_older_served_model_stays_and_withdrawn_ones_may_go(aged: Kept) -> None:
+def test_after_a_rollback_the_older_served_model_stays_and_withdrawn_ones_may_go(aged: RegistryProject) -> None:
     models = models_of(aged)
     decisions.roll_back(aged.registry, "dev", DECIDED, to=models[1].model_filename)
     collect(aged)
@@ -125,7 +125,7 @@ def test_after_a_rollback_the_older_served_model_stays_and_withdrawn_ones_may_go
     assert aged.damage() == []
 
 
-def test_a_promoted_model_stays(aged: Kept) -> None:
+def test_a_promoted_model_stays(aged: RegistryProject) -> None:
     models = models_of(aged)
     aged.append(aged.promoted(models[0]))
     aged.append(aged.promoted(models[1], replaces=models[0].model_filename))
@@ -135,7 +135,7 @@ def test_a_promoted_model_stays(aged: Kept) -> None:
     assert [aged.file_of(model).exists() for model in models] == [True, True, False, False, True, True]
 
 
-def test_a_model_that_was_used_lately_stays(aged: Kept) -> None:
+def test_a_model_that_was_used_lately_stays(aged: RegistryProject) -> None:
     models = models_of(aged)
     aged.infer(models[0])
     aged.infer(models[1], inference_time=clock.in_record(clock.now() - timedelta(days=40)))
@@ -144,14 +144,14 @@ def test_a_model_that_was_used_lately_stays(aged: Kept) -> None:
     assert [aged.file_of(model).exists() for model in models] == [True, False, True, False, True, True]
 
 
-def test_a_revoked_model_goes_by_the_same_rule_and_is_none_of_the_newest(aged: Kept) -> None:
+def test_a_revoked_model_goes_by_the_same_rule_and_is_none_of_the_newest(aged: RegistryProject) -> None:
     models = models_of(aged)
     decisions.revoke(aged.registry, models[-1].model_filename, DECIDED)
     collect(aged, keep=2)
     assert [aged.file_of(model).exists() for model in models] == [False, False, False, True, True, False]
 
 
-def test_a_model_whose_time_cannot_be_read_or_lies_ahead_stays(aged: Kept) -> None:
+def test_a_model_whose_time_cannot_be_read_or_lies_ahead_stays(aged: RegistryProject) -> None:
     path = aged.registry.trainings
     first, second, *rest = path.read_bytes().splitlines(keepends=True)
     models = models_of(aged)
@@ -162,7 +162,7 @@ def test_a_model_whose_time_cannot_be_read_or_lies_ahead_stays(aged: Kept) -> No
     assert [aged.file_of(model).exists() for model in models] == [True, True, False, False, True, True]
 
 
-def test_a_file_that_no_record_names_stays(aged: Kept) -> None:
+def test_a_file_that_no_record_names_stays(aged: RegistryProject) -> None:
     strange = [aged.models / name for name in ("model_20200101T000000000000Z_abc.joblib", "notes.txt", "gate.toml")]
     for path in strange:
         path.write_bytes(b"x")
@@ -171,7 +171,7 @@ def test_a_file_that_no_record_names_stays(aged: Kept) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret", "log.txt", "..", "quarantine"])
-def test_no_record_makes_gc_remove_what_is_no_model_file(name: str, aged: Kept) -> None:
+def test_no_record_makes_gc_remove_what_is_no_model_file(name: str, aged: RegistryProject) -> None:
     (aged.folder / "secret").write_bytes(b"x")
     (aged.models / "quarantine").mkdir()
     hostile = ModelRecord(
@@ -185,7 +185,7 @@ def test_no_record_makes_gc_remove_what_is_no_model_file(name: str, aged: Kept) 
     assert (aged.models / "quarantine").exists()
 
 
-def test_a_link_called_like_a_model_is_not_followed_and_stays(aged: Kept) -> None:
+def test_a_link_called_like_a_model_is_not_followed_and_stays(aged: RegistryProject) -> None:
     path = aged.file_of(models_of(aged)[0])
     path.rename(aged.folder / "moved")
     path.symlink_to(aged.folder / "moved")
@@ -194,7 +194,9 @@ def test_a_link_called_like_a_model_is_not_followed_and_stays(aged: Kept) -> Non
     assert (aged.folder / "moved").exists()
 
 
-def test_many_models_are_recorded_in_lines_of_sane_length(aged: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_models_are_recorded_in_lines_of_sane_length(
+    aged: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert BATCH == 500
     monkeypatch.setattr("bulkhead.maintenance.gc.BATCH", 3)
     collect(aged)
@@ -202,7 +204,7 @@ def test_many_models_are_recorded_in_lines_of_sane_length(aged: Kept, monkeypatc
     assert [len(record.paths) for record in removals] == [3, 1]
 
 
-def test_a_model_promoted_while_gc_was_looking_stays(aged: Kept) -> None:
+def test_a_model_promoted_while_gc_was_looking_stays(aged: RegistryProject) -> None:
     """The decision is taken again under the lock."""
     model = models_of(aged)[0]
     waiting = collector(aged)
@@ -212,7 +214,7 @@ def test_a_model_promoted_while_gc_was_looking_stays(aged: Kept) -> None:
     assert aged.file_of(model).exists()
 
 
-def test_a_model_used_while_gc_was_looking_stays(aged: Kept) -> None:
+def test_a_model_used_while_gc_was_looking_stays(aged: RegistryProject) -> None:
     model = models_of(aged)[0]
     waiting = collector(aged)
     aged.infer(model)
@@ -228,7 +230,7 @@ def test_a_rule_that_keeps_nothing_is_refused(keep: int, older_than: timedelta) 
         RetentionRule(keep, older_than)
 
 
-def test_publishing_while_gc_removes_loses_no_new_model(aged: Kept) -> None:
+def test_publishing_while_gc_removes_loses_no_new_model(aged: RegistryProject) -> None:
     stop = threading.Event()
     published: list[ModelRecord] = []
 
@@ -254,32 +256,34 @@ def test_publishing_while_gc_removes_loses_no_new_model(aged: Kept) -> None:
 def test_whatever_was_decided_gc_leaves_every_environment_served_and_something_to_roll_back_to(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    kept = Kept(tmp_path_factory.mktemp("gc") / "p")
+    clean_project = RegistryProject(tmp_path_factory.mktemp("gc") / "p")
     for _ in range(data.draw(st.integers(2, 8))):
-        kept.republished(kept.publish(data.draw(st.sampled_from(["dev", "prd"]))), data.draw(st.integers(0, 90)))
-        models = models_of(kept)
+        clean_project.republished(
+            clean_project.publish(data.draw(st.sampled_from(["dev", "prd"]))), data.draw(st.integers(0, 90))
+        )
+        models = models_of(clean_project)
         deed = data.draw(st.sampled_from(["nothing", "promote", "roll back", "revoke", "infer"]))
         try:
             model = data.draw(st.sampled_from(models))
             if deed == "promote":
-                decisions.promote(kept.registry, model.model_filename, DECIDED, lambda _registry, _record: {})
+                decisions.promote(clean_project.registry, model.model_filename, DECIDED, lambda _registry, _record: {})
             elif deed == "roll back":
-                decisions.roll_back(kept.registry, model.environment, DECIDED)
+                decisions.roll_back(clean_project.registry, model.environment, DECIDED)
             elif deed == "revoke":
-                decisions.revoke(kept.registry, model.model_filename, DECIDED)
+                decisions.revoke(clean_project.registry, model.model_filename, DECIDED)
             elif deed == "infer":
-                kept.infer(model)
+                clean_project.infer(model)
         except Refused:
             pass
-    before = RegistryState(journal.read(kept.registry.trainings))
-    collect(kept, keep=data.draw(st.integers(1, 3)), older_than=timedelta(days=data.draw(st.integers(1, 60))))
-    after = RegistryState(journal.read(kept.registry.trainings))
+    before = RegistryState(journal.read(clean_project.registry.trainings))
+    collect(clean_project, keep=data.draw(st.integers(1, 3)), older_than=timedelta(days=data.draw(st.integers(1, 60))))
+    after = RegistryState(journal.read(clean_project.registry.trainings))
     for environment in before.environments:
         serving_order = before.serving_order(environment)
         assert after.serving_order(environment) == serving_order
         for record in serving_order[:2]:
             try:
-                kept.registry.check_file(record)
+                clean_project.registry.check_file(record)
             except NotVerified as error:
                 raise AssertionError(str(error)) from None
-    assert kept.damage() == []
+    assert clean_project.damage() == []

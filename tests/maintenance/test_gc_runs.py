@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.kept import DECIDED, Kept
+from tests.support.registry_project import DECIDED, RegistryProject
 
 from bulkhead import clock
 from bulkhead.errors import Refused
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 MONTH = timedelta(days=30)
 
 
-def collect(kept: Kept, keep: int = 1) -> list[Expired]:
-    return list(GarbageCollector(kept.registry, kept.shared, RetentionRule(keep, MONTH)).collect(DECIDED))
+def collect(clean_project: RegistryProject, keep: int = 1) -> list[Expired]:
+    return list(
+        GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(keep, MONTH)).collect(DECIDED)
+    )
 
 
 def paths(old: list[Expired]) -> list[str]:
     return sorted(item.path.removeprefix("shared/runs/") for item in old)
 
 
-def make(kept: Kept, path: str, days: float, name: str = "preprocessing.json") -> Path:
+def make(clean_project: RegistryProject, path: str, days: float, name: str = "preprocessing.json") -> Path:
     """A file in a run folder, last written ``days`` ago."""
-    file = kept.shared / "runs" / path / name
+    file = clean_project.shared / "runs" / path / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"0123456789")
     touch(file, days)
@@ -57,15 +59,15 @@ def held(file: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def runs_of_two_dags(tmp_path: Path) -> Kept:
-    kept = Kept(tmp_path / "project")
+def runs_of_two_dags(tmp_path: Path) -> RegistryProject:
+    clean_project = RegistryProject(tmp_path / "project")
     for number in range(4):
-        make(kept, f"a_dag/r{number}", 90 - number)
-        make(kept, f"b_dag/r{number}", 90 - number)
-    return kept
+        make(clean_project, f"a_dag/r{number}", 90 - number)
+        make(clean_project, f"b_dag/r{number}", 90 - number)
+    return clean_project
 
 
-def test_what_is_old_and_beyond_the_newest_of_its_dag_goes_with_one_record(runs_of_two_dags: Kept) -> None:
+def test_what_is_old_and_beyond_the_newest_of_its_dag_goes_with_one_record(runs_of_two_dags: RegistryProject) -> None:
     removed = collect(runs_of_two_dags, keep=2)
     assert paths(removed) == ["a_dag/r0", "a_dag/r1", "b_dag/r0", "b_dag/r1"]
     assert sorted(path.name for path in (runs_of_two_dags.shared / "runs").glob("*/*")) == ["r2", "r2", "r3", "r3"]
@@ -76,12 +78,12 @@ def test_what_is_old_and_beyond_the_newest_of_its_dag_goes_with_one_record(runs_
     assert runs_of_two_dags.verify() == []
 
 
-def test_the_youngest_file_of_a_folder_is_its_age(runs_of_two_dags: Kept) -> None:
+def test_the_youngest_file_of_a_folder_is_its_age(runs_of_two_dags: RegistryProject) -> None:
     make(runs_of_two_dags, "a_dag/r0", 1, "inner/table.parquet")
     assert "a_dag/r0" not in paths(collect(runs_of_two_dags))
 
 
-def test_a_run_whose_step_holds_its_lock_stays(runs_of_two_dags: Kept) -> None:
+def test_a_run_whose_step_holds_its_lock_stays(runs_of_two_dags: RegistryProject) -> None:
     folder = runs_of_two_dags.shared / "runs" / "a_dag" / "r0"
     with held(folder / ".train_model.lock"):
         assert "a_dag/r0" not in paths(collect(runs_of_two_dags))
@@ -90,7 +92,7 @@ def test_a_run_whose_step_holds_its_lock_stays(runs_of_two_dags: Kept) -> None:
     assert paths(collect(runs_of_two_dags)) == ["a_dag/r0"]
 
 
-def test_the_lock_that_a_step_takes_is_the_one_that_gc_looks_at(runs_of_two_dags: Kept) -> None:
+def test_the_lock_that_a_step_takes_is_the_one_that_gc_looks_at(runs_of_two_dags: RegistryProject) -> None:
     folder = runs_of_two_dags.shared / "runs" / "a_dag" / "r0"
     reservation = result.Reservation(folder, "train_model")
     for path in folder.iterdir():
@@ -100,7 +102,7 @@ def test_the_lock_that_a_step_takes_is_the_one_that_gc_looks_at(runs_of_two_dags
     assert paths(collect(runs_of_two_dags)) == ["a_dag/r0"]
 
 
-def test_a_step_that_begins_while_gc_is_looking_keeps_its_folder(runs_of_two_dags: Kept) -> None:
+def test_a_step_that_begins_while_gc_is_looking_keeps_its_folder(runs_of_two_dags: RegistryProject) -> None:
     waiting = GarbageCollector(runs_of_two_dags.registry, runs_of_two_dags.shared, RetentionRule(1, MONTH)).collect(
         DECIDED
     )
@@ -111,7 +113,7 @@ def test_a_step_that_begins_while_gc_is_looking_keeps_its_folder(runs_of_two_dag
     assert last.exists()
 
 
-def test_runs_by_hand_are_a_group_of_their_own(runs_of_two_dags: Kept) -> None:
+def test_runs_by_hand_are_a_group_of_their_own(runs_of_two_dags: RegistryProject) -> None:
     make(runs_of_two_dags, "debug", 60)
     make(runs_of_two_dags, "mine", 70)
     assert paths(collect(runs_of_two_dags, keep=4)) == []
@@ -119,7 +121,9 @@ def test_runs_by_hand_are_a_group_of_their_own(runs_of_two_dags: Kept) -> None:
 
 
 @pytest.mark.parametrize("name", ["a dag", "é", "-x", ".hidden", "a\nb", "\udcff", "x" * 120])
-def test_a_folder_that_is_not_called_like_a_run_is_nobodys_and_stays(name: str, runs_of_two_dags: Kept) -> None:
+def test_a_folder_that_is_not_called_like_a_run_is_nobodys_and_stays(
+    name: str, runs_of_two_dags: RegistryProject
+) -> None:
     mine = make(runs_of_two_dags, f"a_dag/{name}", 90)
     top = make(runs_of_two_dags, name, 90)
     collect(runs_of_two_dags)
@@ -127,7 +131,7 @@ def test_a_folder_that_is_not_called_like_a_run_is_nobodys_and_stays(name: str, 
     assert top.exists()
 
 
-def test_files_beside_run_folders_stay(runs_of_two_dags: Kept) -> None:
+def test_files_beside_run_folders_stay(runs_of_two_dags: RegistryProject) -> None:
     stray = make(runs_of_two_dags, "a_dag", 90, "notes.txt")
     keep = make(runs_of_two_dags, ".", 90, ".gitkeep")
     removed = paths(collect(runs_of_two_dags))
@@ -136,7 +140,7 @@ def test_files_beside_run_folders_stay(runs_of_two_dags: Kept) -> None:
     assert keep.exists()
 
 
-def test_no_link_leads_gc_out_of_the_runs(runs_of_two_dags: Kept) -> None:
+def test_no_link_leads_gc_out_of_the_runs(runs_of_two_dags: RegistryProject) -> None:
     outside = runs_of_two_dags.folder / "outside" / "run"
     outside.mkdir(parents=True)
     (outside / "precious").write_bytes(b"x")
@@ -154,18 +158,18 @@ def test_no_link_leads_gc_out_of_the_runs(runs_of_two_dags: Kept) -> None:
 @pytest.mark.parametrize(
     "path", ["shared/runs/../../outside", "shared/runs/a_dag/../../x", "/etc", "shared/runs/", "shared/runs/a/b/c"]
 )
-def test_no_record_makes_gc_or_verify_look_outside_of_the_runs(path: str, runs_of_two_dags: Kept) -> None:
+def test_no_record_makes_gc_or_verify_look_outside_of_the_runs(path: str, runs_of_two_dags: RegistryProject) -> None:
     assert run_folders.at(path, runs_of_two_dags.shared) is None
 
 
-def test_a_folder_that_is_used_again_after_its_removal_is_a_new_run(runs_of_two_dags: Kept) -> None:
+def test_a_folder_that_is_used_again_after_its_removal_is_a_new_run(runs_of_two_dags: RegistryProject) -> None:
     assert paths(collect(runs_of_two_dags, keep=3)) == ["a_dag/r0", "b_dag/r0"]
     make(runs_of_two_dags, "a_dag/r0", -0.001)
     assert runs_of_two_dags.verify() == []
     assert paths(collect(runs_of_two_dags, keep=4)) == []
 
 
-def test_two_gcs_do_not_work_at_the_same_time(runs_of_two_dags: Kept) -> None:
+def test_two_gcs_do_not_work_at_the_same_time(runs_of_two_dags: RegistryProject) -> None:
     first = GarbageCollector(runs_of_two_dags.registry, runs_of_two_dags.shared, RetentionRule(1, MONTH)).collect(
         DECIDED
     )
@@ -176,17 +180,19 @@ def test_two_gcs_do_not_work_at_the_same_time(runs_of_two_dags: Kept) -> None:
     assert collect(runs_of_two_dags) == []
 
 
-def test_a_batch_of_run_folders_is_one_record(runs_of_two_dags: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_of_run_folders_is_one_record(
+    runs_of_two_dags: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bulkhead.maintenance.gc.BATCH", 4)
     collect(runs_of_two_dags)
     assert [len(r.paths) for r in journal.read(runs_of_two_dags.registry.trainings) if isinstance(r, Removal)] == [4, 2]
 
 
 def test_predictions_that_gc_removed_are_no_damage(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "project")
-    model = kept.publish()
+    clean_project = RegistryProject(tmp_path / "project")
+    model = clean_project.publish()
     for _ in range(3):
-        kept.infer(model, inference_time="2026-01-01T00:00:00.000000+00:00")
-    kept.age(60)
-    assert len(collect(kept)) == 2
-    assert kept.verify() == []
+        clean_project.infer(model, inference_time="2026-01-01T00:00:00.000000+00:00")
+    clean_project.age(60)
+    assert len(collect(clean_project)) == 2
+    assert clean_project.verify() == []

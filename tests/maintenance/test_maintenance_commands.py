@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.support.kept import Kept
+from tests.support.registry_project import RegistryProject
 
 from bulkhead import files
 from bulkhead.cli import main as cli
@@ -24,33 +24,33 @@ if TYPE_CHECKING:
 ORPHAN = "model_20260101T000000000000Z_abc.joblib"
 
 
-def registry(kept: Kept, *arguments: str) -> int:
-    return cli.main(["--models", str(kept.models), "--shared", str(kept.shared), *arguments])
+def registry(clean_project: RegistryProject, *arguments: str) -> int:
+    return cli.main(["--models", str(clean_project.models), "--shared", str(clean_project.shared), *arguments])
 
 
 @pytest.fixture
-def damaged(kept: Kept) -> Kept:
+def damaged(clean_project: RegistryProject) -> RegistryProject:
     """An orphan that repair puts aside, a foreign file that is left to a person, and a note."""
-    (kept.models / ORPHAN).write_bytes(b"x")
-    (kept.models / "notes\x1b[2J.txt").write_bytes(b"x")
-    kept.append(Removal(removal_time="t", paths=["shared/runs/a/b"], size_bytes=1, by="b", reason="r"))
-    return kept
+    (clean_project.models / ORPHAN).write_bytes(b"x")
+    (clean_project.models / "notes\x1b[2J.txt").write_bytes(b"x")
+    clean_project.append(Removal(removal_time="t", paths=["shared/runs/a/b"], size_bytes=1, by="b", reason="r"))
+    return clean_project
 
 
-def test_a_clean_registry_is_exit_0(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    assert registry(kept, "verify") == 0
+def test_a_clean_registry_is_exit_0(clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
+    assert registry(clean_project, "verify") == 0
     assert capsys.readouterr() == ("clean\n", "")
 
 
-def test_a_note_alone_is_clean(kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    (kept.models / ORPHAN).write_bytes(b"x")
-    kept.repair()
-    (next((kept.models / "quarantine").iterdir())).unlink()
-    assert registry(kept, "verify") == 0
+def test_a_note_alone_is_clean(clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
+    (clean_project.models / ORPHAN).write_bytes(b"x")
+    clean_project.repair()
+    (next((clean_project.models / "quarantine").iterdir())).unlink()
+    assert registry(clean_project, "verify") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "clean, 1 note"
 
 
-def test_damage_is_exit_1_and_says_who_mends_what(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damage_is_exit_1_and_says_who_mends_what(damaged: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
     assert registry(damaged, "verify") == 1
     out, err = capsys.readouterr()
     assert err == ""
@@ -64,7 +64,7 @@ def test_damage_is_exit_1_and_says_who_mends_what(damaged: Kept, capsys: pytest.
     assert all(line.isprintable() for line in lines)
 
 
-def test_findings_as_json_are_one_a_line(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings_as_json_are_one_a_line(damaged: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
     assert registry(damaged, "verify", "--json") == 1
     found = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
     assert sorted((one["kind"], one["severity"], one["mended_by"]) for one in found) == [
@@ -75,24 +75,26 @@ def test_findings_as_json_are_one_a_line(damaged: Kept, capsys: pytest.CaptureFi
 
 
 def test_many_findings_of_one_kind_are_counted_for_people_and_all_there_for_programs(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
+    clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(25):
-        (kept.models / f"{number}.txt").touch()
-    assert registry(kept, "verify") == 1
+        (clean_project.models / f"{number}.txt").touch()
+    assert registry(clean_project, "verify") == 1
     assert "... and 5 more of foreign_file; --json prints all of them." in capsys.readouterr().out
-    assert registry(kept, "verify", "--json") == 1
+    assert registry(clean_project, "verify", "--json") == 1
     assert len(capsys.readouterr().out.splitlines()) == 25
 
 
-def test_predictions_are_read_unless_it_is_to_be_quick(kept: Kept) -> None:
-    record = kept.infer(kept.publish())
-    (kept.folder / str(record.predictions_path)).write_bytes(b"altered")
-    assert registry(kept, "verify", "--quick") == 0
-    assert registry(kept, "verify") == 1
+def test_predictions_are_read_unless_it_is_to_be_quick(clean_project: RegistryProject) -> None:
+    record = clean_project.infer(clean_project.publish())
+    (clean_project.folder / str(record.predictions_path)).write_bytes(b"altered")
+    assert registry(clean_project, "verify", "--quick") == 0
+    assert registry(clean_project, "verify") == 1
 
 
-def test_repair_is_a_dry_run_until_it_is_told_to_do_it(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_is_a_dry_run_until_it_is_told_to_do_it(
+    damaged: RegistryProject, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = {path: path.read_bytes() for path in damaged.models.iterdir()}
     assert registry(damaged, "repair") == 0
     assert {path: path.read_bytes() for path in damaged.models.iterdir()} == before
@@ -110,7 +112,9 @@ def test_repair_is_a_dry_run_until_it_is_told_to_do_it(damaged: Kept, capsys: py
     assert capsys.readouterr().out.startswith("There is nothing to repair.\n")
 
 
-def test_repair_as_json_is_the_finding_and_what_became_of_it(damaged: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_repair_as_json_is_the_finding_and_what_became_of_it(
+    damaged: RegistryProject, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert registry(damaged, "repair", "--json") == 0
     (line,) = map(msgspec.json.decode, capsys.readouterr().out.splitlines())
     assert (line["finding"]["kind"], line["quarantine"]) == ("orphan_model", None)
@@ -120,7 +124,7 @@ def test_repair_as_json_is_the_finding_and_what_became_of_it(damaged: Kept, caps
 
 
 def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
-    damaged: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    damaged: RegistryProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged.registry.inferences.write_bytes(b"foreign\n" + damaged.registry.inferences.read_bytes())
     real = files.hash_of
@@ -138,17 +142,17 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> Kept:
+def old(tmp_path: Path) -> RegistryProject:
     """Four models and four run folders, two months old and more."""
-    kept = Kept(tmp_path / "old")
+    clean_project = RegistryProject(tmp_path / "old")
     for day in range(4):
-        model = kept.republished(kept.publish("dev"), 70 - day)
-        kept.infer(model, inference_time="2026-01-01T00:00:00.000000+00:00")
-    kept.age(60)
-    return kept
+        model = clean_project.republished(clean_project.publish("dev"), 70 - day)
+        clean_project.infer(model, inference_time="2026-01-01T00:00:00.000000+00:00")
+    clean_project.age(60)
+    return clean_project
 
 
-def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(old.folder.rglob("*"))
     assert registry(old, "gc", "--keep", "2", "--older-than", "4w") == 0
     assert sorted(old.folder.rglob("*")) == before
@@ -169,7 +173,7 @@ def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: Kept, capsys: pytest.Cap
 
 
 def test_what_gc_has_removed_is_told_even_when_the_next_thing_cannot_be(
-    old: Kept, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    old: RegistryProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def refuse(folder: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
@@ -182,36 +186,40 @@ def test_what_gc_has_removed_is_told_even_when_the_next_thing_cannot_be(
     assert "unfinished_run_removal" in old.notes()
 
 
-def test_gc_as_json_is_one_thing_a_line(old: Kept, capsys: pytest.CaptureFixture[str]) -> None:
+def test_gc_as_json_is_one_thing_a_line(old: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
     assert registry(old, "gc", "--keep", "3", "--json") == 0
     lines = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
     assert [(line["kind"], line["removed"]) for line in lines] == [("model", False), ("run", False)]
 
 
 @pytest.mark.parametrize("age", ["", "30", "d", "-1d", "1.5d", "3y", "٣d", "99999d", "1d "])
-def test_an_age_that_is_none_is_wrong_usage(age: str, kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    assert registry(kept, "gc", "--older-than", age) == 2
+def test_an_age_that_is_none_is_wrong_usage(
+    age: str, clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert registry(clean_project, "gc", "--older-than", age) == 2
     assert "12h, 30d, 2w" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "gc"])
 def test_without_the_runs_no_command_says_anything_of_the_registry(
-    command: str, kept: Kept, capsys: pytest.CaptureFixture[str]
+    command: str, clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A project's shared/ that is not mounted must not make every prediction a missing one."""
-    assert cli.main(["--models", str(kept.models), "--shared", str(kept.folder / "no"), command]) == 2
+    assert cli.main(["--models", str(clean_project.models), "--shared", str(clean_project.folder / "no"), command]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert "--shared" in err
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "gc"])
-def test_each_command_has_an_example_in_its_help(command: str, kept: Kept, capsys: pytest.CaptureFixture[str]) -> None:
-    assert registry(kept, command, "--help") == 0
+def test_each_command_has_an_example_in_its_help(
+    command: str, clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert registry(clean_project, command, "--help") == 0
     assert f"just registry {command}" in capsys.readouterr().out
 
 
-def test_a_user_without_a_name_is_asked_for_one(damaged: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_is_asked_for_one(damaged: RegistryProject, monkeypatch: pytest.MonkeyPatch) -> None:
     """A container's user need not be in its /etc/passwd."""
     monkeypatch.setattr("os.getuid", lambda: 54321)
     monkeypatch.delenv("BULKHEAD_BY", raising=False)
@@ -226,7 +234,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_terminal_has_a_bar_and_colours_and_a_pipe_has_neither(
-    damaged: Kept, monkeypatch: pytest.MonkeyPatch
+    damaged: RegistryProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind, marked in ((Terminal, True), (io.StringIO, False)):
         out, err = kind(), kind()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.programs.maintain_and_die import GC, REPAIR
-from tests.support.kept import DECIDED, Kept
+from tests.support.registry_project import DECIDED, RegistryProject
 
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 
@@ -23,8 +23,8 @@ UNFINISHED_RUNS = {
 ORPHAN = "model_20260101T000000000000Z_abc.joblib"
 
 
-def killed(kept: Kept, what: str, stage: str) -> None:
-    command = [sys.executable, str(PROGRAMS / "maintain_and_die.py"), str(kept.folder), what, stage]
+def killed(clean_project: RegistryProject, what: str, stage: str) -> None:
+    command = [sys.executable, str(PROGRAMS / "maintain_and_die.py"), str(clean_project.folder), what, stage]
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": str(PROGRAMS.parents[1])}
     )
@@ -41,52 +41,60 @@ CASES = [
 
 
 @pytest.mark.parametrize(("damage", "stage"), CASES)
-def test_a_killed_repair_loses_nothing_and_the_next_one_does_the_rest(damage: str, stage: str, kept: Kept) -> None:
+def test_a_killed_repair_loses_nothing_and_the_next_one_does_the_rest(
+    damage: str, stage: str, clean_project: RegistryProject
+) -> None:
     if damage == "line":
         lost = b"torn line"
-        kept.registry.trainings.write_bytes(lost + b"\n" + kept.registry.trainings.read_bytes())
+        clean_project.registry.trainings.write_bytes(lost + b"\n" + clean_project.registry.trainings.read_bytes())
     elif damage == "orphan":
         lost = b"orphan"
-        (kept.models / ORPHAN).write_bytes(lost)
+        (clean_project.models / ORPHAN).write_bytes(lost)
     else:
-        model = kept.publish()
-        kept.publish()
-        lost = kept.alter(kept.file_of(model))
-    before = kept.damage()
-    log_before = kept.registry.trainings.read_bytes()
-    killed(kept, "repair", stage)
-    everything = b"".join(path.read_bytes() for path in kept.models.rglob("*") if path.is_file())
+        model = clean_project.publish()
+        clean_project.publish()
+        lost = clean_project.alter(clean_project.file_of(model))
+    before = clean_project.damage()
+    log_before = clean_project.registry.trainings.read_bytes()
+    killed(clean_project, "repair", stage)
+    everything = b"".join(path.read_bytes() for path in clean_project.models.rglob("*") if path.is_file())
     assert lost in everything
-    assert kept.registry.trainings.read_bytes().startswith(log_before)
-    left = kept.damage()
+    assert clean_project.registry.trainings.read_bytes().startswith(log_before)
+    left = clean_project.damage()
     done = stage == ("after the record" if damage == "line" else "after the move of a file")
     assert [kind for kind in before if kind in left] == ([] if done else before)
-    kept.repair()
-    assert kept.damage() == []
-    assert kept.quarantined().count(lost) == 1
+    clean_project.repair()
+    assert clean_project.damage() == []
+    assert clean_project.quarantined().count(lost) == 1
 
 
 @pytest.mark.parametrize("stage", GC)
-def test_a_killed_gc_leaves_what_verify_names_and_the_next_one_removes(stage: str, kept: Kept) -> None:
-    old = [kept.republished(kept.publish("dev"), 90) for _ in range(3)]
+def test_a_killed_gc_leaves_what_verify_names_and_the_next_one_removes(
+    stage: str, clean_project: RegistryProject
+) -> None:
+    old = [clean_project.republished(clean_project.publish("dev"), 90) for _ in range(3)]
     for _ in range(2):
-        kept.publish("dev")
+        clean_project.publish("dev")
     for number in range(3):
-        folder = kept.shared / "runs" / "a_dag" / f"run{number}"
+        folder = clean_project.shared / "runs" / "a_dag" / f"run{number}"
         folder.mkdir(parents=True)
         for name in ("a.json", "b.parquet"):
             (folder / name).write_bytes(b"x")
-    kept.age(60)
-    assert kept.damage() == []
-    killed(kept, "gc", stage)
-    there = [kept.file_of(model).exists() for model in old]
+    clean_project.age(60)
+    assert clean_project.damage() == []
+    killed(clean_project, "gc", stage)
+    there = [clean_project.file_of(model).exists() for model in old]
     unrecorded = stage in ("before the record", "in the middle of the record")
     assert all(there) == (unrecorded or stage == "after the record")
-    assert kept.damage().count("removal_unfinished") == (0 if unrecorded else sum(there))
-    assert kept.notes().count("unfinished_run_removal") == UNFINISHED_RUNS.get(stage, 0)
-    kept.repair()  # of a torn record
-    list(GarbageCollector(kept.registry, kept.shared, RetentionRule(1, timedelta(days=30))).collect(DECIDED))
-    assert kept.damage() == []
-    assert kept.notes() == ["out_of_order"]  # the old models were recorded after younger ones
-    assert not any(kept.file_of(model).exists() for model in old)
-    assert len(list((kept.shared / "runs" / "a_dag").iterdir())) == 1
+    assert clean_project.damage().count("removal_unfinished") == (0 if unrecorded else sum(there))
+    assert clean_project.notes().count("unfinished_run_removal") == UNFINISHED_RUNS.get(stage, 0)
+    clean_project.repair()  # of a torn record
+    list(
+        GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(1, timedelta(days=30))).collect(
+            DECIDED
+        )
+    )
+    assert clean_project.damage() == []
+    assert clean_project.notes() == ["out_of_order"]  # the old models were recorded after younger ones
+    assert not any(clean_project.file_of(model).exists() for model in old)
+    assert len(list((clean_project.shared / "runs" / "a_dag").iterdir())) == 1

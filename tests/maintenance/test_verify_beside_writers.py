@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.support.kept import DECIDED, Kept
 from tests.support.project import publish
+from tests.support.registry_project import DECIDED, RegistryProject
 
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.maintenance.repair import Repair
@@ -50,38 +50,40 @@ def at_work(*workers: Callable[[], object]) -> Iterator[None]:
     assert errors == []
 
 
-def test_a_registry_that_is_written_all_the_time_is_clean_at_every_moment(kept: Kept) -> None:
+def test_a_registry_that_is_written_all_the_time_is_clean_at_every_moment(clean_project: RegistryProject) -> None:
     def train_and_infer() -> None:
-        kept.infer(kept.publish("dev"))
+        clean_project.infer(clean_project.publish("dev"))
 
     def train() -> None:
-        publish(kept.registry, "prd", dag_id=None)
+        publish(clean_project.registry, "prd", dag_id=None)
 
     with at_work(train_and_infer, train):
         for _ in range(25):
-            assert kept.damage() == []
-    assert len(list(kept.models.glob("model_*"))) > 10
+            assert clean_project.damage() == []
+    assert len(list(clean_project.models.glob("model_*"))) > 10
 
 
-def test_a_registry_that_is_cleaned_up_all_the_time_is_clean_at_every_moment(kept: Kept) -> None:
+def test_a_registry_that_is_cleaned_up_all_the_time_is_clean_at_every_moment(clean_project: RegistryProject) -> None:
     def collect() -> None:
-        list(GarbageCollector(kept.registry, kept.shared, RetentionRule(1, MONTH)).collect(DECIDED))
+        list(GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(1, MONTH)).collect(DECIDED))
 
     for number in range(60):
-        kept.republished(kept.publish("dev"), 90 - number / 10)
-        path = kept.shared / "runs" / "a_dag" / f"r{number}"
+        clean_project.republished(clean_project.publish("dev"), 90 - number / 10)
+        path = clean_project.shared / "runs" / "a_dag" / f"r{number}"
         path.mkdir(parents=True)
         (path / "x.json").touch()
     for _ in range(2):
-        kept.publish("dev")
-    kept.age(60)
+        clean_project.publish("dev")
+    clean_project.age(60)
     with at_work(collect):
         for _ in range(15):
-            assert kept.damage() == []
-    assert len(list((kept.shared / "runs" / "a_dag").iterdir())) == 1
+            assert clean_project.damage() == []
+    assert len(list((clean_project.shared / "runs" / "a_dag").iterdir())) == 1
 
 
-def test_a_model_between_its_file_and_its_record_is_no_orphan(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_between_its_file_and_its_record_is_no_orphan(
+    clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The publisher holds the log's lock meanwhile, and verify waits for it."""
     linked, go_on = threading.Event(), threading.Event()
     real = os.link
@@ -93,8 +95,8 @@ def test_a_model_between_its_file_and_its_record_is_no_orphan(kept: Kept, monkey
 
     monkeypatch.setattr(os, "link", slow)
     found: list[list[str]] = []
-    publisher = threading.Thread(target=lambda: kept.publish("dev"))
-    checker = threading.Thread(target=lambda: found.append(kept.damage()))
+    publisher = threading.Thread(target=lambda: clean_project.publish("dev"))
+    checker = threading.Thread(target=lambda: found.append(clean_project.damage()))
     publisher.start()
     assert linked.wait(30)
     checker.start()
@@ -110,44 +112,48 @@ def test_the_very_first_model_is_no_orphan_while_the_log_is_being_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a log there is no lock to wait for, so the look is taken again."""
-    kept = Kept(tmp_path / "new")
+    clean_project = RegistryProject(tmp_path / "new")
     real = model_files.entries
     looks: list[int] = []
 
     def published_meanwhile(folder: Path) -> dict[str, model_files.Entry]:
         if not looks:
-            kept.publish()
+            clean_project.publish()
         looks.append(1)
         return real(folder)
 
     monkeypatch.setattr(model_files, "entries", published_meanwhile)
-    assert kept.damage() == []
+    assert clean_project.damage() == []
     assert len(looks) == 2
 
 
 @pytest.mark.parametrize("what", ["a model", "predictions"])
-def test_what_is_removed_while_verify_is_under_way_is_no_finding_when_it_was_recorded(what: str, kept: Kept) -> None:
-    model = kept.publish("dev")
-    record = kept.infer(model)
-    kept.publish("dev")
+def test_what_is_removed_while_verify_is_under_way_is_no_finding_when_it_was_recorded(
+    what: str, clean_project: RegistryProject
+) -> None:
+    model = clean_project.publish("dev")
+    record = clean_project.infer(model)
+    clean_project.publish("dev")
 
     def remove(_size: int) -> None:
         """Called for the first time when log.txt has been read and no file has been looked at."""
-        folder = (kept.folder / str(record.predictions_path)).parent
-        if what == "a model" and kept.file_of(model).exists():
-            kept.removed(f"models/{model.model_filename}")
-            kept.file_of(model).unlink()
+        folder = (clean_project.folder / str(record.predictions_path)).parent
+        if what == "a model" and clean_project.file_of(model).exists():
+            clean_project.removed(f"models/{model.model_filename}")
+            clean_project.file_of(model).unlink()
         elif what == "predictions" and folder.exists():
-            kept.removed(f"shared/runs/dev_inference_pipe_dag/{folder.name}")
+            clean_project.removed(f"shared/runs/dev_inference_pipe_dag/{folder.name}")
             shutil.rmtree(folder)
 
-    found = list(verify(Registry(kept.models), kept.shared, progress=remove))
+    found = list(verify(Registry(clean_project.models), clean_project.shared, progress=remove))
     assert [one for one in found if one.is_damage] == []
 
 
-def test_what_is_quarantined_while_verify_is_under_way_is_no_finding(kept: Kept) -> None:
-    model = kept.publish("dev")
-    kept.publish("dev")
-    kept.alter(kept.file_of(model))
-    fixer, found = Repair(kept.registry, DECIDED), kept.the("altered_model")
-    assert [one.kind for one in verify(kept.registry, kept.shared, progress=lambda _: fixer.fix(found))] == []
+def test_what_is_quarantined_while_verify_is_under_way_is_no_finding(clean_project: RegistryProject) -> None:
+    model = clean_project.publish("dev")
+    clean_project.publish("dev")
+    clean_project.alter(clean_project.file_of(model))
+    fixer, found = Repair(clean_project.registry, DECIDED), clean_project.the("altered_model")
+    assert [
+        one.kind for one in verify(clean_project.registry, clean_project.shared, progress=lambda _: fixer.fix(found))
+    ] == []

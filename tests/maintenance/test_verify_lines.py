@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.kept import Kept
 from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, NEXT, training_failure
+from tests.support.registry_project import RegistryProject
 
 from bulkhead import clock
 from bulkhead.maintenance.verify import amount, verify
@@ -26,38 +26,38 @@ if TYPE_CHECKING:
 JOURNALS = ["log.txt", "log_inference.txt"]
 
 
-def test_a_registry_that_was_only_written_by_this_program_is_clean(kept: Kept) -> None:
-    kept.registry.record_failure("training", training_failure())
-    kept.registry.record_failure("inference", InferenceFailure(error_time="2026-01-01", error_message="no"))
-    assert kept.verify() == []
+def test_a_registry_that_was_only_written_by_this_program_is_clean(clean_project: RegistryProject) -> None:
+    clean_project.registry.record_failure("training", training_failure())
+    clean_project.registry.record_failure("inference", InferenceFailure(error_time="2026-01-01", error_message="no"))
+    assert clean_project.verify() == []
 
 
 def test_an_empty_registry_is_clean(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "empty")
+    clean_project = RegistryProject(tmp_path / "empty")
     for name in (".gitkeep", "gate.toml"):
-        (kept.models / name).touch()
-    (kept.models / "quarantine").mkdir()
-    assert kept.verify() == []
+        (clean_project.models / name).touch()
+    (clean_project.models / "quarantine").mkdir()
+    assert clean_project.verify() == []
 
 
 def test_what_the_original_program_left_is_no_damage_but_for_what_is_missing(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "original")
-    kept.registry.trainings.write_bytes(LEGACY_TRAININGS)
-    kept.registry.inferences.write_bytes(LEGACY_INFERENCES)
+    clean_project = RegistryProject(tmp_path / "original")
+    clean_project.registry.trainings.write_bytes(LEGACY_TRAININGS)
+    clean_project.registry.inferences.write_bytes(LEGACY_INFERENCES)
     for name in ("model_2024-01-31:23-59-59_3f2a.pkl", "model_2024-02-02:10-00-00_77aa.pkl"):
-        (kept.models / name).write_bytes(b"\x80\x04N.")
-    assert kept.damage() == []
-    assert kept.notes() == ["unverifiable_model", "unverifiable_model"]
-    (kept.models / name).unlink()
-    assert kept.damage() == ["missing_model"]
+        (clean_project.models / name).write_bytes(b"\x80\x04N.")
+    assert clean_project.damage() == []
+    assert clean_project.notes() == ["unverifiable_model", "unverifiable_model"]
+    (clean_project.models / name).unlink()
+    assert clean_project.damage() == ["missing_model"]
 
 
 @pytest.mark.parametrize("name", JOURNALS)
-def test_a_torn_line_is_found_with_its_place(name: str, kept: Kept) -> None:
-    path = kept.models / name
+def test_a_torn_line_is_found_with_its_place(name: str, clean_project: RegistryProject) -> None:
+    path = clean_project.models / name
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:40])
-    found = kept.the("torn_line")
+    found = clean_project.the("torn_line")
     assert (found.path, found.offset, found.line) == (f"models/{name}", len(whole), whole.count(b"\n") + 1)
     assert found.is_damage
     assert found.mended_by == "repair"
@@ -65,60 +65,60 @@ def test_a_torn_line_is_found_with_its_place(name: str, kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("name", JOURNALS)
-def test_a_torn_line_that_the_next_writer_has_ended_is_found(name: str, kept: Kept) -> None:
-    path = kept.models / name
+def test_a_torn_line_that_the_next_writer_has_ended_is_found(name: str, clean_project: RegistryProject) -> None:
+    path = clean_project.models / name
     whole = path.read_bytes()
     path.write_bytes(whole + whole[:40])
     journal.append(
         path, training_failure() if name == "log.txt" else InferenceFailure(error_time="t", error_message="m")
     )
-    assert kept.the("torn_line").offset == len(whole)
-    assert kept.damage() == ["torn_line"]
+    assert clean_project.the("torn_line").offset == len(whole)
+    assert clean_project.damage() == ["torn_line"]
 
 
 @pytest.mark.parametrize("name", JOURNALS)
 @pytest.mark.parametrize(
     "line", [b"\xff\xfe", b"{}", b"[]", b"\x00" * 9, b'{"a": 1e999}', b"no record", b"[" * 100_000]
 )
-def test_a_foreign_line_is_found_in_its_place(line: bytes, name: str, kept: Kept) -> None:
-    path = kept.models / name
+def test_a_foreign_line_is_found_in_its_place(line: bytes, name: str, clean_project: RegistryProject) -> None:
+    path = clean_project.models / name
     whole = path.read_bytes()
     path.write_bytes(line + b"\n" + whole)
-    (found,) = kept.verify()
+    (found,) = clean_project.verify()
     assert (found.mended_by, found.offset, found.line) == ("repair", 0, 1)
     assert NEXT.search(found.sentence)
 
 
-def test_a_record_in_the_other_pipelines_log_is_foreign_there(kept: Kept) -> None:
-    first, last = journal.read(kept.registry.inferences)
+def test_a_record_in_the_other_pipelines_log_is_foreign_there(clean_project: RegistryProject) -> None:
+    first, last = journal.read(clean_project.registry.inferences)
     assert not isinstance(first, Unreadable)
-    kept.append(first)
-    assert "a InferenceRecord does not belong into this journal" in kept.the("foreign_line").sentence
+    clean_project.append(first)
+    assert "a InferenceRecord does not belong into this journal" in clean_project.the("foreign_line").sentence
     journal.append(
-        kept.registry.inferences,
-        next(r for r in journal.read(kept.registry.trainings) if not isinstance(r, Unreadable)),
+        clean_project.registry.inferences,
+        next(r for r in journal.read(clean_project.registry.trainings) if not isinstance(r, Unreadable)),
     )
-    assert kept.damage() == ["foreign_line", "foreign_line"]
+    assert clean_project.damage() == ["foreign_line", "foreign_line"]
     assert last != first
 
 
-def test_blank_lines_are_nothing(kept: Kept) -> None:
+def test_blank_lines_are_nothing(clean_project: RegistryProject) -> None:
     for name in JOURNALS:
-        path = kept.models / name
+        path = clean_project.models / name
         path.write_bytes(b"\n \t\n" + path.read_bytes().replace(b"\n", b"\n\n") + b"  \n")
-    assert kept.verify() == []
+    assert clean_project.verify() == []
 
 
-def test_a_last_line_without_its_end_is_a_record_all_the_same(kept: Kept) -> None:
+def test_a_last_line_without_its_end_is_a_record_all_the_same(clean_project: RegistryProject) -> None:
     for name in JOURNALS:
-        path = kept.models / name
+        path = clean_project.models / name
         path.write_bytes(path.read_bytes().rstrip())
-    assert kept.verify() == []
+    assert clean_project.verify() == []
 
 
 @pytest.mark.parametrize("name", JOURNALS)
-def test_a_writer_in_the_middle_of_its_line_is_waited_for(name: str, kept: Kept) -> None:
-    path = kept.models / name
+def test_a_writer_in_the_middle_of_its_line_is_waited_for(name: str, clean_project: RegistryProject) -> None:
+    path = clean_project.models / name
     line = records.encode(
         training_failure() if name == "log.txt" else InferenceFailure(error_time="t", error_message="m")
     )
@@ -126,7 +126,7 @@ def test_a_writer_in_the_middle_of_its_line_is_waited_for(name: str, kept: Kept)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.write(descriptor, line[:30])
     found: list[list[Finding]] = []
-    checker = threading.Thread(target=lambda: found.append(kept.verify()))
+    checker = threading.Thread(target=lambda: found.append(clean_project.verify()))
     checker.start()
     checker.join(0.3)
     assert checker.is_alive()
@@ -136,18 +136,20 @@ def test_a_writer_in_the_middle_of_its_line_is_waited_for(name: str, kept: Kept)
     assert found == [[]]
 
 
-def test_a_line_that_a_quarantine_names_is_no_finding_and_another_in_its_place_is(kept: Kept) -> None:
-    path = kept.registry.trainings
+def test_a_line_that_a_quarantine_names_is_no_finding_and_another_in_its_place_is(
+    clean_project: RegistryProject,
+) -> None:
+    path = clean_project.registry.trainings
     path.write_bytes(b"foreign\n" + path.read_bytes())
-    (record,) = kept.repair()
-    assert kept.verify() == []
+    (record,) = clean_project.repair()
+    assert clean_project.verify() == []
     path.write_bytes(path.read_bytes().replace(b"foreign\n", b"goreign\n", 1))
-    assert kept.damage() == ["foreign_line", "unfounded_quarantine"]
+    assert clean_project.damage() == ["foreign_line", "unfounded_quarantine"]
     assert record.offset == 0
 
 
-def test_a_quarantine_of_a_line_that_never_was_is_found(kept: Kept) -> None:
-    kept.append(
+def test_a_quarantine_of_a_line_that_never_was_is_found(clean_project: RegistryProject) -> None:
+    clean_project.append(
         Quarantine(
             quarantine_time=clock.in_record(clock.now()),
             path="models/log.txt",
@@ -159,17 +161,17 @@ def test_a_quarantine_of_a_line_that_never_was_is_found(kept: Kept) -> None:
             reason="r",
         )
     )
-    assert kept.damage() == ["unfounded_quarantine"]
-    assert kept.notes() == ["lost_quarantine"]
+    assert clean_project.damage() == ["unfounded_quarantine"]
+    assert clean_project.notes() == ["lost_quarantine"]
 
 
 @given(data=st.data())
 def test_whatever_is_done_to_a_log_verify_ends_and_finds_every_line_that_readers_pass_over(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        kept = Kept(Path(folder) / "p")
-        kept.infer(kept.publish())
+        clean_project = RegistryProject(Path(folder) / "p")
+        clean_project.infer(clean_project.publish())
         name = data.draw(st.sampled_from(JOURNALS))
-        path = kept.models / name
+        path = clean_project.models / name
         content = bytearray(path.read_bytes())
         for _ in range(data.draw(st.integers(1, 4))):
             at = data.draw(st.integers(0, len(content)))
@@ -178,10 +180,12 @@ def test_whatever_is_done_to_a_log_verify_ends_and_finds_every_line_that_readers
         path.write_bytes(content)
         passed_over = {r.offset for r in journal.read(path) if isinstance(r, Unreadable)}
         lines = {
-            f.offset for f in kept.verify() if f.kind in ("torn_line", "foreign_line") and f.path == f"models/{name}"
+            f.offset
+            for f in clean_project.verify()
+            if f.kind in ("torn_line", "foreign_line") and f.path == f"models/{name}"
         }
         assert passed_over <= lines
-        assert {found.severity for found in kept.verify()} <= {"damage", "note"}
+        assert {found.severity for found in clean_project.verify()} <= {"damage", "note"}
 
 
 @given(
@@ -192,15 +196,15 @@ def test_whatever_is_done_to_a_log_verify_ends_and_finds_every_line_that_readers
 def test_an_inference_is_read_as_every_reader_reads_it(numbers: list[str]) -> None:
     """verify looks through the predictions without making numbers of them; it must come to the same."""
     with tempfile.TemporaryDirectory() as folder:
-        kept = Kept(Path(folder) / "p")
-        kept.infer(kept.publish())
-        path = kept.registry.inferences
+        clean_project = RegistryProject(Path(folder) / "p")
+        clean_project.infer(clean_project.publish())
+        path = clean_project.registry.inferences
         path.write_bytes(path.read_bytes().replace(b"[1.0,2.5]", f"[{','.join(numbers)}]".encode()))
         (record,) = journal.read(path)
-        assert bool(kept.damage()) == isinstance(record, Unreadable)
+        assert bool(clean_project.damage()) == isinstance(record, Unreadable)
 
 
-def test_progress_is_told_of_about_as_many_bytes_as_there_are(kept: Kept) -> None:
+def test_progress_is_told_of_about_as_many_bytes_as_there_are(clean_project: RegistryProject) -> None:
     told: list[int] = []
-    list(verify(kept.registry, kept.shared, progress=told.append))
-    assert sum(told) == amount(kept.registry)
+    list(verify(clean_project.registry, clean_project.shared, progress=told.append))
+    assert sum(told) == amount(clean_project.registry)

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.kept import DECIDED, Kept
 from tests.support.project import NEXT
+from tests.support.registry_project import DECIDED, RegistryProject
 
 from bulkhead import files
 from bulkhead.registry import decisions, records
@@ -23,30 +23,30 @@ from bulkhead.registry.records import ModelRecord
 ELSEWHERE = "model_20260101T000000000000Z_abc.joblib"
 
 
-def test_a_missing_model_is_found_and_who_serves_it(kept: Kept) -> None:
-    model = kept.publish()
-    kept.file_of(model).unlink()
-    found = kept.the("missing_model")
+def test_a_missing_model_is_found_and_who_serves_it(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
+    clean_project.file_of(model).unlink()
+    found = clean_project.the("missing_model")
     assert found.path == f"models/{model.model_filename}"
     assert "(served in prd)" in found.sentence
     assert NEXT.search(found.sentence)
     assert found.mended_by == "person"
 
 
-def test_a_missing_model_that_was_used_is_told_with_its_uses(kept: Kept) -> None:
-    model = kept.publish()
-    kept.infer(model)
-    kept.infer(model)
-    kept.file_of(model).unlink()
-    assert kept.damage() == ["missing_model", "model_file_gone"]
-    assert kept.the("model_file_gone").sentence.startswith("2 inferences, the first in line 3 ")
+def test_a_missing_model_that_was_used_is_told_with_its_uses(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
+    clean_project.infer(model)
+    clean_project.infer(model)
+    clean_project.file_of(model).unlink()
+    assert clean_project.damage() == ["missing_model", "model_file_gone"]
+    assert clean_project.the("model_file_gone").sentence.startswith("2 inferences, the first in line 3 ")
 
 
 @given(data=st.data())
 def test_one_byte_of_a_model_changed_added_or_lost_is_found(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        kept = Kept(Path(folder) / "p")
-        path = kept.file_of(kept.publish())
+        clean_project = RegistryProject(Path(folder) / "p")
+        path = clean_project.file_of(clean_project.publish())
         content = bytearray(path.read_bytes())
         at = data.draw(st.integers(0, len(content) - 1))
         match data.draw(st.sampled_from(["change", "add", "lose"])):
@@ -56,17 +56,17 @@ def test_one_byte_of_a_model_changed_added_or_lost_is_found(data: st.DataObject)
                 content[at:at] = b"x"
             case _:
                 del content[at]
-        kept.alter(path, bytes(content))
-        assert kept.damage() == ["altered_model"]
-        assert kept.the("altered_model").mended_by == "repair"
+        clean_project.alter(path, bytes(content))
+        assert clean_project.damage() == ["altered_model"]
+        assert clean_project.the("altered_model").mended_by == "repair"
 
 
 def test_a_model_file_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
+    clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As root, under which tests run, every file can be read; so the refusal is put in its place."""
-    model, other = kept.publish(), kept.publish()
-    kept.alter(kept.file_of(other))
+    model, other = clean_project.publish(), clean_project.publish()
+    clean_project.alter(clean_project.file_of(other))
     real = files.hash_of
 
     def refuse(path: Path) -> str | None:
@@ -75,22 +75,22 @@ def test_a_model_file_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(
         return real(path)
 
     monkeypatch.setattr("bulkhead.maintenance.verify.model_files.hash_of", refuse)
-    assert kept.damage() == ["altered_model", "unreadable_file"]
+    assert clean_project.damage() == ["altered_model", "unreadable_file"]
 
 
-def test_a_model_whose_record_gives_another_size_is_told_as_a_wrong_record(kept: Kept) -> None:
-    model = kept.publish()
+def test_a_model_whose_record_gives_another_size_is_told_as_a_wrong_record(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
     line = records.encode(model)
-    path = kept.registry.trainings
+    path = clean_project.registry.trainings
     changed = records.encode(msgspec.structs.replace(model, size_bytes=7))
     path.write_bytes(path.read_bytes().replace(line, changed))
-    assert kept.damage() == ["contradictory_record"]
+    assert clean_project.damage() == ["contradictory_record"]
 
 
 @pytest.mark.parametrize("name", [ELSEWHERE, "model_x.pkl", "model_2024-01-31:23-59-59_3f2a.pkl"])
-def test_a_model_file_without_a_record_is_an_orphan(name: str, kept: Kept) -> None:
-    (kept.models / name).write_bytes(b"x")
-    found = kept.the("orphan_model")
+def test_a_model_file_without_a_record_is_an_orphan(name: str, clean_project: RegistryProject) -> None:
+    (clean_project.models / name).write_bytes(b"x")
+    found = clean_project.the("orphan_model")
     assert (found.path, found.mended_by) == (f"models/{name}", "repair")
     assert NEXT.search(found.sentence)
 
@@ -98,86 +98,88 @@ def test_a_model_file_without_a_record_is_an_orphan(name: str, kept: Kept) -> No
 @pytest.mark.parametrize(
     "name", ["notes.txt", ".DS_Store", "log.txt~", "a\nb", "model_\x1b[2J.joblib", "é" * 100, "\udcff"]
 )
-def test_a_foreign_file_is_found_and_left_to_a_person(name: str, kept: Kept) -> None:
-    (kept.models / name).write_bytes(b"x")
-    found = kept.the("foreign_file")
+def test_a_foreign_file_is_found_and_left_to_a_person(name: str, clean_project: RegistryProject) -> None:
+    (clean_project.models / name).write_bytes(b"x")
+    found = clean_project.the("foreign_file")
     assert found.mended_by == "person"
     assert (found.path + found.sentence).isprintable()
     msgspec.json.encode(found)
-    assert kept.repair() == []
-    assert (kept.models / name).exists()
+    assert clean_project.repair() == []
+    assert (clean_project.models / name).exists()
 
 
-def test_a_folder_or_link_called_like_a_model_is_foreign_and_not_followed(kept: Kept) -> None:
-    (kept.models / ELSEWHERE).mkdir()
-    (kept.models / ELSEWHERE.replace("abc", "def")).symlink_to("/etc/passwd")
-    assert kept.damage() == ["foreign_file", "foreign_file"]
+def test_a_folder_or_link_called_like_a_model_is_foreign_and_not_followed(clean_project: RegistryProject) -> None:
+    (clean_project.models / ELSEWHERE).mkdir()
+    (clean_project.models / ELSEWHERE.replace("abc", "def")).symlink_to("/etc/passwd")
+    assert clean_project.damage() == ["foreign_file", "foreign_file"]
 
 
-def test_a_link_in_place_of_a_published_model_is_found_even_to_the_same_bytes(kept: Kept) -> None:
-    path = kept.file_of(kept.publish())
-    path.rename(kept.folder / "moved")
-    path.symlink_to(kept.folder / "moved")
-    assert kept.damage() == ["foreign_file"]
+def test_a_link_in_place_of_a_published_model_is_found_even_to_the_same_bytes(clean_project: RegistryProject) -> None:
+    path = clean_project.file_of(clean_project.publish())
+    path.rename(clean_project.folder / "moved")
+    path.symlink_to(clean_project.folder / "moved")
+    assert clean_project.damage() == ["foreign_file"]
 
 
-def test_what_a_killed_writer_left_is_a_note_once_it_is_old(kept: Kept) -> None:
-    path = kept.models / ".model_abc.joblib.x1y2.tmp"
+def test_what_a_killed_writer_left_is_a_note_once_it_is_old(clean_project: RegistryProject) -> None:
+    path = clean_project.models / ".model_abc.joblib.x1y2.tmp"
     path.write_bytes(b"half")
-    assert kept.verify() == []
+    assert clean_project.verify() == []
     os.utime(path, (time.time() - 7200,) * 2)
-    assert (kept.damage(), kept.notes()) == ([], ["leftover"])
+    assert (clean_project.damage(), clean_project.notes()) == ([], ["leftover"])
 
 
-def test_a_removed_model_is_no_damage_unless_it_is_served_or_still_there(kept: Kept) -> None:
-    model = kept.publish()
-    kept.publish()
-    kept.file_of(model).rename(kept.folder / "gone")
-    kept.removed(f"models/{model.model_filename}")
-    assert kept.damage() == []
-    (kept.folder / "gone").rename(kept.file_of(model))
-    assert kept.damage() == ["removal_unfinished"]
-    assert kept.the("removal_unfinished").mended_by == "gc"
+def test_a_removed_model_is_no_damage_unless_it_is_served_or_still_there(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
+    clean_project.publish()
+    clean_project.file_of(model).rename(clean_project.folder / "gone")
+    clean_project.removed(f"models/{model.model_filename}")
+    assert clean_project.damage() == []
+    (clean_project.folder / "gone").rename(clean_project.file_of(model))
+    assert clean_project.damage() == ["removal_unfinished"]
+    assert clean_project.the("removal_unfinished").mended_by == "gc"
 
 
-def test_a_served_model_that_was_removed_is_damage(kept: Kept) -> None:
-    model = kept.publish()
-    kept.file_of(model).unlink()
-    kept.removed(f"models/{model.model_filename}")
-    assert kept.damage() == ["served_model_gone"]
-    assert "prd serves it, and its file was removed by b" in kept.the("served_model_gone").sentence
+def test_a_served_model_that_was_removed_is_damage(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
+    clean_project.file_of(model).unlink()
+    clean_project.removed(f"models/{model.model_filename}")
+    assert clean_project.damage() == ["served_model_gone"]
+    assert "prd serves it, and its file was removed by b" in clean_project.the("served_model_gone").sentence
 
 
-def test_a_quarantined_model_that_is_served_no_more_is_clean(kept: Kept) -> None:
-    model = kept.publish()
-    kept.alter(kept.file_of(model))
-    kept.repair()
-    assert kept.damage() == ["served_model_gone"]
-    decisions.roll_back(kept.registry, "prd", DECIDED)
-    assert kept.damage() == []
+def test_a_quarantined_model_that_is_served_no_more_is_clean(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
+    clean_project.alter(clean_project.file_of(model))
+    clean_project.repair()
+    assert clean_project.damage() == ["served_model_gone"]
+    decisions.roll_back(clean_project.registry, "prd", DECIDED)
+    assert clean_project.damage() == []
 
 
-def test_a_quarantined_model_that_is_put_back_is_a_note_and_an_altered_one_again_damage(kept: Kept) -> None:
-    model = kept.publish()
-    kept.publish()
-    path = kept.file_of(model)
+def test_a_quarantined_model_that_is_put_back_is_a_note_and_an_altered_one_again_damage(
+    clean_project: RegistryProject,
+) -> None:
+    model = clean_project.publish()
+    clean_project.publish()
+    path = clean_project.file_of(model)
     good = path.read_bytes()
-    kept.alter(path)
-    kept.repair()
+    clean_project.alter(path)
+    clean_project.repair()
     path.write_bytes(good)
-    assert (kept.damage(), kept.notes()) == ([], ["restored_model"])
+    assert (clean_project.damage(), clean_project.notes()) == ([], ["restored_model"])
     path.write_bytes(b"other")
-    assert kept.damage() == ["altered_model"]
-    kept.repair()
-    assert kept.damage() == []
+    assert clean_project.damage() == ["altered_model"]
+    clean_project.repair()
+    assert clean_project.damage() == []
 
 
-def test_a_revoked_models_file_is_still_checked(kept: Kept) -> None:
-    model = kept.publish()
-    revoke(kept.registry, model.model_filename, DECIDED)
-    assert kept.damage() == []
-    kept.alter(kept.file_of(model))
-    assert kept.damage() == ["altered_model"]
+def test_a_revoked_models_file_is_still_checked(clean_project: RegistryProject) -> None:
+    model = clean_project.publish()
+    revoke(clean_project.registry, model.model_filename, DECIDED)
+    assert clean_project.damage() == []
+    clean_project.alter(clean_project.file_of(model))
+    assert clean_project.damage() == ["altered_model"]
 
 
 @pytest.mark.parametrize(
@@ -185,9 +187,9 @@ def test_a_revoked_models_file_is_still_checked(kept: Kept) -> None:
 )
 @pytest.mark.parametrize("sha256", [None, "0" * 64])
 def test_a_record_with_a_hostile_name_is_found_and_no_file_elsewhere_is_touched(
-    name: str, sha256: str | None, kept: Kept
+    name: str, sha256: str | None, clean_project: RegistryProject
 ) -> None:
-    kept.append(
+    clean_project.append(
         ModelRecord(
             model_hash="h",
             model_filename=name,
@@ -197,18 +199,18 @@ def test_a_record_with_a_hostile_name_is_found_and_no_file_elsewhere_is_touched(
             size_bytes=1,
         )
     )
-    logs = kept.registry.trainings.read_bytes()
-    kinds = kept.damage()
+    logs = clean_project.registry.trainings.read_bytes()
+    kinds = clean_project.damage()
     assert ("foreign_file" if name == "log.txt" else "missing_model") in kinds
-    assert all(found.sentence.isprintable() and len(found.sentence) < 2500 for found in kept.verify())
-    assert kept.repair() == []
-    assert kept.registry.trainings.read_bytes() == logs
+    assert all(found.sentence.isprintable() and len(found.sentence) < 2500 for found in clean_project.verify())
+    assert clean_project.repair() == []
+    assert clean_project.registry.trainings.read_bytes() == logs
 
 
-def test_what_was_put_into_quarantine_and_is_gone_is_a_note(kept: Kept) -> None:
-    (kept.models / ELSEWHERE).write_bytes(b"x")
-    kept.repair()
-    assert kept.verify() == []
-    (aside,) = (kept.models / "quarantine").iterdir()
+def test_what_was_put_into_quarantine_and_is_gone_is_a_note(clean_project: RegistryProject) -> None:
+    (clean_project.models / ELSEWHERE).write_bytes(b"x")
+    clean_project.repair()
+    assert clean_project.verify() == []
+    (aside,) = (clean_project.models / "quarantine").iterdir()
     aside.unlink()
-    assert (kept.damage(), kept.notes()) == ([], ["lost_quarantine"])
+    assert (clean_project.damage(), clean_project.notes()) == ([], ["lost_quarantine"])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.programs.publish_and_die import die, dies_after, dies_before, half
-from tests.support.kept import DECIDED
+from tests.support.registry_project import DECIDED
 
 from bulkhead.maintenance import repair
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.support.kept import DECIDED
+from tests.support.registry_project import DECIDED
 
 from bulkhead.errors import OutOfService, Overtaken, Refused
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
@@ -18,7 +18,7 @@ from bulkhead.registry.store import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.kept import Kept
+    from tests.support.registry_project import RegistryProject
 
     from bulkhead.registry.records import ModelRecord
 
@@ -28,51 +28,55 @@ def passes(_registry: Registry, _record: ModelRecord) -> dict[str, str]:
     return {}
 
 
-def test_a_served_model_that_was_quarantined_is_refused_though_its_file_is_back(kept: Kept) -> None:
-    model = kept.publish("prd")
-    path = kept.file_of(model)
+def test_a_served_model_that_was_quarantined_is_refused_though_its_file_is_back(clean_project: RegistryProject) -> None:
+    model = clean_project.publish("prd")
+    path = clean_project.file_of(model)
     good = path.read_bytes()
-    kept.alter(path)
-    assert kept.repair()
+    clean_project.alter(path)
+    assert clean_project.repair()
     path.write_bytes(good)
     with pytest.raises(OutOfService, match="its file was put into models/quarantine"):
-        kept.registry.latest("prd")
+        clean_project.registry.latest("prd")
     with pytest.raises(OutOfService, match="its file was put into models/quarantine"):
-        kept.registry.find(model.model_filename)
+        clean_project.registry.find(model.model_filename)
 
 
-def test_a_rollback_sees_what_changed_below_the_served_model(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollback_sees_what_changed_below_the_served_model(
+    clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Meanwhile somebody else goes back to A, and promotes C again: the top is the same, and B is not below it."""
-    first, _ = kept.publish("prd"), kept.publish("prd")
-    third = kept.publish("dev")
-    decisions.promote(kept.registry, third.model_filename, DECIDED, passes)
+    first, _ = clean_project.publish("prd"), clean_project.publish("prd")
+    third = clean_project.publish("dev")
+    decisions.promote(clean_project.registry, third.model_filename, DECIDED, passes)
     look = Registry.check_file
 
     def slow(registry: Registry, record: ModelRecord) -> None:
         look(registry, record)
         monkeypatch.setattr(Registry, "check_file", look)
-        decisions.roll_back(kept.registry, "prd", DECIDED, to=first.model_filename)
-        decisions.promote(kept.registry, third.model_filename, DECIDED, passes)
+        decisions.roll_back(clean_project.registry, "prd", DECIDED, to=first.model_filename)
+        decisions.promote(clean_project.registry, third.model_filename, DECIDED, passes)
 
     monkeypatch.setattr(Registry, "check_file", slow)
     with pytest.raises(Overtaken, match="another decision or training came first"):
-        decisions.roll_back(kept.registry, "prd", DECIDED)
-    assert kept.registry.latest("prd").model_filename == third.model_filename
-    assert kept.verify() == []
+        decisions.roll_back(clean_project.registry, "prd", DECIDED)
+    assert clean_project.registry.latest("prd").model_filename == third.model_filename
+    assert clean_project.verify() == []
 
 
-def test_a_rollback_sees_that_a_model_on_its_way_was_revoked(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, _ = (kept.publish("prd") for _ in range(3))
+def test_a_rollback_sees_that_a_model_on_its_way_was_revoked(
+    clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = (clean_project.publish("prd") for _ in range(3))
     look = Registry.check_file
 
     def slow(registry: Registry, record: ModelRecord) -> None:
         look(registry, record)
-        decisions.revoke(kept.registry, second.model_filename, DECIDED)
+        decisions.revoke(clean_project.registry, second.model_filename, DECIDED)
 
     monkeypatch.setattr(Registry, "check_file", slow)
     with pytest.raises(Overtaken):
-        decisions.roll_back(kept.registry, "prd", DECIDED, to=first.model_filename)
-    assert kept.verify() == []
+        decisions.roll_back(clean_project.registry, "prd", DECIDED, to=first.model_filename)
+    assert clean_project.verify() == []
 
 
 @pytest.mark.parametrize(
@@ -85,27 +89,31 @@ def test_a_rollback_sees_that_a_model_on_its_way_was_revoked(kept: Kept, monkeyp
         ([0.9], "no number"),
     ],
 )
-def test_an_r2_that_was_edited_into_something_else_passes_no_gate(r2: object, fragment: str, kept: Kept) -> None:
-    model = kept.publish("dev", metrics={"r2": r2})
+def test_an_r2_that_was_edited_into_something_else_passes_no_gate(
+    r2: object, fragment: str, clean_project: RegistryProject
+) -> None:
+    model = clean_project.publish("dev", metrics={"r2": r2})
     with pytest.raises(Refused, match=fragment):
-        decisions.promote(kept.registry, model.model_filename, DECIDED, passes)
+        decisions.promote(clean_project.registry, model.model_filename, DECIDED, passes)
 
 
-def test_a_promotion_that_says_another_thing_of_its_model_is_found(kept: Kept) -> None:
-    model = kept.publish("dev")
-    promoted = decisions.promote(kept.registry, model.model_filename, DECIDED, passes)
-    assert kept.verify() == []
+def test_a_promotion_that_says_another_thing_of_its_model_is_found(clean_project: RegistryProject) -> None:
+    model = clean_project.publish("dev")
+    promoted = decisions.promote(clean_project.registry, model.model_filename, DECIDED, passes)
+    assert clean_project.verify() == []
     edited = msgspec.structs.replace(promoted, transformation="0" * 64)
-    text = kept.registry.trainings.read_bytes()
-    kept.registry.trainings.write_bytes(text.replace(records.encode(promoted), records.encode(edited)))
-    assert kept.damage() == ["unfounded_promotion"]
+    text = clean_project.registry.trainings.read_bytes()
+    clean_project.registry.trainings.write_bytes(text.replace(records.encode(promoted), records.encode(edited)))
+    assert clean_project.damage() == ["unfounded_promotion"]
 
 
-def test_a_run_folder_that_is_used_while_others_are_deleted_stays(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_folder_that_is_used_while_others_are_deleted_stays(
+    clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(4):
-        kept.infer(kept.publish("dev"))
-    kept.age(60)
-    collector = GarbageCollector(kept.registry, kept.shared, RetentionRule(1, timedelta(days=1)))
+        clean_project.infer(clean_project.publish("dev"))
+    clean_project.age(60)
+    collector = GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(1, timedelta(days=1)))
     removing = shutil.rmtree
     old = [item.path for item in collector.plan() if item.kind == "run"]
     assert len(old) > 2
@@ -113,9 +121,9 @@ def test_a_run_folder_that_is_used_while_others_are_deleted_stays(kept: Kept, mo
     def used_meanwhile(folder: Path, **options: Any) -> None:
         removing(folder, **options)
         monkeypatch.setattr(shutil, "rmtree", removing)
-        (kept.folder / old[1] / "fresh.json").touch()
+        (clean_project.folder / old[1] / "fresh.json").touch()
 
     monkeypatch.setattr(shutil, "rmtree", used_meanwhile)
     gone = [item.path for item in collector.collect(DECIDED) if item.kind == "run"]
     assert gone == [old[0], *old[2:]]
-    assert (kept.folder / old[1] / "fresh.json").exists()
+    assert (clean_project.folder / old[1] / "fresh.json").exists()

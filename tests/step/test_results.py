@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.kept import DECIDED
+import msgspec
+import pytest
 from tests.support.project import publish
+from tests.support.registry_project import DECIDED
 
 from bulkhead.identity import Identity
 from bulkhead.registry import decisions
@@ -50,3 +52,75 @@ def test_the_result_of_a_rollback_says_what_is_served(empty_registry: Registry) 
     rollback = decisions.roll_back(empty_registry, "prd", DECIDED)
     facts = result.from_record(rollback, "prd", CONTAINER).facts
     assert (facts["model_filename"], facts["withdrawn"]) == (first.model_filename, [second.model_filename])
+
+
+def stored(folder: Path, content: object) -> result.StepResult | None:
+    """What is read where a file holds ``content``."""
+    (folder / "preprocessing.json").write_bytes(msgspec.json.encode(content))
+    return result.read(folder, "preprocessing")
+
+
+WHOLE = msgspec.to_builtins(
+    result.StepResult(
+        protocol=result.PROTOCOL,
+        identity=Identity(task_id="preprocessing", image="bulkhead/trainer:latest@sha256:1"),
+        environment="dev",
+        container=CONTAINER[:12],
+        started="s",
+        finished="f",
+        facts={"rows": 20},
+    )
+)
+
+
+def test_a_result_that_names_no_version_is_of_the_first(tmp_path: Path) -> None:
+    found = stored(tmp_path, {key: value for key, value in WHOLE.items() if key != "protocol"})
+    assert found is not None
+    assert found.protocol == 1
+    assert found.facts == {"rows": 20}
+
+
+def test_a_key_that_only_a_later_version_knows_is_passed_over(tmp_path: Path) -> None:
+    found = stored(tmp_path, {**WHOLE, "proposal": {"kind": "model"}, "protocol": result.PROTOCOL + 1})
+    assert found is not None
+    assert found.facts == {"rows": 20}
+    assert not found.is_readable
+
+
+@pytest.mark.parametrize("version", [0, 2, 2**70])
+def test_of_a_version_with_another_layout_container_and_image_are_known(tmp_path: Path, version: int) -> None:
+    identity = {"image": "bulkhead/trainer:latest@sha256:1", "try_number": "first"}
+    found = stored(tmp_path, {"protocol": version, "identity": identity, "container": CONTAINER[:12], "outputs": []})
+    assert found is not None
+    assert (found.protocol, found.identity.image) == (version, "bulkhead/trainer:latest@sha256:1")
+    assert found.is_by(CONTAINER)
+    assert not found.is_readable
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [],
+        {**WHOLE, "outputs": []},
+        {**WHOLE, "protocol": "1"},
+        {"protocol": 2, "identity": "me"},
+        {"protocol": None},
+    ],
+    ids=["empty", "a list", "of this version, with another layout", "a text", "of no identity", "null"],
+)
+def test_what_no_version_writes_is_no_result(tmp_path: Path, content: object) -> None:
+    assert stored(tmp_path, content) is None
+
+
+@pytest.mark.parametrize(
+    ("image", "command"),
+    [
+        ("bulkhead/trainer:latest@sha256:1", "'just build-images trainer'"),
+        ("localhost:5000/bulkhead/trainer@sha256:1", "'just build-images trainer'"),
+        (None, "'just build-images'"),
+        ("", "'just build-images'"),
+    ],
+)
+def test_the_command_that_builds_an_image_names_its_purpose(image: str | None, command: str) -> None:
+    assert result.rebuild(image) == command

@@ -25,9 +25,9 @@ STEPS = [
 WORK = {
     "preprocessing": "trainer.preprocessing.preprocess",
     "train_model": "trainer.training.train_and_publish",
-    "generate_inf_data": "inference.data.generate",
-    "preprocess_inf_data": "inference.data.preprocess",
-    "model_inference": "inference.prediction.predict",
+    "generate_inf_data": "inference.data_steps.generate_inf_data",
+    "preprocess_inf_data": "inference.data_steps.preprocess_inf_data",
+    "model_inference": "inference.model_inference.predict_and_record",
 }
 
 each_step = pytest.mark.parametrize(("image", "task"), STEPS, ids=[task for _, task in STEPS])

@@ -20,7 +20,7 @@ from transformation import fingerprint
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-KEYS_OF_A_RESULT = {"identity", "environment", "container", "started", "finished", "outputs", "facts"}
+KEYS_OF_A_RESULT = {"protocol", "identity", "environment", "container", "started", "finished", "outputs", "facts"}
 
 
 def result_of(project: Project, task: str) -> dict[str, Any]:

@@ -129,11 +129,26 @@ def test_two_equal_columns_train(project: Project) -> None:
     assert project.infer("new.csv")["predictions"] == [pytest.approx(20)]
 
 
-def test_more_columns_than_rows_train(project: Project) -> None:
-    names = [f"c{i}" for i in range(50)]
-    rows = [",".join(str((i * j) % 7) for j in range(50)) + f",{i}" for i in range(5)]
-    project.put("t.csv", ",".join([*names, "target"]) + "\n" + "\n".join(rows) + "\n")
-    project.train("--source", "t.csv", fraction="0")
+def test_more_columns_than_rows_give_the_smallest_coefficients_that_explain_every_row(project: Project) -> None:
+    """Many explain them all; that of least norm, which the pseudo-inverse gives too, is the only one of its kind."""
+    rows, columns = 8, 50
+    draw = np.random.default_rng(4)
+    # Columns of one span and of mean 0: none is scaled, and the intercept is the target's mean.
+    table = np.column_stack([draw.permutation([1, -1] * (rows // 2)) for _ in range(columns)])
+    target = np.arange(rows) ** 2
+    names = [f"c{j}" for j in range(columns)]
+    header, lines = ",".join(names), [",".join(map(str, row)) for row in table]
+    training = "".join(f"{line},{y}\n" for line, y in zip(lines, target, strict=True))
+    project.put("t.csv", f"{header},target\n{training}")
+    project.put("same.csv", "\n".join([header, *lines]) + "\n")
+    record = project.train("--source", "t.csv", fraction="0")
+    assert record.coefficients is not None
+    expected = np.linalg.pinv(table) @ (target - target.mean())
+    assert [record.coefficients[name] for name in names] == pytest.approx(list(expected))
+    assert record.intercept == pytest.approx(target.mean())
+    assert record.metrics is not None
+    assert (record.metrics["train_rows"], record.metrics["test_rows"], record.metrics["r2"]) == (rows, 0, None)
+    assert project.infer("same.csv")["predictions"] == pytest.approx(list(target))
 
 
 def test_a_table_of_thousands_of_columns_is_read(project: Project) -> None:

@@ -169,7 +169,9 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         container = watch.inspect(self.cli, str(external_id))
         if container is None:
             proof = self._result()
-            return "succeeded" if proof is not None and str(external_id).startswith(proof.container) else "failed"
+            return (
+                "succeeded" if proof is not None and proof.is_readable and proof.is_by(str(external_id)) else "failed"
+            )
         if container["State"]["Status"] in watch.ALIVE:
             return "running"
         return "succeeded" if self._is_success(container) else "failed"

@@ -40,9 +40,9 @@ def inference() -> None:
 def generate_inf_data(source: str, environment: Environment) -> int:
     """Check the source table and bring it into the run folder."""
     from bulkhead.step import runner
-    from inference.data import generate
+    from inference import data_steps
 
-    return runner.run("generate_inf_data", "inference", environment, lambda s: generate(s, source))
+    return runner.run("generate_inf_data", "inference", environment, lambda s: data_steps.generate_inf_data(s, source))
 
 
 @inference.command("preprocess_inf_data")
@@ -50,9 +50,9 @@ def generate_inf_data(source: str, environment: Environment) -> int:
 def preprocess_inf_data(environment: Environment) -> int:
     """Apply the transformation that training applied."""
     from bulkhead.step import runner
-    from inference.data import preprocess
+    from inference import data_steps
 
-    return runner.run("preprocess_inf_data", "inference", environment, preprocess)
+    return runner.run("preprocess_inf_data", "inference", environment, data_steps.preprocess_inf_data)
 
 
 @inference.command("model_inference")
@@ -71,10 +71,10 @@ def preprocess_inf_data(environment: Environment) -> int:
 def model_inference(model: str, environment: Environment, *, allow_version_drift: bool) -> int:
     """Predict with the model that the environment serves, and record the result."""
     from bulkhead.step import runner
-    from inference.prediction import predict
+    from inference.model_inference import predict_and_record
 
     def work(this: Step) -> Outcome:
-        return predict(this, model or None, allow_version_drift=allow_version_drift)
+        return predict_and_record(this, model or None, allow_version_drift=allow_version_drift)
 
     return runner.run("model_inference", "inference", environment, work)
 
@@ -89,9 +89,9 @@ _reason_option = click.option("--reason", required=True, help="Why; the record k
 def check_model(model: str) -> int:
     """Look whether a dev model could be promoted now; changes nothing."""
     from bulkhead.step import runner
-    from inference.decision_steps import check
+    from inference import decision_steps
 
-    return runner.run("check_model", "training", "prd", lambda s: check(s, model))
+    return runner.run("check_model", "training", "prd", lambda s: decision_steps.check_model(s, model))
 
 
 @inference.command("promote_model")
@@ -104,9 +104,14 @@ def check_model(model: str) -> int:
 def promote_model(model: str, by: str, reason: str, replacing: str) -> int:
     """Serve a dev model in prd, without training it again."""
     from bulkhead.step import runner
-    from inference.decision_steps import promote
+    from inference import decision_steps
 
-    return runner.run("promote_model", "training", "prd", lambda s: promote(s, model, by, reason, replacing or None))
+    return runner.run(
+        "promote_model",
+        "training",
+        "prd",
+        lambda s: decision_steps.promote_model(s, model, by, reason, replacing or None),
+    )
 
 
 @inference.command("rollback_model")
@@ -117,9 +122,11 @@ def promote_model(model: str, by: str, reason: str, replacing: str) -> int:
 def rollback_model(by: str, reason: str, to: str, environment: Environment) -> int:
     """Serve an earlier model of the environment again."""
     from bulkhead.step import runner
-    from inference.decision_steps import roll_back
+    from inference import decision_steps
 
-    return runner.run("rollback_model", "training", environment, lambda s: roll_back(s, by, reason, to or None))
+    return runner.run(
+        "rollback_model", "training", environment, lambda s: decision_steps.rollback_model(s, by, reason, to or None)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

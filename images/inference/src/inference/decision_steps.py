@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bulkhead.step.runner import Step
 
 
-def check(step: Step, filename: str) -> Outcome:
+def check_model(step: Step, filename: str) -> Outcome:
     """Look whether the dev model ``filename`` could be promoted now, and put it beside what prd serves.
 
     Raises:
@@ -28,7 +28,7 @@ def check(step: Step, filename: str) -> Outcome:
     return Outcome(facts={"candidate": _summary(record), "served": _summary(served) if served else None})
 
 
-def promote(step: Step, filename: str, by: str, reason: str, replacing: str | None) -> Outcome:
+def promote_model(step: Step, filename: str, by: str, reason: str, replacing: str | None) -> Outcome:
     """Serve the dev model ``filename`` in prd; see :func:`bulkhead.registry.decisions.promote`.
 
     Raises:
@@ -46,7 +46,7 @@ def promote(step: Step, filename: str, by: str, reason: str, replacing: str | No
     return Outcome(facts={**_summary(record), "promotion": msgspec.to_builtins(record.promotion)})
 
 
-def roll_back(step: Step, by: str, reason: str, to: str | None) -> Outcome:
+def rollback_model(step: Step, by: str, reason: str, to: str | None) -> Outcome:
     """Serve the good model before the one now served; see :func:`bulkhead.registry.decisions.roll_back`.
 
     Raises:

@@ -1,12 +1,6 @@
-"""Tables to try Bulkhead with."""
+"""A table to try Bulkhead with, beside the built-in sample."""
 
 from __future__ import annotations
-
-
-def sample_csv() -> bytes:
-    """The built-in sample: 20 rows, feature1 0..19, feature2 20..39, target 40..59."""
-    rows = (f"{i},{i + 20},{i + 40}\n" for i in range(20))
-    return ("feature1,feature2,target\n" + "".join(rows)).encode()
 
 
 def diabetes_csv() -> str:

@@ -10,9 +10,8 @@ import msgspec
 import transformation
 from bulkhead.errors import Refused, listed, short
 from bulkhead.step.runner import Outcome
-from modeling.signature import Prepared
-from tabular import tables
-from trainer.examples import sample_csv
+from modeling.signature import ModelSignature
+from tabular import sample, tables
 
 if TYPE_CHECKING:
     from bulkhead.step.runner import Step
@@ -33,14 +32,14 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
     Raises:
         Refused: the table or the choice of columns is not fit for training.
     """
-    table = tables.read_source(source, step.inputs, sample_csv)
+    table = tables.read_source(source, step.inputs, sample.with_target)
     chosen = _choose(table.names, target, features)
     numbers, dtypes = table.numbers([*chosen, target])
     frame = transformation.apply(numbers[chosen])
     if target in frame:
         raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
     frame[target] = numbers[target]
-    prepared = Prepared(
+    signature = ModelSignature(
         features=chosen,
         dtypes={name: dtypes[name] for name in chosen},
         target=target,
@@ -50,7 +49,7 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
         input_example={name: float(numbers[name].iloc[0]) for name in chosen},
     )
     output = step.write(OUTPUT, tables.to_parquet(frame), len(frame))
-    return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(prepared))
+    return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 
 
 def _choose(names: list[str], target: str, features: str) -> list[str]:

@@ -12,18 +12,17 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import train_test_split
 
 from bulkhead.errors import NotGoodEnough, Refused
-from bulkhead.registry.records import Lineage, TrainedOn
+from bulkhead.registry import quality_gate
+from bulkhead.registry.records import MOST_INLINE, Lineage, TrainedOn
 from bulkhead.step.runner import Outcome
 from modeling import gate_check, libraries
-from modeling.signature import Prepared
+from modeling.signature import ModelSignature
 from tabular import tables
 
 if TYPE_CHECKING:
     from bulkhead.step.runner import Step
 
 FEWEST_ROWS = 2
-MOST_INLINE = 1000
-"""More coefficients than this stay out of the record; the model has all of them."""
 _REFINED = 1_000_000
 """Cells of a table up to which the fit is refined: extended precision takes twice the memory, and no BLAS."""
 
@@ -141,19 +140,19 @@ def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
             gate's settings cannot be read.
         OSError: the registry cannot be written; nothing was published.
     """
-    prepared = step.facts("preprocessing", Prepared)
-    table = step.previous("preprocessing").outputs["table"]
-    gate = gate_check.read(step)
-    frame = tables.from_parquet(step.read("preprocessing", "table"))
-    target = frame.pop(prepared.target)
+    prepared = step.input("preprocessing", ModelSignature)
+    signature = prepared.facts
+    gate = quality_gate.read(step.registry.folder, step.environment)
+    frame = tables.from_parquet(prepared.read("table"))
+    target = frame.pop(signature.target)
     trained = train(frame, target, parameters)
-    passed = gate_check.check(step, gate, prepared, trained.metrics, trained.held_out)
+    passed = gate_check.check(step, gate, signature, trained.metrics, trained.held_out)
     model = trained.model
     inline = len(model.coef_) <= MOST_INLINE
     lineage = Lineage(
         **msgspec.structs.asdict(step.identity),
-        **msgspec.structs.asdict(prepared),
-        trained_on=TrainedOn(sha256=table.sha256, rows=trained.metrics["train_rows"]),
+        **msgspec.structs.asdict(signature),
+        trained_on=TrainedOn(sha256=prepared.outputs["table"].sha256, rows=trained.metrics["train_rows"]),
         libraries=libraries.versions(),
         parameters={"estimator": "LinearRegression", **msgspec.to_builtins(parameters)},
         metrics=trained.metrics,

@@ -40,8 +40,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
             dag_id=os.environ.get("BULKHEAD_DAG_ID") or None,
             run_id=os.environ.get("BULKHEAD_RUN_ID") or "debug",
             task_id=os.environ.get("BULKHEAD_TASK_ID") or task_id,
-            try_number=_number("BULKHEAD_TRY_NUMBER", 1),
-            map_index=_number("BULKHEAD_MAP_INDEX", -1),
+            try_number=whole_number("BULKHEAD_TRY_NUMBER", 1),
+            map_index=whole_number("BULKHEAD_MAP_INDEX", -1),
             image=os.environ.get("BULKHEAD_IMAGE") or None,
             git_commit=os.environ.get("BULKHEAD_GIT_COMMIT") or None,
         )
@@ -62,7 +62,12 @@ def container_id() -> str:
     return socket.gethostname()
 
 
-def _number(variable: str, default: int) -> int:
+def whole_number(variable: str, default: int) -> int:
+    """The number in the environment variable ``variable``; ``default`` where it is unset or empty.
+
+    Raises:
+        Refused: it is not one.
+    """
     text = os.environ.get(variable) or str(default)
     try:
         return int(text)

@@ -13,6 +13,7 @@ from docker.types import LogConfig, Mount
 
 from bulkhead import paths
 from bulkhead.registry.store import JOURNALS
+from bulkhead.step.result import PROTOCOL
 
 if TYPE_CHECKING:
     from bulkhead.identity import Identity
@@ -78,5 +79,6 @@ def variables(settings: Settings, identity: Identity, environment: str) -> dict[
         "BULKHEAD_TRY_NUMBER": identity.try_number,
         "BULKHEAD_MAP_INDEX": identity.map_index,
         "BULKHEAD_IMAGE": identity.image,
+        "BULKHEAD_PROTOCOL": PROTOCOL,
     }
     return {**{name: str(value) for name, value in known.items()}, **dict.fromkeys(_THREAD_VARIABLES, threads)}

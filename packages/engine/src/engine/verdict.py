@@ -9,6 +9,7 @@ import msgspec
 
 from bulkhead.errors import EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, wants_threads
 from bulkhead.registry.records import Evidence
+from bulkhead.step.result import PROTOCOL, REBUILD_AIRFLOW, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,8 @@ def judge(
 ) -> Failed | StepResult:
     """The result of a step that succeeded, or how it failed.
 
-    Exit 0 alone is no success: the result file must be there, written by this very container.
+    Exit 0 alone is no success: the result file must be there, written by this very container, and of the
+    version that is read here.
 
     Args:
         state: ``State`` of ``docker inspect``, after the end.
@@ -52,8 +54,9 @@ def judge(
         peak_memory_bytes: the most memory that it was seen to use.
     """
     code = int(state["ExitCode"])
-    if code == 0 and result is not None and result.container and container.startswith(result.container):
-        return result
+    own = result if code == 0 and result is not None and result.is_by(container) else None
+    if own is not None and own.is_readable:
+        return own
     evidence = Evidence(
         exit_code=code,
         oom_killed=bool(state.get("OOMKilled")),
@@ -62,8 +65,18 @@ def judge(
         duration_seconds=duration(state),
         last_lines=list(tail),
     )
-    cause, detail, retry = _explain(code, evidence, settings)
+    cause, detail, retry = _explain(code, evidence, settings) if own is None else _other_protocol(own)
     return Failed(cause, detail, retry, evidence)
+
+
+def _other_protocol(found: StepResult) -> tuple[str, str, bool]:
+    older = rebuild(found.identity.image) if found.protocol < PROTOCOL else REBUILD_AIRFLOW
+    image = found.identity.image.partition("@")[0] if found.identity.image else "the image"
+    detail = (
+        f"{image} wrote a result of version {found.protocol}, and Airflow reads version {PROTOCOL}."
+        f" Run {older}, then clear the task."
+    )
+    return "wrong_protocol", detail, False
 
 
 def duration(state: dict[str, Any]) -> float | None:

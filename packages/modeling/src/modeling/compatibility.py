@@ -10,7 +10,7 @@ from modeling.signature import TEXT
 
 if TYPE_CHECKING:
     from bulkhead.registry.records import ModelRecord
-    from modeling.signature import InputSchema
+    from modeling.signature import InputSignature
 
 
 def check_transformation(model: ModelRecord, fingerprint: str | None) -> None:
@@ -53,7 +53,7 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str =
     return drift
 
 
-def check_schema(model: ModelRecord, schema: InputSchema) -> None:
+def check_signature(model: ModelRecord, signature: InputSignature) -> None:
     """Refuse data that is not what ``model`` was trained for.
 
     The source's columns must be the model's features, in training's order and of training's types
@@ -66,9 +66,9 @@ def check_schema(model: ModelRecord, schema: InputSchema) -> None:
     """
     if model.features is None or model.dtypes is None:
         raise NotVerified(f"the record of {model.model_filename} has no features to compare with. Train a new model.")
-    check_transformation(model, schema.transformation)
+    check_transformation(model, signature.transformation)
     ignored = {model.target, *(model.left_out or [])}
-    found = {name: dtype for name, dtype in schema.dtypes.items() if name in model.dtypes or name not in ignored}
+    found = {name: dtype for name, dtype in signature.dtypes.items() if name in model.dtypes or name not in ignored}
     differences = []
     if missing := [name for name in model.features if name not in found]:
         differences.append(f"missing [{listed(missing)}]")
@@ -83,7 +83,7 @@ def check_schema(model: ModelRecord, schema: InputSchema) -> None:
     ]
     if differences:
         raise Refused(
-            f"{schema.data.path} is not what {model.model_filename} was trained for: {'; '.join(differences)}."
+            f"{signature.data.path} is not what {model.model_filename} was trained for: {'; '.join(differences)}."
             " Fix the table, or train a model on such a table."
         )
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from sklearn.metrics import r2_score
 
-from bulkhead.errors import NotGoodEnough, Refused, one_line, refusal_of
-from bulkhead.registry import quality_gate
+from bulkhead.errors import NotGoodEnough, Refused, one_line
 from modeling import libraries
+from modeling.prediction import NotFinite, predict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,25 +17,13 @@ if TYPE_CHECKING:
     from bulkhead.registry.quality_gate import Gate
     from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
-    from modeling.signature import Prepared
-
-
-def read(step: Step) -> Gate:
-    """The conditions of the step's environment.
-
-    Raises:
-        Refused: ``models/gate.toml`` is not what it should be, or may not be read.
-    """
-    try:
-        return quality_gate.read(step.registry.folder, step.environment)
-    except OSError as error:
-        raise refusal_of(error, f"models/{quality_gate.SETTINGS}") or error from None
+    from modeling.signature import ModelSignature
 
 
 def check(
     step: Step,
     conditions: Gate,
-    prepared: Prepared,
+    signature: ModelSignature,
     metrics: dict[str, Any],
     held_out: tuple[pd.DataFrame, pd.Series] | None,
 ) -> dict[str, Any]:
@@ -45,7 +32,7 @@ def check(
     Args:
         step: whose environment, and where the served model is.
         conditions: what is asked.
-        prepared: what the new model was trained for.
+        signature: what the new model was trained for.
         metrics: of the new model on ``held_out``.
         held_out: features, shape (rows, columns), and target, shape (rows,); None: nothing was held out.
 
@@ -62,7 +49,7 @@ def check(
     try:
         served = step.registry.latest(step.environment)
         found["served"] = served.model_filename
-        found["served_r2"] = served_r2 = _r2_of(served, step, prepared, held_out)
+        found["served_r2"] = served_r2 = _r2_of(served, step, signature, held_out)
         reason = reason or conditions.failing_beside(step.environment, r2, served.model_filename, served_r2)
     except (_NotComparableError, Refused) as error:
         found["not_compared"] = str(error)
@@ -76,14 +63,14 @@ class _NotComparableError(Exception):
 
 
 def _r2_of(
-    served: ModelRecord, step: Step, prepared: Prepared, held_out: tuple[pd.DataFrame, pd.Series] | None
+    served: ModelRecord, step: Step, signature: ModelSignature, held_out: tuple[pd.DataFrame, pd.Series] | None
 ) -> float:
     if held_out is None or len(held_out[1]) < 2:  # noqa: PLR2004  # r2 of one row is undefined
         raise _NotComparableError("fewer than two rows were held out")
     for what, theirs, ours in (
-        ("other features", served.features, prepared.features),
-        ("another target", served.target, prepared.target),
-        ("another transformation", served.transformation, prepared.transformation),
+        ("other features", served.features, signature.features),
+        ("another target", served.target, signature.target),
+        ("another transformation", served.transformation, signature.transformation),
     ):
         if theirs != ours:
             raise _NotComparableError(f"the served model has {what}")
@@ -91,15 +78,11 @@ def _r2_of(
         raise _NotComparableError("the served model was made with other library versions")
     frame, target = held_out
     try:
-        model = step.registry.load(served)
-        missing = [name for name in model.feature_names_in_ if name not in frame]
-        predicted = None if missing else model.predict(frame[list(model.feature_names_in_)])
+        predicted = predict(step.registry.load(served), served, frame)
+    except NotFinite:
+        raise _NotComparableError("the served model gives no finite predictions for these rows") from None
     except (Refused, MemoryError):
         raise
     except Exception as error:  # a pickle can fail in any way
         raise _NotComparableError(f"the served model does not predict: {one_line(repr(error), 300)}") from error
-    if predicted is None:
-        raise _NotComparableError("the served model has other transformed features")
-    if not np.isfinite(predicted).all():
-        raise _NotComparableError("the served model gives no finite predictions for these rows")
     return float(r2_score(target, predicted))

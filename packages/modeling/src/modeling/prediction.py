@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from bulkhead.registry.records import ModelRecord
 
 
+class NotFinite(Refused):
+    """A prediction is infinite, or no number."""
+
+
 def predict(model: Any, record: ModelRecord, frame: pd.DataFrame) -> np.ndarray:
-    """What ``model`` gives for the transformed ``frame``; the caller looks whether all of it is finite.
+    """What ``model`` gives for the transformed ``frame``.
 
     Args:
         model: as loaded.
@@ -23,14 +27,18 @@ def predict(model: Any, record: ModelRecord, frame: pd.DataFrame) -> np.ndarray:
         frame: shape (rows, columns); columns that the model does not know are passed over.
 
     Returns:
-        Shape (rows,).
+        Shape (rows,), finite.
 
     Raises:
+        NotFinite: a prediction is not; the sentence names the first such row.
         Refused: a column that the model was trained on is missing.
     """
     missing = [name for name in model.feature_names_in_ if name not in frame]
     if missing:
         raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
-    with np.errstate(all="ignore"):  # what overflows is not finite, which is looked at
+    with np.errstate(all="ignore"):  # what overflows is refused below
         predictions: np.ndarray = model.predict(frame[list(model.feature_names_in_)])
+    bad = np.flatnonzero(~np.isfinite(predictions))
+    if bad.size:
+        raise NotFinite(f"the prediction for row {bad[0] + 1} is {predictions[bad[0]]}. Give smaller numbers there.")
     return predictions

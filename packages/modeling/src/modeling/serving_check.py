@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 import transformation
 from bulkhead.errors import NotVerified, Refused
 from modeling import compatibility, libraries
-from modeling.prediction import predict
+from modeling.prediction import NotFinite, predict
 
 if TYPE_CHECKING:
     from bulkhead.registry.records import ModelRecord
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
-    """Prove that the model of ``record`` can be served: its hash, its schema, the libraries, a prediction.
+    """Prove that the model of ``record`` can be served: its hash, its signature, the libraries, a prediction.
 
     Returns:
         The library versions that predicted.
@@ -45,7 +44,9 @@ def _smoke(model: Any, record: ModelRecord) -> None:
     # A row that training saw, because a transformation need not take any number (a logarithm no zero).
     example = record.input_example or dict.fromkeys(record.features, 1.0)
     frame = transformation.apply(pd.DataFrame([example], columns=record.features, dtype=float))
-    if not np.isfinite(predict(model, record, frame)).all():
+    try:
+        predict(model, record, frame)
+    except NotFinite:
         raise Refused(
             f"{record.model_filename} gives no finite prediction for a row of its training. Train a new model."
-        )
+        ) from None

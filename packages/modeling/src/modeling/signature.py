@@ -7,11 +7,11 @@ import msgspec
 from bulkhead.registry.records import Data  # msgspec reads the annotations
 
 TEXT = "text"
-"""The type, in a schema, of a column that holds no numbers."""
+"""The type, in a signature, of a column that holds no numbers."""
 
 
-class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What train_model must know of the table, and the model's record keeps."""
+class ModelSignature(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model is trained for, and from: preprocessing leaves it, and the model's record keeps it."""
 
     features: list[str]
     dtypes: dict[str, str]
@@ -22,8 +22,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     input_example: dict[str, float]
 
 
-class InputSchema(msgspec.Struct, frozen=True, kw_only=True):
-    """What the source table was, before the transformation."""
+class InputSignature(msgspec.Struct, frozen=True, kw_only=True):
+    """What the source table of an inference was, before the transformation."""
 
     data: Data
     dtypes: dict[str, str]

@@ -22,6 +22,9 @@ from bulkhead.identity import Identity
 JournalName = Literal["training", "inference"]
 """Each has a journal of its own."""
 
+MOST_INLINE = 1000
+"""A longer list of coefficients or predictions stays out of a record; the model, or the predictions file, has all."""
+
 
 class Data(msgspec.Struct, frozen=True, kw_only=True):
     """The input a user gave: ``path`` relative to the project, ``source`` as it was asked for."""
@@ -63,7 +66,7 @@ class Lineage(Identity, frozen=True, kw_only=True):
     """What the model had to pass before it was published, and how it did."""
     intercept: float | None = None
     coefficients: dict[str, float] | None = None
-    """By transformed feature; inline up to 1,000 of them."""
+    """By transformed feature; inline up to :data:`MOST_INLINE` of them."""
     duration_seconds: float | None = None
     """From the step's start to the record."""
     peak_memory_bytes: int | None = None
@@ -188,7 +191,7 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     """The input file relative to the project."""
     model_used: str
     predictions: Any = None
-    """A list of numbers, inline up to 1,000 rows; all of them are in ``predictions_path``. What a
+    """A list of numbers, inline up to :data:`MOST_INLINE` rows; all of them are in ``predictions_path``. What a
     legacy record holds is not checked."""
     model_hash: str | None = None
     model_sha256: str | None = None

@@ -1,4 +1,9 @@
-"""The result file: a step's outcome and its proof of completion, written last."""
+"""The result file: a step's outcome and its proof of completion, written last.
+
+It has a version, :data:`PROTOCOL`, because an image may be older than the one that reads its result. Of every
+version a reader can tell the version itself, the container, and the image that wrote it; a result of another version
+is refused, with a sentence that names the image to rebuild. A key that a reader does not know is passed over.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,17 @@ import msgspec
 
 from bulkhead import clock
 from bulkhead.errors import Refused
-from bulkhead.files import SHARED_MODE, naming, sha256, sync_folder, write_whole
+from bulkhead.files import SHARED_MODE, naming, sync_folder, write_whole
 from bulkhead.identity import Identity
 from bulkhead.registry.records import author
 
 if TYPE_CHECKING:
     from bulkhead.registry.records import Success
 
+PROTOCOL = 1
+"""The version of the result file. Raise it with a change that an image of before could not read, or not be read by."""
+_UNMARKED = 1
+"""The version of a file that names none: all were so before there was a second."""
 _ROOM = 1 << 16
 
 
@@ -33,6 +42,8 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What ``/shared/<task_id>.json`` holds once the step has succeeded."""
 
+    protocol: int = _UNMARKED
+    """Of another version than :data:`PROTOCOL`, only this, the container and the identity's image count."""
     identity: Identity
     environment: str
     container: str
@@ -43,6 +54,23 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     """What the next step, or a person, needs to know; small, and what XCom shows."""
 
+    def is_by(self, container: str) -> bool:
+        """Whether the container with the full id ``container`` wrote this."""
+        return bool(self.container) and container.startswith(self.container)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether this is of the version that is read here."""
+        return self.protocol == PROTOCOL
+
+
+class _AnyVersion(msgspec.Struct, frozen=True):
+    """What every version of the file has."""
+
+    protocol: int = _UNMARKED
+    container: str = ""
+    identity: dict[str, Any] = {}
+
 
 def path_of(folder: Path, task_id: str) -> Path:
     """Where the result of ``task_id`` stands in the run folder."""
@@ -52,9 +80,42 @@ def path_of(folder: Path, task_id: str) -> Path:
 def read(folder: Path, task_id: str) -> StepResult | None:
     """The result of ``task_id``, or None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path_of(folder, task_id).read_bytes(), type=StepResult)
-    except (FileNotFoundError, msgspec.DecodeError):
+        content = path_of(folder, task_id).read_bytes()
+    except FileNotFoundError:
         return None
+    try:
+        return msgspec.json.decode(content, type=StepResult)
+    except msgspec.DecodeError:
+        return _of_another_version(content)
+
+
+def _of_another_version(content: bytes) -> StepResult | None:
+    """What can be told of a file that is not laid out as this version is; None: it is no other version either."""
+    try:
+        found = msgspec.json.decode(content, type=_AnyVersion)
+    except msgspec.DecodeError:
+        return None
+    if found.protocol == PROTOCOL:
+        return None
+    image = found.identity.get("image")
+    return StepResult(
+        protocol=found.protocol,
+        identity=Identity(image=image if isinstance(image, str) else None),
+        environment="",
+        container=found.container,
+        started="",
+        finished="",
+    )
+
+
+def rebuild(image: str | None) -> str:
+    """The command that builds ``image`` anew, as ``BULKHEAD_IMAGE`` names it; None: nobody said which, so all."""
+    name = (image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return f"'just build-images {name}'" if name else "'just build-images'"
+
+
+REBUILD_AIRFLOW = "'just build-images airflow' and 'just up'"
+"""The commands that bring the one who reads every step's result up to date."""
 
 
 def write(folder: Path, result: StepResult) -> None:
@@ -77,6 +138,7 @@ def from_record(record: Success, environment: str, container: str) -> StepResult
     facts = set(record.__struct_fields__) - set(Identity.__struct_fields__) - {"predictions"}
     now = clock.in_record(clock.now())
     return StepResult(
+        protocol=PROTOCOL,
         identity=Identity(**{key: getattr(author(record), key) for key in Identity.__struct_fields__}),
         environment=environment,
         container=container[:12],
@@ -89,25 +151,6 @@ def from_record(record: Success, environment: str, container: str) -> StepResult
 def encode(result: StepResult) -> bytes:
     """``result`` as the file has it, for people too."""
     return msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n"
-
-
-def checked_output(folder: Path, result: StepResult, name: str) -> bytes:
-    """The bytes of the output ``name`` of ``result``, proven to be those it wrote.
-
-    Raises:
-        Refused: the file is missing or is another one by now.
-    """
-    step = result.identity.task_id
-    output = result.outputs.get(name)
-    if output is None:
-        raise Refused(f"{step}.json names no output {name!r}, so {step} did not write it. Run {step} again.")
-    try:
-        content = (folder / output.path).read_bytes()
-    except FileNotFoundError:
-        raise Refused(f"{output.path} is missing from the run folder. Run {step} again.") from None
-    if sha256(content) != output.sha256:
-        raise Refused(f"{output.path} has changed since {step} wrote it. Run {step} again.")
-    return content
 
 
 class Reservation:

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -33,10 +33,10 @@ from bulkhead.errors import (
     wants_threads,
 )
 from bulkhead.files import sha256, write_whole
-from bulkhead.identity import Environment, Identity, container_id
+from bulkhead.identity import Environment, Identity, container_id, whole_number
 from bulkhead.registry.records import Evidence, failure
 from bulkhead.registry.store import Registry
-from bulkhead.step import result
+from bulkhead.step import result, step_input
 from bulkhead.step.result import Output, StepResult
 
 if TYPE_CHECKING:
@@ -44,11 +44,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from bulkhead.registry.records import JournalName
+    from bulkhead.step.step_input import Facts, StepInput
 
 
 _IMPORTED = time.monotonic()  # the step's beginning, as near as it can be told from inside
-
-Facts = TypeVar("Facts")
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,44 +69,14 @@ class Step:
         self.inputs = Path(paths.INPUTS)
         self.registry = Registry(Path(paths.MODELS))
 
-    def previous(self, task_id: str) -> StepResult:
-        """The result of the step before this one, in this run folder.
+    def input(self, task_id: str, facts: type[Facts]) -> StepInput[Facts]:
+        """What the step ``task_id`` left in this run folder: its facts as a ``facts``, and its outputs.
 
         Raises:
-            Refused: it has none, or it ran in the other environment.
+            Refused: it left no result, it ran for another environment, its result is of another version, or
+                its facts are not such.
         """
-        before = result.read(self.shared, task_id)
-        if before is None:
-            raise Refused(
-                f"{self.identity.run_path}/{task_id}.json is missing or not a result file."
-                f" Run {task_id} first, with the same run folder."
-            )
-        if before.environment != self.environment:
-            raise Refused(
-                f"{task_id} ran in this run folder for {before.environment}, and this step runs for {self.environment}."
-                f" Run {task_id} for {self.environment} first, or use another run folder."
-            )
-        return before
-
-    def facts(self, task_id: str, kind: type[Facts]) -> Facts:
-        """What the step before this one left for it to know.
-
-        Raises:
-            Refused: as :meth:`previous`; or it left something else.
-        """
-        try:
-            return msgspec.convert(self.previous(task_id).facts, kind)
-        except msgspec.ValidationError as error:
-            where = f"{self.identity.run_path}/{task_id}.json"
-            raise Refused(f"{where} is not what {task_id} writes: {error}. Run {task_id} again.") from None
-
-    def read(self, task_id: str, name: str) -> bytes:
-        """The bytes of an output of the step before this one, proven to be those it wrote.
-
-        Raises:
-            Refused: as :meth:`previous`; or the file is missing or changed.
-        """
-        return result.checked_output(self.shared, self.previous(task_id), name)
+        return step_input.read(self.shared, task_id, facts, self.identity, self.environment)
 
     def write(self, name: str, content: bytes, rows: int) -> Output:
         """Write ``name`` into the run folder, whole or not at all.
@@ -159,6 +128,7 @@ def run(task_id: str, pipeline: JournalName, environment: Environment, work: Cal
         return EXIT_REFUSED
     try:
         signal.signal(signal.SIGTERM, _stop)
+        _check_protocol(step.identity)
         step.registry.check_writable(pipeline)
         reservation = _reserve(step)
         try:
@@ -168,6 +138,7 @@ def run(task_id: str, pipeline: JournalName, environment: Environment, work: Cal
             raise
         reservation.fill(
             StepResult(
+                protocol=result.PROTOCOL,
                 identity=step.identity,
                 environment=environment,
                 container=container_id(),
@@ -180,6 +151,18 @@ def run(task_id: str, pipeline: JournalName, environment: Environment, work: Cal
     except (Exception, Stopped) as error:  # noqa: BLE001  # every end of a step is recorded, a bug's too
         return _failed(step, error)
     return 0
+
+
+def _check_protocol(identity: Identity) -> None:
+    """Refuse a launcher that could not read this step's result, before the work is done and not after it."""
+    asked = whole_number("BULKHEAD_PROTOCOL", result.PROTOCOL)
+    if asked == result.PROTOCOL:
+        return
+    next_step = result.rebuild(identity.image) if asked > result.PROTOCOL else result.REBUILD_AIRFLOW
+    raise Refused(
+        f"Airflow reads results of version {asked}, and this image writes version {result.PROTOCOL}."
+        f" Run {next_step}, then clear the task."
+    )
 
 
 def _reserve(step: Step) -> result.Reservation:

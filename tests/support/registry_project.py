@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DECIDED = DecisionContext("a person", "a test")
 
 
-class Kept:
+class RegistryProject:
     """A project with a registry and run folders, and what a test does with them."""
 
     def __init__(self, folder: Path) -> None:

@@ -5,27 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 import pandas as pd
 
 from bulkhead import clock
-from bulkhead.errors import Refused
-from bulkhead.registry.records import InferenceRecord
+from bulkhead.registry.records import MOST_INLINE, InferenceRecord
 from bulkhead.step.runner import Outcome
-from inference.data import GENERATED
-from modeling import compatibility, libraries, prediction
-from modeling.signature import InputSchema
+from inference.data_steps import GENERATED
+from modeling import compatibility, libraries
+from modeling.prediction import predict
+from modeling.signature import InputSignature
 from tabular import tables
 
 if TYPE_CHECKING:
     from bulkhead.step.runner import Step
 
 _ALLOW = ", or predict with --allow-version-drift (allow_version_drift in the DAG's form)"
-MOST_INLINE = 1000
-"""A longer list of predictions stays out of the record; the file has all of them."""
 
 
-def predict(step: Step, filename: str | None = None, *, allow_version_drift: bool = False) -> Outcome:
+def predict_and_record(step: Step, filename: str | None = None, *, allow_version_drift: bool = False) -> Outcome:
     """Predict, write the predictions file, append the record.
 
     Args:
@@ -39,19 +36,17 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
             trained with.
         OSError: the predictions or the record cannot be written; neither is left.
     """
-    schema = step.facts("preprocess_inf_data", InputSchema)
-    frame = tables.from_parquet(step.read("preprocess_inf_data", "table"))
+    preprocessed = step.input("preprocess_inf_data", InputSignature)
+    signature = preprocessed.facts
+    frame = tables.from_parquet(preprocessed.read("table"))
     if filename is None:
         model_record = step.registry.latest(step.environment)
     else:
         model_record = step.registry.find(filename, step.environment)
-    compatibility.check_schema(model_record, schema)
+    compatibility.check_signature(model_record, signature)
     drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
-    predictions = prediction.predict(model, model_record, frame)
-    bad = np.flatnonzero(~np.isfinite(predictions))
-    if bad.size:
-        raise Refused(f"the prediction for row {bad[0] + 1} is {predictions[bad[0]]}. Give smaller numbers there.")
+    predictions = predict(model, model_record, frame)
 
     moment = clock.now()
     step.store_undisturbed()
@@ -65,18 +60,18 @@ def predict(step: Step, filename: str | None = None, *, allow_version_drift: boo
     record = InferenceRecord(
         inference_time=clock.in_record(moment),
         environment=step.environment,
-        inference_data=f"{folder}/{GENERATED}" if schema.data.path == tables.SAMPLE else schema.data.path,
+        inference_data=f"{folder}/{GENERATED}" if signature.data.path == tables.SAMPLE else signature.data.path,
         model_used=model_record.model_filename,
         predictions=predictions.tolist() if len(predictions) <= MOST_INLINE else None,
         model_hash=model_record.model_hash,
         model_sha256=model_record.sha256,
         predictions_path=f"{folder}/{output.path}",
         rows=len(predictions),
-        input_sha256=schema.data.sha256,
+        input_sha256=signature.data.sha256,
         output_sha256=output.sha256,
-        source=schema.data.source,
-        dtypes=schema.dtypes,
-        transformation=schema.transformation,
+        source=signature.data.source,
+        dtypes=signature.dtypes,
+        transformation=signature.transformation,
         libraries=libraries.versions(),
         version_drift=drift or None,
         **step.cost(),

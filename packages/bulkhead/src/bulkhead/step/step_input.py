@@ -1,0 +1,91 @@
+"""What a step reads of the one before it: its facts and its outputs, from one look at its result file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+
+from bulkhead.errors import Refused
+from bulkhead.files import sha256
+from bulkhead.step import result
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bulkhead.identity import Identity
+    from bulkhead.step.result import Output, StepResult
+
+Facts = TypeVar("Facts")
+
+
+class StepInput(Generic[Facts]):
+    """What an earlier step of this run folder left."""
+
+    def __init__(self, folder: Path, task_id: str, facts: Facts, outputs: dict[str, Output]) -> None:
+        self.facts = facts
+        self.outputs = outputs
+        self._folder = folder
+        self._task_id = task_id
+
+    def read(self, name: str) -> bytes:
+        """The bytes of the output ``name``, proven by their hash to be those that the step wrote.
+
+        Raises:
+            Refused: it wrote no such output, or the file is missing or is another one by now.
+        """
+        task_id = self._task_id
+        output = self.outputs.get(name)
+        if output is None:
+            raise Refused(
+                f"{task_id}.json names no output {name!r}, so {task_id} did not write it. Run {task_id} again."
+            )
+        try:
+            content = (self._folder / output.path).read_bytes()
+        except FileNotFoundError:
+            raise Refused(f"{output.path} is missing from the run folder. Run {task_id} again.") from None
+        if sha256(content) != output.sha256:
+            raise Refused(f"{output.path} has changed since {task_id} wrote it. Run {task_id} again.")
+        return content
+
+
+def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, environment: str) -> StepInput[Facts]:
+    """What ``task_id`` left in the run folder ``folder``.
+
+    Args:
+        folder: the run folder.
+        task_id: an earlier step.
+        facts: what its facts are: a msgspec struct, or ``dict``.
+        reader: the step that asks.
+        environment: that step's.
+
+    Raises:
+        Refused: it left no result, it ran for another environment, its result is of another version, or its
+            facts are not such.
+    """
+    where = f"{reader.run_path}/{task_id}.json"
+    before = result.read(folder, task_id)
+    if before is None:
+        raise Refused(f"{where} is missing or not a result file. Run {task_id} first, with the same run folder.")
+    _check_protocol(before, where, task_id, reader)
+    if before.environment != environment:
+        raise Refused(
+            f"{task_id} ran in this run folder for {before.environment}, and this step runs for {environment}."
+            f" Run {task_id} for {environment} first, or use another run folder."
+        )
+    try:
+        typed = msgspec.convert(before.facts, facts)
+    except msgspec.ValidationError as error:
+        raise Refused(f"{where} is not what {task_id} writes: {error}. Run {task_id} again.") from None
+    return StepInput(folder, task_id, typed, before.outputs)
+
+
+def _check_protocol(before: StepResult, where: str, task_id: str, reader: Identity) -> None:
+    if before.is_readable:
+        return
+    older, again = (before.identity, task_id) if before.protocol < result.PROTOCOL else (reader, "this step")
+    writer = f", written by {before.identity.image.partition('@')[0]}" if before.identity.image else ""
+    raise Refused(
+        f"{where} is of version {before.protocol}{writer}, and this step reads version {result.PROTOCOL}."
+        f" Run {result.rebuild(older.image)}, then {again} again."
+    )

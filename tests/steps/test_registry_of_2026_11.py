@@ -1,0 +1,127 @@
+"""A registry that an earlier version of this program wrote is one to go on with."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.support.command import Command
+from tests.support.project import lines_of
+
+from bulkhead import paths
+from bulkhead.registry.records import Unreadable
+from modeling import libraries
+
+if TYPE_CHECKING:
+    from tests.support.project import Project
+
+SAMPLE = Path(__file__).parents[1] / "samples/registry_2026_11"
+DIABETES = Path(__file__).parents[2] / "shared/inputs/diabetes.csv"
+
+BEFORE = "model_20261124T164739474250Z_0f10dfd6d375ec5060cfb5a5cfbda470.joblib"
+SMALL = "model_20261124T164756787115Z_7a3e227d49ab32e44efbe298996930b1.joblib"
+"""Trained on the built-in sample, in dev; promoted to prd and rolled back there."""
+SERVED = "model_20261124T164813869049Z_0f10dfd6d375ec5060cfb5a5cfbda470.joblib"
+"""In both environments."""
+
+
+@pytest.fixture
+def old_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of the sample, and steps that run by hand in its run ``d3``."""
+    shutil.copytree(SAMPLE / "models", project.models, dirs_exist_ok=True)
+    shutil.copytree(SAMPLE / "shared", project.shared, dirs_exist_ok=True)
+    project.inputs = project.shared / "inputs"
+    project.inputs.mkdir()
+    shutil.copy(DIABETES, project.inputs)
+    project.shared = project.shared / "runs/d3"
+    monkeypatch.setattr(paths, "SHARED", str(project.shared))
+    monkeypatch.setattr(paths, "INPUTS", str(project.inputs))
+    monkeypatch.setenv("BULKHEAD_RUN_ID", "d3")
+    return project
+
+
+@pytest.fixture
+def registry(old_project: Project, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(old_project.registry, capsys)
+
+
+@pytest.fixture
+def libraries_of_then(old_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step images have the sample's versions; Python and NumPy of the tests may be others."""
+    then = old_project.registry.latest("prd").libraries
+    assert then is not None
+    monkeypatch.setattr(libraries, "versions", lambda: then)
+
+
+def test_every_line_is_a_record(old_project: Project) -> None:
+    read = [*old_project.registry.records_newest_first()]
+    assert len(read) == 9
+    assert not [record for record in read if isinstance(record, Unreadable)]
+
+
+def test_list_shows_each_model_and_what_is_served(registry: Command) -> None:
+    lines = registry.done("list").splitlines()[1:]
+    assert [tuple(line.split()[:3]) for line in lines if line.startswith("*")] == [
+        ("*", "dev", SERVED),
+        ("*", "prd", SERVED),
+    ]
+    assert [line.split()[1] for line in lines if "rolled back" in line] == [SMALL]
+    assert len(lines) == 7
+
+
+def test_verify_finds_it_clean(registry: Command) -> None:
+    assert registry.done("verify") == "clean\n"
+
+
+def test_a_trace_leads_from_each_inference_to_its_model(registry: Command) -> None:
+    for line in lines_of(registry.registry.inferences):
+        told = registry.done("trace", line["predictions_path"])
+        assert f"predictions  {line['predictions_path']}  (as recorded" in told
+        assert f"models/{line['model_used']}  (as recorded" in told
+
+
+def test_a_trace_leads_to_the_data_of_the_inference_and_of_the_training(registry: Command) -> None:
+    told = registry.done("trace", lines_of(registry.registry.inferences)[0]["predictions_path"])
+    assert "input        shared/inputs/diabetes.csv  (as recorded" in told
+    assert "data        shared/inputs/diabetes.csv  (as recorded" in told
+
+
+@pytest.mark.parametrize("environment", ["dev", "prd"])
+def test_the_served_model_predicts_what_it_predicted_then(old_project: Project, environment: str) -> None:
+    then = lines_of(old_project.registry.inferences)[0]
+    line = old_project.infer("diabetes.csv", "--allow-version-drift", environment=environment)
+    assert line["model_used"] == SERVED
+    assert line["predictions"] == pytest.approx(then["predictions"], rel=1e-9)
+
+
+def test_a_run_that_was_begun_then_can_be_finished_now(old_project: Project, registry: Command) -> None:
+    """Its result files name no version."""
+    assert b"protocol" not in (old_project.shared / "preprocess_inf_data.json").read_bytes()
+    old_project.done("inference", "model_inference", "--model", SMALL, "--allow-version-drift")
+    assert lines_of(old_project.registry.inferences)[-1]["predictions"] == pytest.approx(list(range(40, 60)))
+    assert registry.done("verify") == "clean\n"
+
+
+def test_a_rollback_serves_the_model_before_and_the_registry_stays_clean(registry: Command) -> None:
+    registry.done("rollback", "--environment", "prd", "--reason", "a test", "--by", "ada")
+    assert registry.registry.latest("prd").model_filename == BEFORE
+    assert registry.registry.latest("dev").model_filename == SERVED
+    assert registry.done("verify") == "clean\n"
+
+
+@pytest.mark.usefixtures("libraries_of_then")
+def test_a_model_that_was_rolled_back_can_be_promoted_again(old_project: Project, registry: Command) -> None:
+    registry.done("promote", SMALL, "--reason", "a test", "--by", "ada")
+    assert registry.registry.latest("prd").model_filename == SMALL
+    assert old_project.infer("sample", environment="prd")["model_used"] == SMALL
+    assert registry.done("verify") == "clean\n"
+
+
+@pytest.mark.usefixtures("libraries_of_then")
+def test_a_new_model_is_measured_beside_the_served_one_and_follows_it(old_project: Project, registry: Command) -> None:
+    record = old_project.train("--source", "diabetes.csv", environment="prd")
+    assert record.gate is not None
+    assert (record.gate["served"], "served_r2" in record.gate) == (SERVED, True)
+    assert registry.done("verify") == "clean\n"
