@@ -15,13 +15,13 @@ from modeling import libraries
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bulkhead.registry.quality_gate import Gate
+    from bulkhead.registry.quality_gate import QualityGate
     from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
     from modeling.signature import Prepared
 
 
-def read(step: Step) -> Gate:
+def read(step: Step) -> QualityGate:
     """The conditions of the step's environment.
 
     Raises:
@@ -35,7 +35,7 @@ def read(step: Step) -> Gate:
 
 def check(
     step: Step,
-    conditions: Gate,
+    conditions: QualityGate,
     prepared: Prepared,
     metrics: dict[str, Any],
     held_out: tuple[pd.DataFrame, pd.Series] | None,
