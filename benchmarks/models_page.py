@@ -44,7 +44,7 @@ def served(folder: Path, models: int, inferences: int) -> TestClient:
 
     class Everybody:
         async def visitor(self, request: Request) -> Visitor:  # noqa: ARG002  # everybody may
-            return Visitor("everybody", may_read=True, may_trigger=lambda _dag_id: True)
+            return Visitor("everybody", may_read=lambda _dag_id: True, may_trigger=lambda _dag_id: True)
 
     folder.mkdir()
     generate(folder, models, inferences)

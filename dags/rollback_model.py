@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import ENVIRONMENTS, REASON, StepOperator
+from bulkhead_airflow import ENVIRONMENTS, LAST, REASON, StepOperator
 
 DOC = """
 ### Roll back
@@ -20,7 +20,7 @@ with DAG(
     tags=["bulkhead", "registry", *ENVIRONMENTS],
     params={
         "environment": Param(
-            "prd",
+            LAST,
             type="string",
             enum=list(ENVIRONMENTS),
             title="Environment",

@@ -227,7 +227,8 @@ def test_a_promotion_is_triggered_as_the_user_and_waits_for_approval(trained: St
     frame.click("output a")
     page.wait_for_url("**/dags/promote_model_dag/runs/**")
     (run,) = airflow.request("GET", "/api/v2/dags/promote_model_dag/dagRuns")["dag_runs"]
-    assert run["conf"] == {"model": dev["model_filename"], "reason": "better on <b>every</b> row"}
+    reason = "better on <b>every</b> row"
+    assert run["conf"] == {"model": dev["model_filename"], "environment": "prd", "reason": reason}
     assert run["triggering_user_name"] == airflow.user
 
 

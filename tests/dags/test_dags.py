@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.containers.support import TAG
+from tests.support.staging import import_path, tree_with_staging
+
+from bulkhead.environments import NAMES, PROMOTED_TO
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.container
 
-PIPELINES = {
-    f"{environment}_{pipeline}_dag" for environment in ("dev", "prd") for pipeline in ("train_model", "inference_pipe")
-}
+PIPELINES = {f"{environment}_{pipeline}_dag" for environment in NAMES for pipeline in ("train_model", "inference_pipe")}
 DAG_IDS = PIPELINES | {"promote_model_dag", "rollback_model_dag"}
 
 
-def describe(root: Path, **variables: str) -> dict[str, Any]:
-    """What Airflow makes of the DAG files, with these environment variables."""
+def describe(root: Path, *options: str, **variables: str) -> dict[str, Any]:
+    """What Airflow makes of the DAG files, with these environment variables and options of ``docker run``."""
     mounts = ("-v", f"{root / 'dags'}:/dags:ro", "-v", f"{root / 'tests/dags'}:/tests:ro")
     settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    start = ["docker", "run", "--rm", "--entrypoint", "python", *settings, *mounts, f"bulkhead/airflow:{TAG}"]
+    start = ["docker", "run", "--rm", "--entrypoint", "python", *settings, *mounts, *options, f"bulkhead/airflow:{TAG}"]
     output = subprocess.run(
         [*start, "/tests/describe_dags.py", "/dags"], capture_output=True, text=True, check=True
     ).stdout
@@ -51,7 +52,7 @@ def test_a_dag_runs_only_when_asked_and_explains_itself(described: dict[str, Any
     assert dag["schedule"] == "NullTimetable"
     assert dag["catchup"] is False
     assert "bulkhead" in dag["tags"]
-    assert {"dev", "prd"} & set(dag["tags"])
+    assert set(NAMES) & set(dag["tags"])
     assert dag["doc"].strip()
     assert all(dag["descriptions"].values())
     for task in dag["tasks"].values():
@@ -63,10 +64,10 @@ def test_every_task_is_a_docker_operator_of_the_dags_own_environment(described: 
     for task in described["dags"][dag_id]["tasks"].values():
         assert task["operator"] == "StepOperator"
         assert "DockerOperator" in task["bases"]
-        assert task["environment"] == dag_id[:3]
+        assert dag_id == f"{task['environment']}_{dag_id.split('_', 1)[1]}"
 
 
-@pytest.mark.parametrize("environment", ["dev", "prd"])
+@pytest.mark.parametrize("environment", NAMES)
 def test_the_tasks_run_in_the_order_of_the_pipeline(described: dict[str, Any], environment: str) -> None:
     def edges(dag_id: str) -> dict[str, list[str]]:
         return {name: task["downstream"] for name, task in described["dags"][dag_id]["tasks"].items()}
@@ -104,10 +105,33 @@ def test_training_and_promoting_update_the_asset_of_their_environments_models(de
         if task["outlets"]
     }
     assert updating == {
-        "dev_train_model_dag.train_model": ["dev_models"],
-        "prd_train_model_dag.train_model": ["prd_models"],
-        "promote_model_dag.promote_model": ["prd_models"],
+        **{f"{name}_train_model_dag.train_model": [f"{name}_models"] for name in NAMES},
+        "promote_model_dag.promote_model": sorted(f"{name}_models" for name in PROMOTED_TO),
     }
+
+
+def test_a_promotion_goes_to_prd_unless_its_form_says_otherwise(described: dict[str, Any]) -> None:
+    asked = described["dags"]["promote_model_dag"]["params"]
+    assert set(asked) == {"model", "reason", "environment"}
+    assert (asked["environment"]["default"], asked["environment"]["enum"]) == ("prd", list(PROMOTED_TO))
+
+
+def test_an_added_environment_has_its_dags_and_its_place_in_every_form(
+    pytestconfig: pytest.Config, tmp_path: Path
+) -> None:
+    tree = tree_with_staging(pytestconfig.rootpath, tmp_path / "tree")
+    inside = import_path(tree).replace(str(tree), "/tree")
+    found = describe(
+        tree, "-v", f"{tree}:/tree:ro", "--env", f"PYTHONPATH={inside}", BULKHEAD_INFERENCE_FOLLOWS="staging"
+    )
+    dags = found["dags"]
+    assert found["errors"] == {}
+    assert set(dags) == DAG_IDS | {"staging_train_model_dag", "staging_inference_pipe_dag"}
+    assert dags["staging_inference_pipe_dag"]["schedule"] == "AssetTriggeredTimetable"
+    assert dags["staging_train_model_dag"]["tasks"]["train_model"]["environment"] == "staging"
+    assert dags["promote_model_dag"]["params"]["environment"]["enum"] == ["staging", "prd"]
+    assert dags["promote_model_dag"]["tasks"]["promote_model"]["outlets"] == ["prd_models", "staging_models"]
+    assert dags["rollback_model_dag"]["params"]["environment"]["enum"] == ["dev", "staging", "prd"]
 
 
 def test_an_inference_pipe_can_be_switched_to_follow_its_models(pytestconfig: pytest.Config) -> None:

@@ -24,7 +24,8 @@ class Somebody:
 
     def __init__(self) -> None:
         self.logged_in = True
-        self.may_read = True
+        self.hidden: set[str] = set()
+        """DAGs that they may not read."""
         self.triggers = {"promote_model_dag", "rollback_model_dag"}
 
     async def visitor(self, request: Request) -> Visitor:  # noqa: ARG002  # everybody is the same one
@@ -33,7 +34,7 @@ class Somebody:
 
         if not self.logged_in:
             raise NotLoggedIn("Not authenticated")
-        return Visitor("somebody", self.may_read, lambda dag_id: dag_id in self.triggers)
+        return Visitor("somebody", lambda dag_id: dag_id not in self.hidden, lambda dag_id: dag_id in self.triggers)
 
 
 @pytest.fixture

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Mount, Route
+from tests.support.project import inferred, publish, training_failure
+
+from models_page.login import dags_of_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,9 +56,54 @@ def test_no_route_answers_who_may_not_read_the_pipelines(
     visit: Visit, registry_with_two_models: Registry, somebody: Somebody
 ) -> None:
     with visit(registry_with_two_models) as client:
-        somebody.may_read = False
+        somebody.hidden = {"dev_train_model_dag"}
         for method, path in routes(client):
             assert client.request(method, path).status_code == 403, (method, path)
+
+
+@pytest.mark.parametrize("dag_id", dags_of_records(()))
+def test_who_may_not_read_a_dag_of_any_environment_reads_nothing(
+    dag_id: str, visit: Visit, registry_with_two_models: Registry, somebody: Somebody
+) -> None:
+    somebody.hidden = {dag_id}
+    with visit(registry_with_two_models) as client:
+        assert client.get("/").status_code == client.get("/api/v1/models").status_code == 403
+
+
+@pytest.mark.parametrize("recorded", ["model", "inference", "failure"])
+def test_records_of_an_environment_that_was_removed_are_shown_to_those_who_could_read_its_dags(
+    recorded: str, visit: Visit, registry_with_two_models: Registry, somebody: Somebody
+) -> None:
+    registry = registry_with_two_models
+    if recorded == "model":
+        publish(registry, "removed")
+    elif recorded == "inference":
+        inferred(registry, registry.latest("dev"), environment="removed")
+    else:
+        registry.record_failure("training", training_failure(environment="removed"))
+    with visit(registry) as client:
+        assert client.get("/").status_code == 200
+        somebody.hidden = {"removed_train_model_dag"}
+        for method, path in routes(client):
+            assert client.request(method, path).status_code == 403, (method, path)
+
+
+def test_an_environment_that_is_recorded_while_the_page_is_open_is_asked_for_too(
+    visit: Visit, registry_with_two_models: Registry, somebody: Somebody
+) -> None:
+    somebody.hidden = {"removed_inference_pipe_dag"}
+    with visit(registry_with_two_models) as client:
+        assert client.get("/").status_code == 200
+        publish(registry_with_two_models, "removed")
+        assert client.get("/").status_code == 403
+
+
+def test_legacy_records_without_an_environment_are_shown_to_every_reader(
+    visit: Visit, registry_of_legacy_records: Registry, somebody: Somebody
+) -> None:
+    somebody.hidden = {"_train_model_dag", "_inference_pipe_dag"}
+    with visit(registry_of_legacy_records) as client:
+        assert client.get("/failures").status_code == 200
 
 
 def test_every_answer_forbids_what_is_not_of_this_origin(visit: Visit, registry_with_two_models: Registry) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish, training_failure
+from tests.support.registry_project import DECIDED
 
-from bulkhead.registry import journal
+from bulkhead.registry import decisions, journal
 from bulkhead.registry.records import Evidence, InferenceRecord, Promotion, Revocation, Rollback
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from starlette.testclient import TestClient
     from tests.models_page.conftest import Somebody
+    from tests.support.registry_project import RegistryProject
 
     from bulkhead.registry.records import ModelRecord
     from bulkhead.registry.store import Registry
@@ -317,6 +319,19 @@ def test_actions_are_shown_to_those_who_may_trigger_their_dag(
         assert "data-trigger" not in client.get(dev).text
         assert "data-trigger" not in client.get("/").text
         assert "permission to trigger promote_model_dag" in client.get(dev).text
+
+
+def test_a_model_that_cannot_be_promoted_any_more_is_not_offered_for_it(
+    visit: Visit, clean_project: RegistryProject
+) -> None:
+    served, waiting, revoked = (clean_project.publish("dev") for _ in range(3))
+    clean_project.append(clean_project.promoted(served, replaces=clean_project.registry.latest("prd").model_filename))
+    decisions.revoke(clean_project.registry, revoked.model_filename, DECIDED)
+    with visit(clean_project.registry) as client:
+        offered = [
+            "Promote to prd" in client.get(f"/models/{one.model_filename}").text for one in (served, waiting, revoked)
+        ]
+    assert offered == [False, True, False]
 
 
 def test_every_route_of_the_api_is_described(visit: Visit, empty_registry: Registry) -> None:

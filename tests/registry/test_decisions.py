@@ -10,7 +10,9 @@ import msgspec
 import pytest
 from tests.support.registry_project import DECIDED
 
-from bulkhead.errors import OutOfService, Overtaken, Refused
+from bulkhead import environments
+from bulkhead.environments import EnvironmentDefinition, checked
+from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.registry import decisions, records
 from bulkhead.registry.store import Registry
@@ -95,6 +97,46 @@ def test_an_r2_that_was_edited_into_something_else_passes_no_gate(
     model = clean_project.publish("dev", metrics={"r2": r2})
     with pytest.raises(Refused, match=fragment):
         decisions.promote(clean_project.registry, model.model_filename, DECIDED, passes)
+
+
+@pytest.fixture
+def staging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment between dev and prd."""
+    path = (("dev", None), ("staging", "dev"), ("prd", "staging"))
+    defined = checked(*(EnvironmentDefinition(name=name, promotes_from=origin) for name, origin in path))
+    monkeypatch.setattr(environments, "ENVIRONMENTS", defined)
+    monkeypatch.setattr(environments, "PROMOTED_TO", ("staging", "prd"))
+
+
+@pytest.mark.usefixtures("staging")
+def test_no_environment_of_the_promotion_path_is_passed_over(clean_project: RegistryProject) -> None:
+    model = clean_project.publish("dev").model_filename
+    with pytest.raises(
+        NoModel, match=r"is a dev model, and staging was .*registry promote MODEL --environment staging"
+    ):
+        decisions.promote(clean_project.registry, model, DECIDED, passes)
+    for environment, origin in (("staging", "dev"), ("prd", "staging")):
+        promoted = decisions.promote(clean_project.registry, model, DECIDED, passes, environment=environment)
+        assert promoted.promotion is not None
+        assert (promoted.environment, promoted.promotion.origin) == (environment, origin)
+        assert clean_project.registry.latest(environment).model_filename == model
+    assert clean_project.verify() == []
+
+
+@pytest.mark.usefixtures("staging")
+def test_a_promotion_to_one_environment_changes_no_other(clean_project: RegistryProject) -> None:
+    served = clean_project.registry.latest("prd").model_filename
+    decisions.promote(
+        clean_project.registry, clean_project.publish("dev").model_filename, DECIDED, passes, environment="staging"
+    )
+    assert clean_project.registry.latest("prd").model_filename == served
+
+
+def test_a_promotion_to_an_environment_that_takes_none_is_refused(clean_project: RegistryProject) -> None:
+    with pytest.raises(Refused, match="nothing is promoted to dev"):
+        decisions.promote(
+            clean_project.registry, clean_project.publish("dev").model_filename, DECIDED, passes, environment="dev"
+        )
 
 
 def test_a_promotion_that_says_another_thing_of_its_model_is_found(clean_project: RegistryProject) -> None:

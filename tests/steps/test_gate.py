@@ -10,7 +10,7 @@ import pytest
 from tests.support.project import lines_of
 
 from bulkhead.registry import quality_gate
-from bulkhead.registry.quality_gate import DEFAULTS, Gate
+from bulkhead.registry.quality_gate import DEFAULTS, QualityGate
 from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ def test_a_registry_without_settings_has_the_defaults(tmp_path: Path) -> None:
 
 def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path) -> None:
     (tmp_path / "gate.toml").write_text("[dev]\nmin_r2 = 1\n")
-    assert quality_gate.read(tmp_path, "dev") == Gate(min_r2=1.0)
-    assert quality_gate.read(tmp_path, "prd") == Gate()
+    assert quality_gate.read(tmp_path, "dev") == QualityGate(min_r2=1.0)
+    assert quality_gate.read(tmp_path, "prd") == QualityGate()
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path)
     [
         ("[prd]\nmin_r2 = 'high'\n", "Expected `float"),
         ("[prd]\nmin_r = 0.5\n", "unknown field `min_r`"),
-        ("[prod]\nmin_r2 = 0.5\n", "no environment 'prod'"),
+        ("[prod]\nmin_r2 = 0.5\n", f"no environment 'prod', only {', '.join(DEFAULTS)}."),
         ("[prd]\nmin_r2 = nan\n", "min_r2 is nan, not a finite number"),
         ("[prd]\nmax_r2_drop = inf\n", "max_r2_drop is inf"),
         ("[prd]\nmax_r2_drop = -0.1\n", "must not be negative"),
@@ -186,7 +186,7 @@ def test_the_first_model_is_compared_with_nothing(project: Project) -> None:
 
 
 def test_no_r2_that_is_not_a_number_passes() -> None:
-    assert Gate(min_r2=0.0).failing("prd", float("nan")) is not None
+    assert QualityGate(min_r2=0.0).failing("prd", float("nan")) is not None
 
 
 def test_a_record_holds_the_lineage_of_its_model(project: Project) -> None:

@@ -1,8 +1,20 @@
 """What Airflow needs of Bulkhead: the operator that runs a step, and nothing that learns."""
 
-from bulkhead.identity import ENVIRONMENTS, Environment
+from bulkhead.environments import LAST, PROMOTED_TO
+from bulkhead.environments import NAMES as ENVIRONMENTS
+from bulkhead.identity import Environment
 from bulkhead_airflow.defaults import follows
 from bulkhead_airflow.operator import StepOperator, models_of
 from bulkhead_airflow.params import REASON, SOURCE
 
-__all__ = ["ENVIRONMENTS", "REASON", "SOURCE", "Environment", "StepOperator", "follows", "models_of"]
+__all__ = [
+    "ENVIRONMENTS",
+    "LAST",
+    "PROMOTED_TO",
+    "REASON",
+    "SOURCE",
+    "Environment",
+    "StepOperator",
+    "follows",
+    "models_of",
+]

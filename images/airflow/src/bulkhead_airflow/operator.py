@@ -76,7 +76,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     Args:
         image: the image's purpose, ``trainer`` or ``inference``; ``bulkhead/`` and the tag are added.
         pipeline: whose log a failure goes to.
-        environment: ``dev`` or ``prd``.
+        environment: its name; templated.
         flags: the step's long flags without dashes; values are templated.
         publishes: whether the step may write model files; its success updates the environment's asset.
         announces: whether its success updates the asset although it writes no file: a promotion does.
@@ -228,7 +228,10 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             )
         if self.announces:
             facts = {key: proof.facts[key] for key in ("model_filename", "model_hash", "sha256")}
-            context["outlet_events"][models_of(self.bulkhead_environment)].extra = facts
+            asset = models_of(self.bulkhead_environment)
+            # Of all that a DAG declares, the one that changed: Airflow asks for them when the task has ended.
+            self.outlets = [asset]
+            context["outlet_events"][asset].extra = facts
         try:
             self.cli.remove_container(str(external_id))
         except NotFound:

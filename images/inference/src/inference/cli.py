@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bulkhead import environments
 from bulkhead.cli import entry_point
 from bulkhead.step import options
 
@@ -79,6 +80,14 @@ def model_inference(model: str, environment: Environment, *, allow_version_drift
     return runner.run("model_inference", "inference", environment, work)
 
 
+# No environment variable: the one that a step runs in, dev by default, is not where a model is promoted to.
+_target_option = click.option(
+    "--environment",
+    type=click.Choice(environments.PROMOTED_TO),
+    default=environments.LAST,
+    show_default=True,
+    help="Where the model is promoted to.",
+)
 _model_option = click.option("--model", required=True, help="A model file of the registry, by name.")
 _by_option = click.option("--by", required=True, help="Who decides; the record keeps it.")
 _reason_option = click.option("--reason", required=True, help="Why; the record keeps it.")
@@ -86,12 +95,13 @@ _reason_option = click.option("--reason", required=True, help="Why; the record k
 
 @inference.command("check_model")
 @_model_option
-def check_model(model: str) -> int:
-    """Look whether a dev model could be promoted now; changes nothing."""
+@_target_option
+def check_model(model: str, environment: Environment) -> int:
+    """Look whether a model could be promoted now; changes nothing."""
     from bulkhead.step import runner
     from inference import decision_steps
 
-    return runner.run("check_model", "training", "prd", lambda s: decision_steps.check_model(s, model))
+    return runner.run("check_model", "training", environment, lambda s: decision_steps.check_model(s, model))
 
 
 @inference.command("promote_model")
@@ -99,17 +109,20 @@ def check_model(model: str) -> int:
 @_by_option
 @_reason_option
 @click.option(
-    "--replacing", default="", help="Only if prd serves this file now ('none': nothing). Default: whatever it serves."
+    "--replacing",
+    default="",
+    help="Only if the environment serves this file now ('none': nothing). Default: whatever it serves.",
 )
-def promote_model(model: str, by: str, reason: str, replacing: str) -> int:
-    """Serve a dev model in prd, without training it again."""
+@_target_option
+def promote_model(model: str, by: str, reason: str, replacing: str, environment: Environment) -> int:
+    """Serve a model in the next environment, without training it again."""
     from bulkhead.step import runner
     from inference import decision_steps
 
     return runner.run(
         "promote_model",
         "training",
-        "prd",
+        environment,
         lambda s: decision_steps.promote_model(s, model, by, reason, replacing or None),
     )
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bulkhead import environments
 from bulkhead.registry import decisions, serving
-from bulkhead.registry.decisions import TARGET, DecisionContext
+from bulkhead.registry.decisions import DecisionContext
 from bulkhead.step.runner import Outcome
 from modeling import serving_check
 
@@ -17,19 +18,24 @@ if TYPE_CHECKING:
 
 
 def check_model(step: Step, filename: str) -> Outcome:
-    """Look whether the dev model ``filename`` could be promoted now, and put it beside what prd serves.
+    """Look whether ``filename`` could be promoted to the step's environment now, beside what that serves.
 
     Raises:
         Refused: it could not.
     """
-    record = decisions.promotable(step.registry, filename)
+    record = decisions.promotable(step.registry, filename, step.environment)
     serving_check.check(step.registry, record)
-    served = serving.served(step.registry.records_newest_first(), TARGET)
-    return Outcome(facts={"candidate": _summary(record), "served": _summary(served) if served else None})
+    served = serving.served(step.registry.records_newest_first(), step.environment)
+    facts = {
+        "origin": environments.origin_of(step.environment),
+        "candidate": _summary(record),
+        "served": _summary(served) if served else None,
+    }
+    return Outcome(facts=facts)
 
 
 def promote_model(step: Step, filename: str, by: str, reason: str, replacing: str | None) -> Outcome:
-    """Serve the dev model ``filename`` in prd; see :func:`bulkhead.registry.decisions.promote`.
+    """Serve the model ``filename`` in the step's environment too; see :func:`bulkhead.registry.decisions.promote`.
 
     Raises:
         Refused: as there.
@@ -42,7 +48,9 @@ def promote_model(step: Step, filename: str, by: str, reason: str, replacing: st
         step.store_undisturbed()
         return libraries
 
-    record = decisions.promote(step.registry, filename, decision, undisturbed, replacing=replacing)
+    record = decisions.promote(
+        step.registry, filename, decision, undisturbed, environment=step.environment, replacing=replacing
+    )
     return Outcome(facts={**_summary(record), "promotion": msgspec.to_builtins(record.promotion)})
 
 

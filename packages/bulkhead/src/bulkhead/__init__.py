@@ -16,94 +16,79 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bulkhead.errors import (
-        BulkheadError,
-        NoModel,
-        NotGoodEnough,
-        NotVerified,
-        OutOfService,
-        Overtaken,
-        Refused,
-        Stopped,
-    )
-    from bulkhead.identity import ENVIRONMENTS, Environment, Identity
-    from bulkhead.registry.records import (
-        Decision,
-        Failure,
-        InferenceFailure,
-        InferenceRecord,
-        JournalName,
-        Lineage,
-        ModelRecord,
-        Promotion,
-        Quarantine,
-        Record,
-        Removal,
-        Revocation,
-        Rollback,
-        TrainingFailure,
-        Unreadable,
-    )
-    from bulkhead.registry.serving import ModelVersion, RegistryState
-    from bulkhead.registry.store import Registry
-    from bulkhead.step.result import Output, StepResult
-    from bulkhead.step.runner import Outcome, Step
-    from bulkhead.step.step_input import StepInput
+    from bulkhead.environments import ENVIRONMENTS as ENVIRONMENTS
+    from bulkhead.errors import BulkheadError as BulkheadError
+    from bulkhead.errors import NoModel as NoModel
+    from bulkhead.errors import NotGoodEnough as NotGoodEnough
+    from bulkhead.errors import NotVerified as NotVerified
+    from bulkhead.errors import OutOfService as OutOfService
+    from bulkhead.errors import Overtaken as Overtaken
+    from bulkhead.errors import Refused as Refused
+    from bulkhead.errors import Stopped as Stopped
+    from bulkhead.identity import Environment as Environment
+    from bulkhead.identity import Identity as Identity
+    from bulkhead.registry.records import Decision as Decision
+    from bulkhead.registry.records import Failure as Failure
+    from bulkhead.registry.records import InferenceFailure as InferenceFailure
+    from bulkhead.registry.records import InferenceRecord as InferenceRecord
+    from bulkhead.registry.records import JournalName as JournalName
+    from bulkhead.registry.records import Lineage as Lineage
+    from bulkhead.registry.records import ModelRecord as ModelRecord
+    from bulkhead.registry.records import Promotion as Promotion
+    from bulkhead.registry.records import Quarantine as Quarantine
+    from bulkhead.registry.records import Record as Record
+    from bulkhead.registry.records import Removal as Removal
+    from bulkhead.registry.records import Revocation as Revocation
+    from bulkhead.registry.records import Rollback as Rollback
+    from bulkhead.registry.records import TrainingFailure as TrainingFailure
+    from bulkhead.registry.records import Unreadable as Unreadable
+    from bulkhead.registry.serving import ModelVersion as ModelVersion
+    from bulkhead.registry.serving import RegistryState as RegistryState
+    from bulkhead.registry.store import Registry as Registry
+    from bulkhead.step.result import Output as Output
+    from bulkhead.step.result import StepResult as StepResult
+    from bulkhead.step.runner import Outcome as Outcome
+    from bulkhead.step.runner import Step as Step
+    from bulkhead.step.step_input import StepInput as StepInput
 
-__all__ = [
-    "ENVIRONMENTS",
-    "BulkheadError",
-    "Decision",
-    "Environment",
-    "Failure",
-    "Identity",
-    "InferenceFailure",
-    "InferenceRecord",
-    "JournalName",
-    "Lineage",
-    "ModelRecord",
-    "ModelVersion",
-    "NoModel",
-    "NotGoodEnough",
-    "NotVerified",
-    "OutOfService",
-    "Outcome",
-    "Output",
-    "Overtaken",
-    "Promotion",
-    "Quarantine",
-    "Record",
-    "Refused",
-    "Registry",
-    "RegistryState",
-    "Removal",
-    "Revocation",
-    "Rollback",
-    "Step",
-    "StepInput",
-    "StepResult",
-    "Stopped",
-    "TrainingFailure",
-    "Unreadable",
-]
-
-_NAMES_BY_MODULE = {
-    "errors": (
-        *("BulkheadError", "NoModel", "NotGoodEnough", "NotVerified"),
-        *("OutOfService", "Overtaken", "Refused", "Stopped"),
-    ),
-    "identity": ("ENVIRONMENTS", "Environment", "Identity"),
-    "registry.records": (
-        *("Decision", "Failure", "InferenceFailure", "InferenceRecord", "JournalName", "Lineage", "ModelRecord"),
-        *("Promotion", "Quarantine", "Record", "Removal", "Revocation", "Rollback", "TrainingFailure", "Unreadable"),
-    ),
-    "registry.serving": ("ModelVersion", "RegistryState"),
-    "registry.store": ("Registry",),
-    "step.result": ("Output", "StepResult"),
-    "step.runner": ("Outcome", "Step"),
-    "step.step_input": ("StepInput",),
+_MODULE_OF = {
+    "BulkheadError": "bulkhead.errors",
+    "Decision": "bulkhead.registry.records",
+    "ENVIRONMENTS": "bulkhead.environments",
+    "Environment": "bulkhead.identity",
+    "Failure": "bulkhead.registry.records",
+    "Identity": "bulkhead.identity",
+    "InferenceFailure": "bulkhead.registry.records",
+    "InferenceRecord": "bulkhead.registry.records",
+    "JournalName": "bulkhead.registry.records",
+    "Lineage": "bulkhead.registry.records",
+    "ModelRecord": "bulkhead.registry.records",
+    "ModelVersion": "bulkhead.registry.serving",
+    "NoModel": "bulkhead.errors",
+    "NotGoodEnough": "bulkhead.errors",
+    "NotVerified": "bulkhead.errors",
+    "OutOfService": "bulkhead.errors",
+    "Outcome": "bulkhead.step.runner",
+    "Output": "bulkhead.step.result",
+    "Overtaken": "bulkhead.errors",
+    "Promotion": "bulkhead.registry.records",
+    "Quarantine": "bulkhead.registry.records",
+    "Record": "bulkhead.registry.records",
+    "Refused": "bulkhead.errors",
+    "Registry": "bulkhead.registry.store",
+    "RegistryState": "bulkhead.registry.serving",
+    "Removal": "bulkhead.registry.records",
+    "Revocation": "bulkhead.registry.records",
+    "Rollback": "bulkhead.registry.records",
+    "Step": "bulkhead.step.runner",
+    "StepInput": "bulkhead.step.step_input",
+    "StepResult": "bulkhead.step.result",
+    "Stopped": "bulkhead.errors",
+    "TrainingFailure": "bulkhead.registry.records",
+    "Unreadable": "bulkhead.registry.records",
 }
-_MODULE_OF = {name: f"bulkhead.{module}" for module, names in _NAMES_BY_MODULE.items() for name in names}
+
+__all__ = list(_MODULE_OF)
 
 
 if not TYPE_CHECKING:  # a type checker would take it for leave to use any name

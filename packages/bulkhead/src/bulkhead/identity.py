@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Literal, Self, get_args
+from typing import Self
 
 import msgspec
 
 from bulkhead.errors import Refused
 from bulkhead.paths import run_path
 
-Environment = Literal["dev", "prd"]
-ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+Environment = str
+"""The name of an environment; ``environments.py`` has them all, and commands take no other."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

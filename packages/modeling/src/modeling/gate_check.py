@@ -14,7 +14,7 @@ from modeling.prediction import NotFinite, predict
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bulkhead.registry.quality_gate import Gate
+    from bulkhead.registry.quality_gate import QualityGate
     from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
     from modeling.signature import ModelSignature
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def check(
     step: Step,
-    conditions: Gate,
+    conditions: QualityGate,
     signature: ModelSignature,
     metrics: dict[str, Any],
     held_out: tuple[pd.DataFrame, pd.Series] | None,

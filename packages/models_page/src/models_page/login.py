@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from bulkhead import environments
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,10 +48,21 @@ class Visitor:
     """A logged-in user of Airflow."""
 
     name: str
-    may_read: bool
-    """The records of every pipeline."""
+    may_read: Callable[[str], bool]
+    """The runs of the DAG of this id; blocks."""
     may_trigger: Callable[[str], bool]
     """The DAG of this id; blocks."""
+
+
+def dags_of_records(recorded: Iterable[str]) -> list[str]:
+    """The ids of the DAGs whose runs the records tell of; ``recorded``: the environments that these name.
+
+    Those of every environment of the definition, whatever is recorded. An environment that was removed from it has
+    no DAG any more, and its records stay: who could not read such a DAG does not see them. The page shows all
+    records or none, so one that nobody may read as a single DAG is left to those who may read every DAG.
+    """
+    names = dict.fromkeys([*environments.NAMES, *sorted(recorded)])
+    return [f"{name}_{pipeline}_dag" for name in names for pipeline in ("train_model", "inference_pipe")]
 
 
 class NotLoggedIn(Exception):  # as Airflow says it
@@ -67,11 +81,12 @@ class Access(Protocol):
 
 
 class LoginMiddleware:
-    """Lets logged-in readers through to ``app``."""
+    """Lets logged-in readers through to ``app``; ``recorded`` gives the environments that its records name."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, recorded: Callable[[], Iterable[str]]) -> None:
         self._app = app
         self._access = access
+        self._recorded = recorded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand the request on, or refuse it."""
@@ -97,13 +112,16 @@ class LoginMiddleware:
             visitor = await self._access.visitor(request)
         except NotLoggedIn as error:
             return _answer(request, 401, str(error), "Log in to Airflow, then open this page again.")
-        if not visitor.may_read:
-            words = "Reading the models needs permission to read the DAGs of both environments."
+        if not await run_in_threadpool(self._may_read, visitor):
+            words = "Reading the models needs permission to read the runs of every environment's DAGs."
             return _answer(request, 403, "Forbidden", f"{words} Ask an administrator of Airflow.")
         if request.method not in _SAFE_METHODS and not _same_origin(request):
             return _answer(request, 403, "Cross-site request refused", "Open the page in Airflow, and try there.")
         request.state.visitor = visitor
         return None
+
+    def _may_read(self, visitor: Visitor) -> bool:
+        return all(map(visitor.may_read, dags_of_records(self._recorded())))
 
 
 def _same_origin(request: Request) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from bulkhead.environments import ENVIRONMENTS
 from bulkhead.index.attempts import AttemptFilter
 from models_page import query_parameters
 from models_page.api import BOTH, Wants
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from bulkhead.maintenance.background_verify import BackgroundVerify
     from bulkhead.registry.records import JournalName
-    from models_page.registry_view import Attempts, RegistryView
+    from models_page.registry_view import Attempts, ModelDetails, RegistryView
     from models_page.templates import Templates
 
 PROMOTE, ROLL_BACK = "promote_model_dag", "rollback_model_dag"
@@ -57,6 +58,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
         except Unknown:
             return templates.page(request, "unknown.html", 404, filename=filename)
         served = registry_view.served()
+        served_in = [name for name, shown in served.items() if shown.record.model_filename == filename]
         return templates.page(
             request,
             "model.html",
@@ -64,7 +66,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             record=history.record,
             inferences=_newest_of(registry_view, filename),
             may_promote=request.state.visitor.may_trigger(PROMOTE),
-            served_in=[name for name, shown in served.items() if shown.record.model_filename == filename],
+            promotable_to=_promotable_to(history, served_in),
         )
 
     @pages.get("/inferences")
@@ -115,6 +117,15 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
         return templates.page(request, "docs.html", schema=request.app.openapi())
 
     return pages
+
+
+def _promotable_to(history: ModelDetails, served_in: Sequence[str]) -> list[str]:
+    """Where the model could be promoted to, as far as its records say."""
+    newest = history.placings[-1].placed
+    if newest.revoked or newest.removed or newest.quarantined:
+        return []
+    here = {shown.record.environment for shown in history.placings}
+    return [one.name for one in ENVIRONMENTS if one.promotes_from in here and one.name not in served_in]
 
 
 def _newest_of(registry_view: RegistryView, filename: str) -> Attempts | None:

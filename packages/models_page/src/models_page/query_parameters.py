@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Query
 
+from bulkhead import environments
 from bulkhead.index.attempts import AttemptFilter, Outcome, Position
 from bulkhead.index.filling import moment
 
@@ -22,7 +23,8 @@ Cursor = Annotated[
     str | None,
     Query(pattern=r"^-?\d{1,18}(\.(training|inference)\.\d{1,18})?$", description="`next_cursor` of the page before."),
 ]
-Environment = Annotated[str | None, Query(max_length=300, description="`dev` or `prd`; none: all.")]
+_NAMES = ", ".join(f"`{name}`" for name in environments.NAMES)
+Environment = Annotated[str | None, Query(max_length=300, description=f"One of {_NAMES}; none: all.")]
 Moment = Annotated[datetime | None, Query(description="ISO 8601; without a zone it is read as UTC.")]
 Data = Annotated[str | None, Query(max_length=300, description="SHA-256 of the table that was trained on.")]
 

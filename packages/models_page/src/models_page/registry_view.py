@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
@@ -107,6 +107,15 @@ class RegistryView:
         """Every environment that ever had a model."""
         with self._reading() as db:
             return models.environments(db)
+
+    def recorded_environments(self) -> set[str]:
+        """Every environment that a record names; of a log that the index has not read, nothing is shown yet."""
+        self.look()
+        found: set[str] = set()
+        for log in get_args(JournalName):
+            with suppress(NotReady), self._reading((log,)) as db:
+                found.update(models.environments(db), attempts.environments(db, (log,)))
+        return found - {""}  # legacy records name none
 
     def served(self) -> dict[str, Shown]:
         """What each environment serves."""

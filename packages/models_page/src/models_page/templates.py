@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from fastapi.responses import HTMLResponse
 
+from bulkhead import environments
 from models_page import PREFIX, filters
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Templates:
         known = {
             "root": root,
             "airflow": root.removesuffix(PREFIX),
+            "first_environment": environments.FIRST,
             "visitor": request.state.visitor,
             "query": request.query_params,
             "url": request.url,

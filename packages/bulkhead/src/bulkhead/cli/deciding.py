@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bulkhead import environments
 from bulkhead.cli import output
 from bulkhead.cli.group import by_option, examples
 from bulkhead.cli.listing import read_state
 from bulkhead.errors import Refused
-from bulkhead.identity import ENVIRONMENTS, Identity
+from bulkhead.identity import Identity
 from bulkhead.queries import references
 from bulkhead.queries.lineage import twins
 from bulkhead.registry import decisions, journal
-from bulkhead.registry.decisions import SOURCE, TARGET, DecisionContext
+from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.serving import RegistryState
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--reason", required=True, help="Why; the record keeps it.")(by_option(command))
 
 
-def _decided(by: str, reason: str) -> DecisionContext:
+def _context(by: str, reason: str) -> DecisionContext:
     image, commit = (os.environ.get(f"BULKHEAD_{name}") or None for name in ("IMAGE", "GIT_COMMIT"))
     return DecisionContext(by, reason, Identity(image=image, git_commit=commit))
 
@@ -47,11 +48,18 @@ def _decided(by: str, reason: str) -> DecisionContext:
     ),
 )
 @click.argument("model")
+@click.option(
+    "--environment",
+    type=click.Choice(environments.PROMOTED_TO),
+    default=environments.LAST,
+    show_default=True,
+    help="Where it is promoted to.",
+)
 @_deciding
-@click.option("--replacing", metavar="MODEL|none", help=f"Only if {TARGET} serves this one now.")
+@click.option("--replacing", metavar="MODEL|none", help="Only if the environment serves this one now.")
 @click.pass_obj
-def promote(place: Place, model: str, by: str, reason: str, replacing: str | None) -> None:
-    """Serve a dev model in prd too: the same file, a new record.
+def promote(place: Place, model: str, environment: str, by: str, reason: str, replacing: str | None) -> None:
+    """Serve a model in the next environment too: the same file, a new record.
 
     MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and predicts once before; that
     takes the inference image, where 'just registry' runs. If anything else comes first, nothing is changed.
@@ -61,16 +69,17 @@ def promote(place: Place, model: str, by: str, reason: str, replacing: str | Non
     name = references.model(state, model).record.model_filename
     if replacing not in (None, "none"):
         replacing = references.model(state, str(replacing)).record.model_filename
-    record = decisions.promote(registry, name, _decided(by, reason), serving_check(), replacing=replacing)
+    decision = _context(by, reason)
+    record = decisions.promote(registry, name, decision, serving_check(), environment=environment, replacing=replacing)
     replaced = record.promotion.replaces if record.promotion else None
     if replaced:
-        back = f"just registry rollback --environment {TARGET} --reason ..."
+        back = f"just registry rollback --environment {environment} --reason ..."
     else:
         back = "nothing to roll back to: a training or promotion comes on top of it, a revocation is for ever"
     libraries = record.promotion.libraries if record.promotion else None
     output.pairs(
         [
-            (f"{TARGET} serves", f"{name}, promoted from {SOURCE} by {by}"),
+            (f"{environment} serves", f"{name}, promoted from {environments.origin_of(environment)} by {by}"),
             ("it served", replaced or "nothing"),
             ("checked with", output.value(libraries)),
             ("to take back", back),
@@ -106,7 +115,7 @@ def serving_check() -> Check:
         "rollback --environment prd --to MODEL --reason 'that of May'",
     ),
 )
-@click.option("--environment", type=click.Choice(ENVIRONMENTS), required=True, help="Which environment's.")
+@click.option("--environment", type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
 @_deciding
 @click.option("--to", "model", metavar="MODEL", help="An earlier model of it; default: the one before.")
 @click.pass_obj
@@ -119,7 +128,7 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     registry = place.registry
     state = read_state(registry)
     to = None if model is None else references.model(state, model).record.model_filename
-    record = decisions.roll_back(registry, environment, _decided(by, reason), to)
+    record = decisions.roll_back(registry, environment, _context(by, reason), to)
     withdrawn = record.withdrawn[0]
     output.pairs(
         [
@@ -131,8 +140,8 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
 
 
 def _serve_again(state: RegistryState, filename: str, environment: str) -> str:
-    if environment == TARGET and state.models[filename].record.environment == SOURCE:
-        return f"just registry promote {quote(filename)} --reason ..."
+    if environments.get(environment).promotes_from in state.models[filename].environments:
+        return f"{environments.promotion_command(quote(filename), environment)} --reason ..."
     return f"train again: {environment}_train_model_dag"
 
 
@@ -149,7 +158,7 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     registry = place.registry
     before = read_state(registry)
     name = references.model(before, model).record.model_filename
-    decisions.revoke(registry, name, _decided(by, reason))
+    decisions.revoke(registry, name, _context(by, reason))
     after = RegistryState(journal.read(registry.trainings))
     rows = [("revoked", f"{name}, by {by}, for ever")]
     for environment in after.environments:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from bulkhead import environments
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
-from bulkhead.identity import ENVIRONMENTS
 from bulkhead.queries import references
 from bulkhead.queries.lineage import rows_of
 from bulkhead.queries.status import VersionStatus, version_statuses
@@ -42,7 +42,7 @@ _INFERENCES = ("TIME", "ENVIRONMENT", "ROWS", "MODEL", "INPUT", "RUN")
         "list --inferences --json | jq -r .predictions_path",
     ),
 )
-@click.option("--environment", type=click.Choice(ENVIRONMENTS), help="Only of this environment.")
+@click.option("--environment", type=click.Choice(environments.NAMES), help="Only of this environment.")
 @click.option("--served", is_flag=True, help="Only the models that are served.")
 @click.option("--failures", is_flag=True, help="Failed attempts instead, of both pipelines.")
 @click.option("--inferences", is_flag=True, help="Inferences instead.")
@@ -58,7 +58,8 @@ def list_models(place: Place, /, environment: str | None, limit: int | None, *, 
 
     STATE: served; previous (a rollback serves it) or earlier; rolled back; revoked. Then, where it applies:
     removed or quarantined; missing (a file that should be there); unverifiable (a legacy record: the
-    program before this one kept no hash); promoted from dev. Lines of the log that are no record are counted on stderr.
+    program before this one kept no hash); promoted from another environment. Lines of the log that are no record are
+    counted on stderr.
     """
     registry = place.registry
     most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bulkhead import environments
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.cli.listing import read_state
-from bulkhead.identity import ENVIRONMENTS
 from bulkhead.queries import references
 from bulkhead.queries.comparison import compare, facts
 from bulkhead.queries.lineage import history, told
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @click.command("latest", epilog=examples("latest --environment prd", "show $(just registry latest --environment prd)"))
-@click.option("--environment", type=click.Choice(ENVIRONMENTS), required=True, help="Which environment's.")
+@click.option("--environment", type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
 @json_option
 @click.pass_obj
 def latest(place: Place, environment: str, *, as_json: bool) -> None:

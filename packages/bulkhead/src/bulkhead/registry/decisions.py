@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead import clock
+from bulkhead import clock, environments
 from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line, short
 from bulkhead.identity import Identity
 from bulkhead.registry import journal, quality_gate, serving
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     Check = Callable[[Registry, ModelRecord], dict[str, str]]
     """Raises what would make serving the model fail; returns the library versions that it checked with."""
-
-SOURCE, TARGET = "dev", "prd"
-"""Which way models are promoted."""
 
 LONGEST_REASON = 500
 
@@ -53,21 +50,24 @@ class DecisionContext(msgspec.Struct, frozen=True):
                 raise Refused(f"{what} has {len(text)} characters, and {LONGEST_REASON} are kept. Give fewer.")
 
 
-def promotable(registry: Registry, filename: str) -> ModelRecord:
-    """The record of the dev model ``filename``, if prd's gate lets it pass and prd does not serve it.
+def promotable(registry: Registry, filename: str, environment: str) -> ModelRecord:
+    """The record of the model ``filename`` in the environment that ``environment`` promotes from.
+
+    ``environment`` does not serve it, and its gate lets it pass.
 
     What its record says is judged; the served model is not measured beside it, since the rows are gone.
 
     Raises:
         Refused: why not.
     """
-    if _served(registry, TARGET) == filename:
-        raise Refused(f"{TARGET} serves {filename} already. There is nothing to do.")
-    record = registry.find(filename, SOURCE)
+    origin = environments.origin_of(environment)
+    if _served(registry, environment) == filename:
+        raise Refused(f"{environment} serves {filename} already. There is nothing to do.")
+    record = registry.find(filename, origin)
     r2 = (record.metrics or {}).get("r2")
     if r2 is not None and type(r2) not in (int, float):
         raise Refused(f"{filename}: its record says r2 is {short(str(r2))}, which is no number. Train a new model.")
-    failing = quality_gate.read(registry.folder, TARGET).failing(TARGET, r2)
+    failing = quality_gate.read(registry.folder, environment).failing(environment, r2)
     if failing is not None:
         raise Refused(f"{filename}: {failing}")
     return record
@@ -79,48 +79,51 @@ def promote(
     decision: DecisionContext,
     check: Check,
     *,
+    environment: str = environments.LAST,
     replacing: str | None = None,
 ) -> ModelRecord:
-    """Serve the dev model ``filename`` in prd too: the same file, a new record.
+    """Serve a model in the next environment of the promotion path too: the same file, a new record.
 
     Args:
         registry: where.
-        filename: the model file.
+        filename: the model file, of the environment that ``environment`` promotes from.
         decision: who and why.
         check: refuses what serving the model would; returns the library versions that it ran with.
-        replacing: the file that prd must be serving now (``none``: nothing); None: whatever it serves.
+        environment: where it is promoted to.
+        replacing: the file that ``environment`` must be serving now (``none``: nothing); None: whatever it serves.
 
     Returns:
-        The record in prd.
+        The record in ``environment``.
 
     Raises:
-        Refused: there is no such model, it cannot be served, or prd serves it already.
-        Overtaken: what prd serves is not, or no longer, what this decision was taken on.
+        Refused: there is no such model, it cannot be served, or ``environment`` serves it already.
+        Overtaken: what ``environment`` serves is not, or no longer, what this decision was taken on.
         OSError: the log cannot be written; it is as it was.
     """
-    seen = _served(registry, TARGET)
+    origin = environments.origin_of(environment)
+    seen = _served(registry, environment)
     if replacing is not None and (seen or "none") != replacing:
-        raise Overtaken(f"{TARGET} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
-    record = promotable(registry, filename)
+        raise Overtaken(f"{environment} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
+    record = promotable(registry, filename, environment)
     libraries = check(registry, record)
     with journal.locked(registry.trainings) as trainings:
-        now = _served(registry, TARGET)
+        now = _served(registry, environment)
         if now != seen:
             raise Overtaken(
-                f"{TARGET} served {seen or 'nothing'} when this promotion began, and serves {now or 'nothing'} now:"
-                " another decision or training came first. Look at it, then promote again."
+                f"{environment} served {seen or 'nothing'} when this promotion began, and serves {now or 'nothing'}"
+                " now: another decision or training came first. Look at it, then promote again."
             )
-        registry.find(filename, SOURCE)  # revoked or removed meanwhile?
+        registry.find(filename, origin)  # revoked or removed meanwhile?
         promotion = Promotion(
             **msgspec.structs.asdict(decision.identity),
             promotion_time=clock.in_record(clock.now()),
-            origin=SOURCE,
+            origin=origin,
             replaces=seen,
             by=one_line(decision.by),
             reason=one_line(decision.reason),
             libraries=libraries,
         )
-        promoted = msgspec.structs.replace(record, environment=TARGET, promotion=promotion)
+        promoted = msgspec.structs.replace(record, environment=environment, promotion=promotion)
         trainings.append(promoted)
     return promoted
 

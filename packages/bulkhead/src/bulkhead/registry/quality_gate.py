@@ -1,8 +1,8 @@
 """What a model must show before it is published: ``models/gate.toml``, one table an environment.
 
 The settings lie in the registry itself, so whoever publishes finds the same ones: Airflow, ``just step``
-and plain ``docker run``. A registry without the file has the defaults below, which are those of the
-file that comes with the project.
+and plain ``docker run``. A registry without the file has the defaults of ``environments.py``, which are those
+of the file that comes with the project.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bulkhead import environments
 from bulkhead.errors import Refused, one_line
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SETTINGS = "gate.toml"
 _SHOWN = f"models/{SETTINGS}"
 
 
-class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One environment's conditions; None: none."""
 
     min_r2: float | None = None
@@ -57,10 +58,10 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
 
 
-DEFAULTS = {"dev": Gate(), "prd": Gate(min_r2=0.0, max_r2_drop=0.05)}
+DEFAULTS = {one.name: msgspec.convert(one.gate, QualityGate) for one in environments.ENVIRONMENTS}
 
 
-def read(registry: Path, environment: str) -> Gate:
+def read(registry: Path, environment: str) -> QualityGate:
     """The conditions of ``environment`` in the registry's folder.
 
     Raises:
@@ -70,13 +71,13 @@ def read(registry: Path, environment: str) -> Gate:
     try:
         content = (registry / SETTINGS).read_bytes()
     except FileNotFoundError:
-        return DEFAULTS[environment]
+        return DEFAULTS[environments.get(environment).name]
     try:
-        gates: dict[str, Gate] = msgspec.toml.decode(content, type=dict[str, Gate])
+        gates: dict[str, QualityGate] = msgspec.toml.decode(content, type=dict[str, QualityGate])
         unknown = sorted(gates.keys() - DEFAULTS.keys())
         if unknown:
-            raise msgspec.ValidationError(f"there is no environment {unknown[0]!r}")
-        gate = gates.get(environment, Gate())
+            raise msgspec.ValidationError(f"there is no environment {unknown[0]!r}, only {', '.join(DEFAULTS)}")
+        gate = gates.get(environment, QualityGate())
         for name in ("min_r2", "max_r2_drop"):
             value: Any = getattr(gate, name)
             if value is not None and not math.isfinite(value):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import clock
+from bulkhead import clock, environments
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
 from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
 from bulkhead.registry import journal, serving
@@ -155,7 +155,9 @@ class Registry:
                     return record
                 elsewhere = record.environment
         if elsewhere is not None:
-            otherwise = "promote this one (just registry promote)" if environment == "prd" else f"ask in {elsewhere}"
+            otherwise = f"ask in {elsewhere}"
+            if environment in environments.PROMOTED_TO and elsewhere == environments.origin_of(environment):
+                otherwise = f"promote this one ({environments.promotion_command('MODEL', environment)})"
             raise NoModel(
                 f"{filename} is a {elsewhere} model, and {environment} was asked for; they never mix."
                 f" Name a {environment} model, or {otherwise}."

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import click
 
-from bulkhead.identity import ENVIRONMENTS
+from bulkhead import environments
 
 environment_option = click.option(
     "--environment",
-    type=click.Choice(ENVIRONMENTS),
+    type=click.Choice(environments.NAMES),
     envvar="BULKHEAD_ENVIRONMENT",
-    default="dev",
+    default=environments.FIRST,
     show_default=True,
     show_envvar=True,
-    help="Where models are stored to and taken from; the two never mix.",
+    help="Where models are stored to and taken from; environments never mix.",
 )
 
 source_option = click.option(
