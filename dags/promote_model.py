@@ -55,7 +55,7 @@ with DAG(
     check_model = StepOperator(
         task_id="check_model",
         image="inference",
-        pipeline="training",
+        journal="training",
         environment="prd",
         flags={"model": "{{ params.model }}"},
         doc_md="Looks whether prd could serve the model. Changes nothing.",
@@ -69,7 +69,7 @@ with DAG(
     promote_model = StepOperator(
         task_id="promote_model",
         image="inference",
-        pipeline="training",
+        journal="training",
         environment="prd",
         announces=True,
         flags={

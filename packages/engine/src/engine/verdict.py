@@ -77,7 +77,7 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
     said = f" It said: {tail[-1]}" if tail else ""
     after = f"exit code {code}" + (f" after {evidence.duration_seconds:.1f} s" if evidence.duration_seconds else "")
     if evidence.oom_killed:
-        next_step = "Raise BULKHEAD_STEP_MEMORY in .env and run 'just up', or give less data."
+        next_step = f"{settings.raising('memory')}, or give less data."
         return "out_of_memory", f"memory ran out at the limit of {settings.memory} ({after}). {next_step}", False
     if code == 0:
         return "no_result", f"{after}, and no result file of this attempt.{said} See the task log.", True
