@@ -3,7 +3,8 @@
 # Say what a setting is, the environment before .env: scripts/env.sh get NAME
 #
 # A value that is there is never changed, but for BULKHEAD_HOST_DIR when the clone has moved. Secrets are random,
-# and printed nowhere. Also makes the folders that containers share with the host, writable for group 0.
+# and printed nowhere. Also makes the folders that containers share with the host, writable for group 0, and .env.steps
+# where .env limits single steps.
 # shellcheck disable=SC2329  # the functions that make values are called by name, through setting()
 set -euo pipefail
 
@@ -102,6 +103,22 @@ setting BULKHEAD_JWT_SECRET random 48
 setting BULKHEAD_API_SECRET_KEY random 32
 setting BULKHEAD_FERNET_KEY fernet_key
 chmod 0600 "$FILE"
+
+# The limits of single steps, for whatever task is named, from $FILE and then from the environment, which wins:
+# compose hands them to the scheduler as a file, because it can only name what it passes on, and $FILE holds secrets.
+step_limits() {
+  local pattern='^BULKHEAD_STEP_(SECONDS|CPUS|MEMORY)_[A-Za-z0-9_]+' name
+  grep -E "$pattern=." "$FILE" || true
+  for name in $(compgen -e | grep -E "$pattern\$" || true); do
+    [[ -z ${!name} ]] || printf "%s='%s'\n" "$name" "${!name}"
+  done
+}
+limits=$(step_limits)
+if [[ -n $limits ]]; then
+  printf "# Made by scripts/env.sh: edit %s, then run 'just up'.\n%s\n" "${FILE##*/}" "$limits" >"$FILE.steps"
+else
+  rm -f "$FILE.steps"
+fi
 
 if [[ ${made:-} ]]; then
   say "made $FILE: project $(value_of BULKHEAD_PROJECT), user id $(value_of BULKHEAD_UID), port $(value_of BULKHEAD_PORT), random passwords and keys"
