@@ -40,19 +40,19 @@ reap:
 [group('run')]
 [no-exit-message]
 step *args:
-    @scripts/step.sh "$@"
+    @python3 scripts/step.py "$@"
 
 # Show the registered models in a table
 [group('registry')]
 [no-exit-message]
 models:
-    @scripts/registry.sh list
+    @python3 scripts/registry.py list
 
 # Look into the registry, decide what it serves, keep it in order: just registry --help
 [group('registry')]
 [no-exit-message]
 registry *args:
-    @scripts/registry.sh "$@"
+    @python3 scripts/registry.py "$@"
 
 # Build the images, all or those named: just build-images trainer
 [group('build')]

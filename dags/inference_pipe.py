@@ -45,7 +45,7 @@ for environment in ENVIRONMENTS:
         generate_inf_data = StepOperator(
             task_id="generate_inf_data",
             image="inference",
-            pipeline="inference",
+            journal="inference",
             environment=environment,
             flags={"source": "{{ params.source }}"},
             doc_md="Reads the source table and checks every cell. Writes `generate_inf_data.parquet`.",
@@ -53,14 +53,14 @@ for environment in ENVIRONMENTS:
         preprocess_inf_data = StepOperator(
             task_id="preprocess_inf_data",
             image="inference",
-            pipeline="inference",
+            journal="inference",
             environment=environment,
             doc_md="Applies the transformation that training applied. Writes `preprocess_inf_data.parquet`.",
         )
         model_inference = StepOperator(
             task_id="model_inference",
             image="inference",
-            pipeline="inference",
+            journal="inference",
             environment=environment,
             flags={"model": "{{ params.model or '' }}", "allow-version-drift": "{{ params.allow_version_drift }}"},
             doc_md="Predicts with the served model. Writes the predictions and a record in `models/log_inference.txt`.",

@@ -62,7 +62,7 @@ with DAG(
     check_model = StepOperator(
         task_id="check_model",
         image="inference",
-        pipeline="training",
+        journal="training",
         environment="{{ params.environment }}",
         flags={"model": "{{ params.model }}", "environment": "{{ params.environment }}"},
         doc_md="Looks whether the environment could serve the model. Changes nothing.",
@@ -76,7 +76,7 @@ with DAG(
     promote_model = StepOperator(
         task_id="promote_model",
         image="inference",
-        pipeline="training",
+        journal="training",
         environment="{{ params.environment }}",
         announces=True,
         outlets=[models_of(environment) for environment in PROMOTED_TO],

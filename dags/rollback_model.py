@@ -39,7 +39,7 @@ with DAG(
     StepOperator(
         task_id="rollback_model",
         image="inference",
-        pipeline="training",
+        journal="training",
         environment="{{ params.environment }}",
         flags={
             "environment": "{{ params.environment }}",

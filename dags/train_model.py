@@ -47,7 +47,7 @@ for environment in ENVIRONMENTS:
         preprocessing = StepOperator(
             task_id="preprocessing",
             image="trainer",
-            pipeline="training",
+            journal="training",
             environment=environment,
             flags={
                 "source": "{{ params.source }}",
@@ -59,7 +59,7 @@ for environment in ENVIRONMENTS:
         train_model = StepOperator(
             task_id="train_model",
             image="trainer",
-            pipeline="training",
+            journal="training",
             environment=environment,
             publishes=True,
             flags={"test-fraction": "{{ params.test_fraction }}"},

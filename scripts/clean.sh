@@ -30,7 +30,7 @@ mapfile -t volumes < <(docker volume ls --quiet --filter "label=$label")
 mapfile -t networks < <(docker network ls --quiet --filter "label=$label")
 mapfile -t images < <(docker image ls --format '{{.Repository}}:{{.Tag}}' --filter "reference=bulkhead/*:$tag")
 files=()
-for file in .env .venv; do [[ ! -e $file ]] || files+=("$file"); done
+for file in .env .env.steps .venv; do [[ ! -e $file ]] || files+=("$file"); done
 
 cat <<END
 This removes, of the project $project:

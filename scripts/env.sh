@@ -5,7 +5,8 @@
 # A value that is there is never changed, but for BULKHEAD_HOST_DIR when the clone has moved. Secrets are random,
 # and printed nowhere. The project's name and the port are reserved on the engine for this clone (scripts/project.sh); where
 # another clone has the name, this fails with a sentence. A name that the environment gives (BULKHEAD_PROJECT) is for one
-# command: it is not reserved. Also makes the folders that containers share with the host, writable for group 0.
+# command: it is not reserved. Also makes the folders that containers share with the host, writable for group 0, and
+# .env.steps where .env limits single steps.
 # shellcheck disable=SC2329  # the functions that make values are called by name, through setting()
 set -euo pipefail
 
@@ -156,6 +157,22 @@ if [[ ${reserving:-} ]]; then
   refuse_other_owner "$project"
   reserve "$(volume_of_project "$project")" || refuse_other_owner "$project"
   reserve "$(volume_of_port "$(value_of BULKHEAD_PORT)")" || true
+fi
+
+# The limits of single steps, for whatever task is named, from $FILE and then from the environment, which wins:
+# compose hands them to the scheduler as a file, because it can only name what it passes on, and $FILE holds secrets.
+step_limits() {
+  local pattern='^BULKHEAD_STEP_(SECONDS|CPUS|MEMORY)_[A-Za-z0-9_]+' name
+  grep -E "$pattern=." "$FILE" || true
+  for name in $(compgen -e | grep -E "$pattern\$" || true); do
+    [[ -z ${!name} ]] || printf "%s='%s'\n" "$name" "${!name}"
+  done
+}
+limits=$(step_limits)
+if [[ -n $limits ]]; then
+  printf "# Made by scripts/env.sh: edit %s, then run 'just up'.\n%s\n" "${FILE##*/}" "$limits" >"$FILE.steps"
+else
+  rm -f "$FILE.steps"
 fi
 
 if [[ ${made:-} ]]; then

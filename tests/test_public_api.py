@@ -40,7 +40,16 @@ def test_a_public_name_is_the_one_that_its_module_has() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["bulkhead", "bulkhead.paths", "bulkhead.clock", "bulkhead.files", "bulkhead.errors"]
+    "module",
+    [
+        "bulkhead",
+        "bulkhead.paths",
+        "bulkhead.protocol",
+        "bulkhead.clock",
+        "bulkhead.files",
+        "bulkhead.errors",
+        "bulkhead.environments",
+    ],
 )
 def test_the_ground_floor_needs_the_standard_library_alone(module: str) -> None:
     """Scripts on the host import it, where nothing is installed."""

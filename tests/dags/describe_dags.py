@@ -27,6 +27,7 @@ dags = {
                 "publishes": getattr(task, "publishes", False),
                 "outlets": sorted(outlet.name for outlet in task.outlets),
                 "retries": task.retries,
+                "limits": task.limits.given() if hasattr(task, "limits") else None,
                 "downstream": sorted(task.downstream_task_ids),
                 "doc": task.doc_md,
             }

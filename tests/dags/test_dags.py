@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.support.staging import import_path, tree_with_staging
 from bulkhead.environments import NAMES, PROMOTED_TO
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.container
 
@@ -21,9 +22,18 @@ PIPELINES = {f"{environment}_{pipeline}_dag" for environment in NAMES for pipeli
 DAG_IDS = PIPELINES | {"promote_model_dag", "rollback_model_dag"}
 
 
-def describe(root: Path, *options: str, **variables: str) -> dict[str, Any]:
+ONE_STEP = """
+from airflow.sdk import DAG
+from bulkhead_airflow import StepOperator
+
+with DAG("one_dag", schedule=None):
+    StepOperator(task_id="profile", image="trainer", journal="training", environment="dev", {arguments})
+"""
+
+
+def describe(dags: Path, *options: str, **variables: str) -> dict[str, Any]:
     """What Airflow makes of the DAG files, with these environment variables and options of ``docker run``."""
-    mounts = ("-v", f"{root / 'dags'}:/dags:ro", "-v", f"{root / 'tests/dags'}:/tests:ro")
+    mounts = ("-v", f"{dags}:/dags:ro", "-v", f"{Path(__file__).parent}:/tests:ro")
     settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
     start = ["docker", "run", "--rm", "--entrypoint", "python", *settings, *mounts, *options, f"bulkhead/airflow:{TAG}"]
     output = subprocess.run(
@@ -34,7 +44,7 @@ def describe(root: Path, *options: str, **variables: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def described(pytestconfig: pytest.Config) -> dict[str, Any]:
-    return describe(pytestconfig.rootpath)
+    return describe(pytestconfig.rootpath / "dags")
 
 
 def test_every_dag_file_imports_and_gives_its_dags(described: dict[str, Any]) -> None:
@@ -122,7 +132,7 @@ def test_an_added_environment_has_its_dags_and_its_place_in_every_form(
     tree = tree_with_staging(pytestconfig.rootpath, tmp_path / "tree")
     inside = import_path(tree).replace(str(tree), "/tree")
     found = describe(
-        tree, "-v", f"{tree}:/tree:ro", "--env", f"PYTHONPATH={inside}", BULKHEAD_INFERENCE_FOLLOWS="staging"
+        tree / "dags", "-v", f"{tree}:/tree:ro", "--env", f"PYTHONPATH={inside}", BULKHEAD_INFERENCE_FOLLOWS="staging"
     )
     dags = found["dags"]
     assert found["errors"] == {}
@@ -135,18 +145,61 @@ def test_an_added_environment_has_its_dags_and_its_place_in_every_form(
 
 
 def test_an_inference_pipe_can_be_switched_to_follow_its_models(pytestconfig: pytest.Config) -> None:
-    dags = describe(pytestconfig.rootpath, BULKHEAD_INFERENCE_FOLLOWS="prd")["dags"]
+    dags = describe(pytestconfig.rootpath / "dags", BULKHEAD_INFERENCE_FOLLOWS="prd")["dags"]
     assert dags["prd_inference_pipe_dag"]["schedule"] == "AssetTriggeredTimetable"
     assert dags["dev_inference_pipe_dag"]["schedule"] == "NullTimetable"
 
 
-def test_a_crashed_step_is_tried_twice_more_as_it_comes_and_as_often_as_is_set(pytestconfig: pytest.Config) -> None:
+def test_a_crashed_step_is_tried_twice_more_by_default_and_as_often_as_is_set(pytestconfig: pytest.Config) -> None:
     def retries(**variables: str) -> set[int]:
-        dags = describe(pytestconfig.rootpath, **variables)["dags"].values()
+        dags = describe(pytestconfig.rootpath / "dags", **variables)["dags"].values()
         return {task["retries"] for dag in dags for task in dag["tasks"].values() if task["command"]}
 
     assert retries() == {2}
     assert retries(BULKHEAD_STEP_RETRIES="0") == {0}
+
+
+def test_a_step_has_limits_of_its_own_where_its_dag_gives_them(one_step: Callable[[str], Path]) -> None:
+    dags = one_step("seconds=90, cpus=0.5, memory='512m', retries=5")
+    (task,) = describe(dags, BULKHEAD_STEP_RETRIES="0")["dags"]["one_dag"]["tasks"].values()
+    assert task["limits"] == {"seconds": 90, "cpus": 0.5, "memory": "512m"}
+    assert task["retries"] == 5
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("seconds='soon'", "seconds is 'soon', which is no number of seconds above 0. Fix it in the DAG."),
+        ("memory='2x'", "memory is '2x', which is no size (like 2g or 512m). Fix it in the DAG."),
+        ("retries=-1", "retries is -1, which is below 0. Fix it in the DAG."),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_when_airflow_reads_the_dag(
+    one_step: Callable[[str], Path], argument: str, sentence: str
+) -> None:
+    read = describe(one_step(argument))
+    (error,) = read["errors"].values()
+    assert sentence in error
+    assert read["dags"] == {}
+
+
+def test_a_number_of_retries_in_env_that_is_none_is_refused_by_its_name(pytestconfig: pytest.Config) -> None:
+    errors = describe(pytestconfig.rootpath / "dags", BULKHEAD_STEP_RETRIES="often")["errors"]
+    assert all("BULKHEAD_STEP_RETRIES is 'often'" in error for error in errors.values())
+    assert errors
+
+
+@pytest.fixture
+def one_step(tmp_path: Path) -> Callable[[str], Path]:
+    """A function that makes a folder with a DAG of one step, which has these arguments more."""
+
+    def written(arguments: str) -> Path:
+        folder = tmp_path / "dags"
+        folder.mkdir(mode=0o755)
+        (folder / "one.py").write_text(ONE_STEP.replace("{arguments}", arguments))
+        return folder
+
+    return written
 
 
 @pytest.mark.parametrize("pipeline", ["train_model", "inference_pipe"])

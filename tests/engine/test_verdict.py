@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.support.project import identity
 
-from bulkhead.step.result import PROTOCOL, StepResult
-from engine import seal, verdict
+from bulkhead.protocol import PROTOCOL
+from bulkhead.step.result import StepResult
+from engine import verdict
 from engine.settings import Settings
 
 CONTAINER = "4f5e6d7c8b9a" + "0" * 52
@@ -120,9 +121,17 @@ def test_an_engine_that_says_nothing_of_memory_is_believed() -> None:
 @pytest.mark.parametrize(
     ("protocol", "image", "builds"),
     [
-        (PROTOCOL - 1, "bulkhead/trainer:latest@sha256:1", "'just build-images trainer', then clear the task."),
+        (
+            PROTOCOL - 1,
+            "bulkhead/trainer:latest@sha256:1",
+            "'just build-images trainer', then clear the task.",
+        ),
         (PROTOCOL - 1, None, "'just build-images', then clear the task."),
-        (PROTOCOL + 1, "bulkhead/trainer:latest@sha256:1", "'just build-images airflow' and 'just up', then clear"),
+        (
+            PROTOCOL + 1,
+            "bulkhead/trainer:latest@sha256:1",
+            "'just build-images airflow' and 'just up', then clear",
+        ),
     ],
     ids=["older", "older, of an unknown image", "newer"],
 )
@@ -141,7 +150,3 @@ def test_a_result_of_another_version_that_another_container_left_is_none() -> No
 
 def test_a_step_that_failed_is_judged_by_its_exit_code_whatever_the_version_of_its_result() -> None:
     assert judged(137, result_by(CONTAINER[:12], PROTOCOL + 1)).cause == "killed"
-
-
-def test_a_step_is_told_the_version_that_airflow_reads() -> None:
-    assert seal.variables(SETTINGS, identity(), "dev")["BULKHEAD_PROTOCOL"] == str(PROTOCOL)

@@ -125,6 +125,7 @@ def limited(stack: Stack, **settings: str) -> Iterator[None]:
 
 
 def _start_scheduler(stack: Stack) -> None:
+    stack.write_settings()
     stack.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "scheduler")
 
 

@@ -128,7 +128,7 @@ def test_where_a_step_prints_more_than_the_engine_keeps_its_log_says_that_lines_
     for _, line in task_lines(stack, run_id):
         kind, _, rest = line.partition(" ")
         number = rest.removesuffix(TAIL)
-        if line.startswith("LineSplitter are missing here"):
+        if line.startswith("Lines are missing here"):
             said += 1
             numbers.append(-1)
         elif kind == "out" and number != rest and number.isdigit():

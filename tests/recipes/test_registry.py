@@ -73,8 +73,11 @@ def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> N
 @pytest.mark.parametrize(
     ("verbs", "expected"),
     [
-        (["--help", "list", "show", "latest", "compare", "trace", "impact", "verify"], ["/models:ro", "/shared:ro"]),
-        (["promote", "rollback", "revoke"], ["/models:ro", "/models/log.txt", "/shared:ro"]),
+        (
+            ["--help", "list", "show", "latest", "compare", "trace", "impact", "verify"],
+            ["/models,readonly", "/shared,readonly"],
+        ),
+        (["promote", "rollback", "revoke"], ["/models,readonly", "/shared,readonly", "/models/log.txt"]),
         (["repair", "gc"], ["/models", "/shared"]),
     ],
     ids=["reading", "deciding", "caring"],
@@ -91,8 +94,8 @@ def test_a_command_gets_no_more_access_than_it_needs(
         ended = clone.run("just", "registry", verb, PATH=f"{fake.parent}:{os.environ['PATH']}")
         assert ended.returncode == 0, ended.stderr
         arguments = ended.stdout.splitlines()
-        mounts = [arguments[i + 1].split(":", 1)[1] for i, argument in enumerate(arguments) if argument == "--volume"]
-        assert mounts == expected
+        mounts = [argument for argument in arguments if argument.startswith("type=bind,")]
+        assert [mount.partition(",target=")[2] for mount in mounts] == expected
         for sealed in ("--read-only", "--network", "none", "ALL", "no-new-privileges", "--memory", "--pids-limit"):
             assert sealed in arguments
         assert "--tty" not in arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 import subprocess
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.clone import Clone
+
+OF_A_STEP = ("BULKHEAD_STEP_SECONDS_", "BULKHEAD_STEP_CPUS_", "BULKHEAD_STEP_MEMORY_")
 
 
 @pytest.fixture
@@ -64,6 +67,33 @@ def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:
     clone.folder = moved
     assert "has moved" in clone.run("scripts/env.sh").stderr
     assert settings(clone)["BULKHEAD_HOST_DIR"] == str(moved)
+
+
+def test_the_limits_of_any_step_reach_the_scheduler_and_nothing_else_of_env_does(clone: Clone) -> None:
+    (clone.folder / ".env").write_text(
+        "BULKHEAD_STEP_SECONDS_MY_STEP='60'\nBULKHEAD_STEP_MEMORY_TRAIN_MODEL=3g\nBULKHEAD_STEP_CPUS_MY_STEP=\n"
+    )
+    assert clone.run("scripts/env.sh", BULKHEAD_STEP_SECONDS_OTHER="7").returncode == 0
+    shown = clone.run("docker", "compose", "config", "--format", "json")
+    assert shown.returncode == 0, shown.stderr
+    services = json.loads(shown.stdout)["services"]
+    own = {name: value for name, value in services["scheduler"]["environment"].items() if name.startswith(OF_A_STEP)}
+    assert own == {
+        "BULKHEAD_STEP_SECONDS_MY_STEP": "60",
+        "BULKHEAD_STEP_SECONDS_OTHER": "7",
+        "BULKHEAD_STEP_MEMORY_TRAIN_MODEL": "3g",
+    }
+    assert "BULKHEAD_ADMIN_PASSWORD" not in services["scheduler"]["environment"]
+    assert stat.S_IMODE((clone.folder / ".env.steps").stat().st_mode) == 0o600
+
+
+def test_limits_that_were_taken_out_of_env_are_gone(clone: Clone) -> None:
+    (clone.folder / ".env").write_text("BULKHEAD_STEP_SECONDS_MY_STEP=60\n")
+    clone.run("scripts/env.sh")
+    assert (clone.folder / ".env.steps").exists()
+    (clone.folder / ".env").write_text("")
+    assert clone.run("scripts/env.sh").returncode == 0
+    assert not (clone.folder / ".env.steps").exists()
 
 
 def test_compose_without_env_says_what_makes_it(clone: Clone) -> None:

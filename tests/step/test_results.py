@@ -9,6 +9,7 @@ import pytest
 from tests.support.project import publish
 from tests.support.registry_project import DECIDED
 
+from bulkhead import protocol
 from bulkhead.identity import Identity
 from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
@@ -62,7 +63,7 @@ def stored(folder: Path, content: object) -> result.StepResult | None:
 
 WHOLE = msgspec.to_builtins(
     result.StepResult(
-        protocol=result.PROTOCOL,
+        protocol=protocol.PROTOCOL,
         identity=Identity(task_id="preprocessing", image="bulkhead/trainer:latest@sha256:1"),
         environment="dev",
         container=CONTAINER[:12],
@@ -81,7 +82,7 @@ def test_a_result_that_names_no_version_is_of_the_first(tmp_path: Path) -> None:
 
 
 def test_a_key_that_only_a_later_version_knows_is_passed_over(tmp_path: Path) -> None:
-    found = stored(tmp_path, {**WHOLE, "proposal": {"kind": "model"}, "protocol": result.PROTOCOL + 1})
+    found = stored(tmp_path, {**WHOLE, "proposal": {"kind": "model"}, "protocol": protocol.PROTOCOL + 1})
     assert found is not None
     assert found.facts == {"rows": 20}
     assert not found.is_readable

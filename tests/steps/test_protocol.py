@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.steps.support import STEPS, done_before, each_step
 
+from bulkhead import protocol
 from bulkhead.step import result
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.support.project import Project
 
-LATER = result.PROTOCOL + 1
+LATER = protocol.PROTOCOL + 1
 
 each_reader = pytest.mark.parametrize(
     ("image", "task", "before"),
@@ -62,7 +63,7 @@ def test_a_result_of_a_later_version_is_refused_by_a_step_that_says_to_rebuild_i
     done_before(project, task)
     rewritten(project, before, protocol=LATER, outputs=["of another form"])
     sentence = project.assert_refused(project.run(image, [task]), task, f"{before}.json is of version {LATER}")
-    assert f"this step reads version {result.PROTOCOL}. Run 'just build-images {image}', then this step" in sentence
+    assert f"this step reads version {protocol.PROTOCOL}. Run 'just build-images {image}', then this step" in sentence
 
 
 @each_reader
@@ -73,7 +74,7 @@ def test_a_result_of_an_earlier_version_is_refused_with_the_image_that_wrote_it(
 ) -> None:
     done_before(project, task)
     rewritten(project, before, protocol=version)
-    monkeypatch.setattr(result, "PROTOCOL", 2)
+    monkeypatch.setattr(protocol, "PROTOCOL", 2)
     wrote = next(name for name, step in STEPS if step == before)
     sentence = project.assert_refused(
         project.run(image, [task]), task, f"{before}.json is of version 1, written by bulkhead/{wrote}:tag"
@@ -92,7 +93,7 @@ def test_a_result_of_another_version_by_hand_says_to_build_all_images(project: P
 def test_every_step_writes_the_version_of_its_image(
     image: str, task: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(result, "PROTOCOL", 7)
+    monkeypatch.setattr(protocol, "PROTOCOL", 7)
     monkeypatch.setenv("BULKHEAD_PROTOCOL", "7")
     done_before(project, task)
     project.done(image, task)

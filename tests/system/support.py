@@ -50,8 +50,12 @@ class Stack:
         for made in (self.models, self.inputs, self.runs):
             made.mkdir(parents=True)
             made.chmod(0o775)
-        subprocess.run([ROOT / "scripts/env.sh"], env=self.environment, check=True, capture_output=True)
+        self.write_settings()
         self.airflow = Airflow(read_env(env_file) | self.environment)
+
+    def write_settings(self) -> None:
+        """What compose reads from files, from the environment."""
+        subprocess.run([ROOT / "scripts/env.sh"], env=self.environment, check=True, capture_output=True)
 
     def compose(self, *arguments: str) -> str:
         command = ["docker", "compose", "--env-file", self.environment["BULKHEAD_ENV_FILE"], *arguments]

@@ -16,7 +16,7 @@ with DAG("dev_tell_dag", schedule=None, catchup=False, user_defined_macros={"reg
     StepOperator(
         task_id="preprocessing",
         image="trainer",
-        pipeline="training",
+        journal="training",
         environment="dev",
         flags={
             "password": "{{ conn.tell.password }}",

@@ -1,21 +1,7 @@
 """StepOperator: one Airflow task, one sealed container, one outcome, whatever dies meanwhile.
 
-The states of a step, and who may be dead in each::
-
-              ┌────────── none ──────────┐ no container has the logical task's name
-              │ prepare, create, start   │
-              ▼                          │
-    ┌──────running◀──────────────┐       │ Airflow may die here: the next try finds the
-    │         │ follow to the end│attach │ container (by its id in the task state store, or by
-    │         ▼                  │       │ its name) and follows it from its beginning
-    │       exited ──────────────┘       │
-    │         │ judge (verdict.py)       │ nobody has judged it: the next try does
-    │    ┌────┴─────┐                    │
-    │  success   failure                 │
-    │    │          │ record once        │ in the attempt's name, unless the step has done so
-    │    ▼          ▼                    │
-    │ removed   set aside ───────────────┘ renamed: kept as evidence, out of the next try's way
-    └─ on_kill: stop; then judged ``killed`` whatever the exit code, unless the proof is there
+The life of the container is in ``engine.step_run``, which also draws its states. Here it is put into
+Airflow's terms: who the task is, XCom and asset events, which failure may be retried.
 
 The mixin decides between attach and start (``execute_resumable``); the methods below tell it of the
 container. Airflow forgets the stored id when it has observed the success (``clear_on_success``), so a
@@ -24,8 +10,8 @@ deliberate clear runs a finished task afresh, and a try whose success nobody saw
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from airflow.exceptions import AirflowException
@@ -35,32 +21,26 @@ from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 from docker import APIClient
-from docker.errors import DockerException, NotFound
+from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
 from bulkhead.identity import Identity
-from bulkhead.registry import detached_writer
-from bulkhead.registry.records import failure
-from bulkhead.registry.store import Registry
-from bulkhead.step import result
-from bulkhead_airflow.defaults import retries
-from engine import launch, verdict, watch
-from engine.attempt import Attempt
-from engine.logs import Follower
-from engine.settings import Settings
+from bulkhead_airflow.defaults import retry_arguments
+from engine import step_run
+from engine.settings import Limits, Settings
+from engine.step_run import Caller, Ending, StepFailedError, StepRun
+from engine.step_spec import StepSpec
 from engine.verdict import Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
-    from bulkhead.registry.records import JournalName, Success
-    from bulkhead.step.result import StepResult
-    from engine.attempt import Image
+    from bulkhead.registry.records import JournalName
 
-_GRACE_SECONDS = 3
-"""Airflow's supervisor kills the task 5 s after SIGTERM; the container must be gone before."""
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
 
@@ -75,11 +55,18 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
     Args:
         image: the image's purpose, ``trainer`` or ``inference``; ``bulkhead/`` and the tag are added.
-        pipeline: whose log a failure goes to.
+        journal: which of the registry's journals its failures go to.
         environment: its name; templated.
         flags: the step's long flags without dashes; values are templated.
         publishes: whether the step may write model files; its success updates the environment's asset.
         announces: whether its success updates the asset although it writes no file: a promotion does.
+        seconds: how long it may run; ``BULKHEAD_STEP_SECONDS`` if not given.
+        cpus: its quota of CPUs; ``BULKHEAD_STEP_CPUS`` if not given.
+        memory: in Docker's notation; ``BULKHEAD_STEP_MEMORY`` if not given.
+        retries: how often it is run again after a crash; ``BULKHEAD_STEP_RETRIES`` if not given.
+
+    Raises:
+        Refused: a limit or the number of retries is none.
     """
 
     external_id_key = "container"
@@ -87,15 +74,19 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     template_fields = ("command", "bulkhead_environment")
     template_ext = ()
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what a step may be given; all by name
         self,
         *,
         image: str,
-        pipeline: JournalName,
+        journal: JournalName,
         environment: Environment,
         flags: dict[str, str] | None = None,
         publishes: bool = False,
         announces: bool = False,
+        seconds: float | None = None,
+        cpus: float | None = None,
+        memory: str | None = None,
+        retries: int | None = None,
         **kwargs: Any,
     ) -> None:
         # A list, because a string that begins with "[" would be taken for one; and one element a
@@ -103,13 +94,14 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
         if publishes or announces:
             kwargs.setdefault("outlets", [models_of(environment)])
-        kwargs = retries() | kwargs
+        kwargs = retry_arguments(retries) | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
-        self.pipeline: JournalName = pipeline
+        self.journal: JournalName = journal
         self.bulkhead_environment: Environment = environment
         self.publishes = publishes
         self.announces = publishes or announces
-        self._container: str | None = None
+        self.limits = Limits(seconds=seconds, cpus=cpus, memory=memory)
+        self._step: StepRun | None = None
         self._stopped = False
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -123,233 +115,110 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             AirflowException: it failed, and another attempt may succeed.
         """
         try:
-            self._settings = Settings.from_environment(self.task_id)
+            settings = Settings.from_environment(self.task_id, self.limits)
         except Refused as error:
             raise AirflowFailException(str(error)) from None
-        self._registry = Registry(self._settings.folder / "models")
-        self._attempt = Attempt.starting_now(_identity(context), self._registry, self.pipeline)
-        try:
-            self.hook.api_client  # noqa: B018  # connects now: from here on only the engine itself can be lost
-        except (*launch.ENGINE_ERRORS, AirflowException) as error:
-            self._fail(launch.unreachable(error).failed)
-        try:
-            return dict(self.execute_resumable(context))
-        except AirflowRuntimeError as error:
-            # The API server did not take or give the id; the container is found by its name as well.
-            self.log.warning("going on without the task state store: %s", one_line(str(error), 300))
-            return self.poll_until_complete(self.submit_job(context), context)
-        except (DockerException, RequestException) as error:
-            # Between two looks at the container; what it has done is judged by the next try.
-            self._fail(launch.unreachable(error).failed)
+        with _in_airflows_terms():
+            caller = Caller(self._connect, self._connect_to_stop, self.log, redact, lambda: self._stopped)
+            step = self._step = StepRun(self._spec(), settings, _identity(context), caller)
+            step.connect()
+            try:
+                return dict(self._attach_or_start(context))
+            except (DockerException, RequestException) as error:  # between two looks at the container
+                step.lose_engine(error)
 
     def on_kill(self) -> None:
-        """Stop the container; :meth:`poll_until_complete` judges its end by its proof, not by its exit code."""
+        """Stop the container; it is judged by its proof, not by its exit code."""
         self._stopped = True
-        if self._container is not None:
-            self._stop(self._container)
+        if self._step is not None:
+            self._step.stop()
 
     # What the mixin asks.
 
     def submit_job(self, context: Context) -> str:  # noqa: ARG002  # the mixin's signature
-        """The id of the logical task's container: the one that is there, or a new one.
-
-        Raises:
-            AirflowException: none could be started; recorded.
-        """
-        try:
-            image = launch.find_image(self.cli, f"bulkhead/{self.image}:{self._settings.tag}")
-            self._attempt = self._attempt.with_image(image)
-            left = self._left_behind()
-            return left if left is not None else self._start(image)
-        except launch.NotStartedError as error:
-            self._fail(error.failed)
+        """The id of the logical task's container: the one that is there, or a new one."""
+        return self._running_step.find_or_start()
 
     def get_job_status(self, external_id: Any, context: Context) -> str:  # noqa: ARG002  # the mixin's signature
-        """``running``, ``succeeded`` or ``failed``; a failure that nobody has judged is recorded and set aside."""
-        container = watch.inspect(self.cli, str(external_id))
-        if container is None:
-            proof = self._result()
-            return (
-                "succeeded" if proof is not None and proof.is_readable and proof.is_by(str(external_id)) else "failed"
-            )
-        if container["State"]["Status"] in watch.ALIVE:
-            return "running"
-        return "succeeded" if self._is_success(container) else "failed"
+        """What has become of the container."""
+        return self._running_step.status(str(external_id))
 
     def is_job_active(self, status: str) -> bool:
         """Whether there is a container to follow."""
-        return status == "running"
+        return status == step_run.RUNNING
 
     def is_job_succeeded(self, status: str) -> bool:
         """Whether the step has finished and proved it."""
-        return status == "succeeded"
+        return status == step_run.SUCCEEDED
 
     def poll_until_complete(self, external_id: Any, context: Context) -> dict[str, Any]:
-        """Follow the container to its end and judge it.
-
-        Raises:
-            AirflowException: it failed; recorded, and set aside.
-        """
-        container = self._container = str(external_id)
-        ended: Failed | None = None
+        """Follow the container to its end and judge it."""
+        step, container = self._running_step, str(external_id)
         try:
-            follower = Follower(self.cli, container, self._log_line, redact, self._settings.log)
-            observed = watch.follow(self.cli, container, self._settings.seconds, follower, lambda: self._stopped)
-            if observed.timed_out:
-                self._stop(container)
-                limit = f"{self._settings.seconds:g} s (BULKHEAD_STEP_SECONDS)"
-                ended = Failed(
-                    "timed_out", f"not done after {limit}. Raise it in .env, or give less data.", retry=False
-                )
-            elif self._stopped:
-                ended = Failed(
-                    "killed", "Airflow stopped the task before its end. Clear it to run it again.", retry=True
-                )
-            peak = observed.peak_memory_bytes
+            ending = step.follow(container)
         except AirflowTaskTimeout:
-            self._stop(container)
-            peak = None
-            ended = Failed("timed_out", "Airflow's execution_timeout is over before the step's end.", retry=True)
-        except watch.EngineLostError as error:
-            next_step = "Its container is followed again by the next try."
-            self._fail(Failed("engine_unreachable", f"{error} {next_step}", retry=True))
-        outcome = self._judge(container, peak)
-        if isinstance(outcome, Failed):
-            # Stopped by us: its exit code says less than why.
-            self._end(container, msgspec.structs.replace(ended, evidence=outcome.evidence) if ended else outcome)
+            step.stop()
+            detail = "Airflow's execution_timeout is over before the step's end."
+            ending = Ending(Failed("timed_out", detail, retry=True))
+        step.conclude(container, ending)
         return self.get_job_result(container, context)
 
     def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:
         """The content of the result file; the container has nothing more to tell, and goes."""
-        proof = self._result()
-        if proof is None:
-            self._fail(
-                Failed("no_result", "the result file has gone since the step ended. Clear the task.", retry=True)
-            )
+        proof = self._running_step.proof()
         if self.announces:
             facts = {key: proof.facts[key] for key in ("model_filename", "model_hash", "sha256")}
             asset = models_of(self.bulkhead_environment)
             # Of all that a DAG declares, the one that changed: Airflow asks for them when the task has ended.
             self.outlets = [asset]
             context["outlet_events"][asset].extra = facts
-        try:
-            self.cli.remove_container(str(external_id))
-        except NotFound:
-            pass
-        except launch.ENGINE_ERRORS as error:
-            self.log.warning("container %s is left behind ('just reap' removes it): %s", str(external_id)[:12], error)
+        self._running_step.remove(str(external_id))
         return dict(msgspec.to_builtins(proof))
 
-    # Start.
+    # What the engine is told.
 
-    def _left_behind(self) -> str | None:
-        """The container of an earlier try that this one goes on with: it runs, or has finished unseen."""
+    @property
+    def _running_step(self) -> StepRun:
+        if self._step is None:
+            raise RuntimeError("the step is run by execute, which has not been called")
+        return self._step
+
+    def _attach_or_start(self, context: Context) -> dict[str, Any]:
         try:
-            left = watch.inspect(self.cli, self._attempt.container_name(self._settings))
-            if left is None:
-                return None
-            container = str(left["Id"])
-            if left["State"]["Status"] == "created":  # never ran: Airflow died in between
-                self.cli.remove_container(container, force=True)
-                return None
-            if left["State"]["Status"] in watch.ALIVE or self._is_success(left):
-                self.log.info("container %s of this task is there already; going on with it", container[:12])
-                return container
-        except launch.ENGINE_ERRORS as error:
-            raise launch.unreachable(error) from error
-        return None
+            return dict(self.execute_resumable(context))
+        except AirflowRuntimeError as error:
+            # The API server did not take or give the id; the container is found by its name as well.
+            self.log.warning("going on without the task state store: %s", one_line(str(error), 300))
+            return self.poll_until_complete(self.submit_job(context), context)
 
-    def _start(self, image: Image) -> str:
-        launch.prepare(self._settings, self._attempt, self._registry, self.pipeline)
-        where = (self.pipeline, self.bulkhead_environment, self.publishes)
-        container = launch.create(self.cli, self._settings, self._attempt, image, self.command, where)
-        self._container = container
-        if not self._stopped:  # a kill between create and start found nothing to stop
-            launch.start(self.cli, container)
-        return container
-
-    # End.
-
-    def _stop(self, container: str) -> None:
-        # A client of its own: this may be called by a signal in the middle of a request of the other.
-        url = self.docker_url if isinstance(self.docker_url, str) else self.docker_url[0]
-        with suppress(NotFound):
-            APIClient(base_url=url, version="auto", timeout=_GRACE_SECONDS + 2).stop(container, timeout=_GRACE_SECONDS)
-
-    def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback
-        (self.log.warning if is_error else self.log.info)("%s", line)
-
-    def _result(self) -> StepResult | None:
-        return result.read(self._attempt.folder(self._settings), self.task_id)
-
-    def _judge(self, container: str, peak_memory_bytes: int | None = None) -> Failed | StepResult:
-        """How the container ended, by its proof, by the log, by the engine, in this order."""
-        found = watch.inspect(self.cli, container)
-        if found is None:
-            removed = f"container {container[:12]} was removed by somebody else. Run the task again."
-            attempt, outcome = self._attempt, Failed("killed", removed, retry=True)
-        else:
-            attempt = Attempt.of_container(found["Config"]["Labels"])
-            tail = watch.last_lines(self.cli, container, redact)
-            judged = verdict.judge(found["State"], self._result(), container, tail, self._settings, peak_memory_bytes)
-            if not isinstance(judged, Failed):
-                return judged
-            outcome = judged
-        record = self._registry.success_of(self.pipeline, attempt.identity, attempt.since)
-        return outcome if record is None else self._proof_from(record, container)
-
-    def _proof_from(self, record: Success, container: str) -> StepResult:
-        self.log.info("the step died after its record in the log, which stands; its result file is made from that")
-        proof = result.from_record(record, self.bulkhead_environment, container)
-        result.write(self._attempt.folder(self._settings), proof)
-        return proof
-
-    def _is_success(self, container: dict[str, Any]) -> bool:
-        """Judge a container that an earlier try left; a failure is recorded for that try, and set aside."""
-        outcome = self._judge(container["Id"])
-        if not isinstance(outcome, Failed):
-            return True
-        if watch.is_live_name(container, self._attempt.container_name(self._settings)):
-            left = Attempt.of_container(container["Config"]["Labels"])
-            self.log.info("try %s ended unseen: %s: %s", left.identity.try_number, outcome.cause, outcome.detail)
-            self._record(left, outcome)
-            watch.set_aside(self.cli, container["Id"])
-        return False
-
-    def _end(self, container: str, failed: Failed) -> NoReturn:
-        """Record the end of ``container`` in the name of the try that started it, keep it as evidence, and raise."""
-        attempt = self._attempt
-        with suppress(*launch.ENGINE_ERRORS):
-            if (found := watch.inspect(self.cli, container)) is not None:
-                attempt = Attempt.of_container(found["Config"]["Labels"])
-        self._fail(failed, attempt, container)
-
-    def _fail(self, failed: Failed, attempt: Attempt | None = None, container: str | None = None) -> NoReturn:
-        """Record the failure, unless the step has, set its container aside, and raise."""
-        sentence = f"{self.task_id}: {failed.cause}: {one_line(redact(failed.detail))}"
-        self.log.error("%s", sentence)
-        # Recorded before the container is out of sight: Airflow may die between the two.
-        self._record(attempt or self._attempt, failed)
-        if container is not None:
-            watch.set_aside(self.cli, container)
-        raise (AirflowException if failed.retry else AirflowFailException)(sentence)
-
-    def _record(self, attempt: Attempt, failed: Failed) -> None:
-        record = failure(
-            self.pipeline,
-            failed.cause,
-            redact(failed.detail),
+    def _spec(self) -> StepSpec:
+        return StepSpec(
+            image=self.image,
+            command=self.command,
+            journal=self.journal,
             environment=self.bulkhead_environment,
-            identity=attempt.identity,
-            evidence=failed.evidence,
+            publishes=self.publishes,
+            limits=self.limits,
         )
+
+    def _connect(self) -> APIClient:
         try:
-            if self._stopped:
-                # The supervisor kills this process soon, and another may hold the log's lock for longer.
-                detached_writer.record_failure_once(self._registry, self.pipeline, record, since=attempt.since)
-            self._registry.record_failure_once(self.pipeline, record, since=attempt.since)
-        except OSError as error:
-            self.log.error("models/: %s. The failure above is in no log.", error.strerror)  # noqa: TRY400  # a sentence
+            return self.hook.api_client
+        except AirflowException as error:
+            raise DockerException(str(error)) from error
+
+    def _connect_to_stop(self) -> APIClient:
+        url = self.docker_url if isinstance(self.docker_url, str) else self.docker_url[0]
+        return APIClient(base_url=url, version="auto", timeout=step_run.GRACE_SECONDS + 2)
+
+
+@contextmanager
+def _in_airflows_terms() -> Iterator[None]:
+    """What the step raises, as Airflow has to take it: to be retried, or not."""
+    try:
+        yield
+    except StepFailedError as error:
+        raise (AirflowException if error.failed.retry else AirflowFailException)(str(error)) from None
 
 
 def _identity(context: Context) -> Identity:

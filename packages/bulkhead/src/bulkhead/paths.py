@@ -1,13 +1,23 @@
-"""Where a run's files live, seen from the project and from inside a container."""
+"""Where a run's files live, seen from the project and from inside a container.
+
+Needs the standard library alone: ``just step`` reads it on a host that has nothing else.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bulkhead.registry.records import JournalName
 
 SHARED = "/shared"
 MODELS = "/models"
 INPUTS = "/inputs"
+
+JOURNALS: dict[JournalName, str] = {"training": "log.txt", "inference": "log_inference.txt"}
+"""The registry's journals, by the names of their files in ``models/``."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]|^[.-]")
 _HASHED = re.compile(r"-[0-9a-f]{8}$")

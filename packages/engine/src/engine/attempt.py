@@ -26,11 +26,11 @@ _PREFIX = "io.bulkhead."
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try of one task, and the point of its log at which it began."""
+    """One try of one task, and the point of its journal at which it began."""
 
     identity: Identity
     since: int
-    """Bytes that the pipeline's log had when this try began: its own records stand behind."""
+    """Bytes that the journal had when this try began: its own records stand behind."""
 
     @classmethod
     def starting_now(cls, identity: Identity, registry: Registry, journal: JournalName) -> Attempt:
@@ -56,11 +56,10 @@ class Attempt(msgspec.Struct, frozen=True):
         identity = msgspec.structs.replace(self.identity, image=f"{image.tag}@{image.id}", git_commit=image.commit)
         return msgspec.structs.replace(self, identity=identity)
 
-    def labels(self, settings: Settings) -> dict[str, str]:
-        """Whose container it is: what :meth:`of_container` reads, and ``docker ps --filter label=...``."""
+    def labels(self) -> dict[str, str]:
+        """Who it is: what :meth:`of_container` reads, and ``docker ps --filter label=...``."""
         identity = self.identity
         return {
-            f"{_PREFIX}project": settings.project,
             f"{_PREFIX}dag": str(identity.dag_id),
             f"{_PREFIX}run": str(identity.run_id),
             f"{_PREFIX}task": str(identity.task_id),
@@ -68,10 +67,18 @@ class Attempt(msgspec.Struct, frozen=True):
             f"{_PREFIX}try": str(identity.try_number),
             f"{_PREFIX}image": str(identity.image),
             f"{_PREFIX}since": str(self.since),
-            # Compose marks the images that it builds as a service's, and containers inherit that. A step is
-            # no container of the service, and must not depend on how a version of compose tells.
-            "com.docker.compose.project": "",
-            "com.docker.compose.service": "",
+        }
+
+    def variables(self) -> dict[str, object]:
+        """Who it is: what the step reads from ``BULKHEAD_*``."""
+        identity = self.identity
+        return {
+            "DAG_ID": identity.dag_id,
+            "RUN_ID": identity.run_id,
+            "TASK_ID": identity.task_id,
+            "TRY_NUMBER": identity.try_number,
+            "MAP_INDEX": identity.map_index,
+            "IMAGE": identity.image,
         }
 
     def container_name(self, settings: Settings) -> str:

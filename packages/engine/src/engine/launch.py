@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from docker.errors import APIError, DockerException, ImageNotFound
@@ -16,10 +17,10 @@ from engine.verdict import Failed
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from bulkhead.identity import Environment
     from bulkhead.registry.records import JournalName
     from bulkhead.registry.store import Registry
     from engine.settings import Settings
+    from engine.step_spec import StepSpec
 
 ENGINE_ERRORS = (DockerException, OSError)
 """What docker-py and the socket raise when the engine does not answer."""
@@ -53,7 +54,7 @@ def find_image(client: APIClient, tag: str) -> Image:
         raise unreachable(error) from error
 
 
-def prepare(settings: Settings, attempt: Attempt, registry: Registry, pipeline: JournalName) -> None:
+def prepare(settings: Settings, attempt: Attempt, registry: Registry, journal: JournalName) -> None:
     """Make what is mounted: a bind mount's source must exist.
 
     Raises:
@@ -64,44 +65,34 @@ def prepare(settings: Settings, attempt: Attempt, registry: Registry, pipeline: 
         folder.mkdir(parents=True, exist_ok=True)
         # What an earlier attempt left is not this one's proof.
         result.path_of(folder, str(attempt.identity.task_id)).unlink(missing_ok=True)
-        registry.check_writable(pipeline)
+        registry.check_writable(journal)
     except (OSError, Refused) as error:
         detail = f"{error}. Make it writable for user {settings.user}, then clear the task."
         raise NotStartedError(Failed("mount_missing", detail, retry=False)) from error
 
 
-def create(
-    client: APIClient,
-    settings: Settings,
-    attempt: Attempt,
-    image: Image,
-    command: list[str],
-    where: tuple[JournalName, Environment, bool],
-) -> str:
+def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attempt, image: Image) -> str:
     """A sealed container under the logical task's name, not yet started; returns its id.
 
     Args:
         client: the engine.
+        spec: the step.
         settings: limits, user and folders.
         attempt: who it is.
         image: by its id, so that what is recorded is what runs.
-        command: the step and its flags.
-        where: pipeline, environment, and whether the step may write model files.
 
     Raises:
         NotStartedError: the engine refused it, or does not answer.
     """
-    pipeline, environment, publishes = where
-    mounts = seal.mounts(settings, attempt.identity, pipeline, publishes=publishes)
+    sealed = seal.of_step(spec, settings, attempt.identity.run_path, attempt.variables())
+    sealed = replace(sealed, labels={**sealed.labels, **attempt.labels()})
     try:
         created = client.create_container(
             image=image.id,
-            command=command,
+            command=list(spec.command),
             name=attempt.container_name(settings),
-            user=settings.user,
-            environment=seal.variables(settings, attempt.identity, environment),
-            labels=attempt.labels(settings),
-            host_config=client.create_host_config(**seal.host_config(settings, mounts)),
+            host_config=client.create_host_config(**sealed.host_config()),
+            **sealed.create_arguments(),
         )
     except APIError as error:
         raise _refused(error) from error

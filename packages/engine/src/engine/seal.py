@@ -1,84 +1,194 @@
-"""The seal: what every step's container may and may not do. One place, for every step.
+"""The seal: what every step's container may and may not do. One description, for every step and every way to start it.
 
-``docker inspect`` of a running step shows all of it under ``HostConfig``; ``just step`` sets the
-same by hand. The provider's operator has no arguments for most of these; docker-py has.
+``docker inspect`` of a running step shows all of it under ``HostConfig``. The operator starts a sealed
+container through docker-py, ``just step`` and ``just registry`` through ``docker run``: both come from
+here. Needs the standard library alone, because that is all that those two have; docker-py is imported
+where it is asked for.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from docker.types import LogConfig, Mount
-
-from bulkhead import paths
-from bulkhead.registry.store import JOURNALS
-from bulkhead.step.result import PROTOCOL
+from bulkhead import paths, protocol
+from engine.values import in_bytes
 
 if TYPE_CHECKING:
-    from bulkhead.identity import Identity
-    from bulkhead.registry.records import JournalName
-    from engine.settings import Settings
+    from collections.abc import Mapping, Sequence
 
+    from engine.settings import Settings
+    from engine.step_spec import StepSpec
+
+PROJECT_LABEL = "io.bulkhead.project"
+
+_NETWORK = "none"
+_TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108  # the container's own, gone with it
+_CAP_DROP = ["ALL"]
+_SECURITY_OPT = ["no-new-privileges"]
 # The libraries that scikit-learn computes with read these; without them each starts a thread for
 # every core of the host, however small the quota.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def host_config(settings: Settings, mounts: list[Mount]) -> dict[str, Any]:
-    """Arguments of docker-py's ``create_host_config`` for a sealed container."""
-    return {
-        "auto_remove": False,  # it is inspected first
-        "mounts": mounts,
-        "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": "size=256m,mode=1777"},  # noqa: S108  # the container's own, gone with it
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "pids_limit": settings.pids,
-        "init": True,  # forwards SIGTERM, reaps children
-        "nano_cpus": int(settings.cpus * 1e9),
-        "mem_limit": settings.memory,
-        "memswap_limit": settings.memory,
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A folder or file of the host, which the container sees."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+    @property
+    def as_option(self) -> str:
+        """The value of ``docker run --mount``, which is a line of CSV."""
+        line = io.StringIO()
+        parts = ["type=bind", f"source={self.source}", f"target={self.target}"]
+        csv.writer(line, lineterminator="").writerow(parts + ["readonly"] * self.read_only)
+        return line.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal:
+    """A sealed container, before there is one."""
+
+    user: str
+    memory: str
+    """Docker's notation; swap is not added to it."""
+    pids: int
+    mounts: Sequence[Mount]
+    labels: Mapping[str, str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    cpus: float | None = None
+    """A quota; None: no limit."""
+    output_size: str | None = None
+    """The size of each of the two files that the engine keeps of its output; None: it keeps nothing."""
+
+    def create_arguments(self) -> dict[str, Any]:
+        """Arguments of docker-py's ``create_container``, but for ``host_config``."""
+        return {"user": self.user, "environment": dict(self.variables), "labels": dict(self.labels)}
+
+    def host_config(self) -> dict[str, Any]:
+        """Arguments of docker-py's ``create_host_config``; the provider's operator has none for most of them."""
+        from docker.types import LogConfig
+        from docker.types import Mount as DockerMount
+
+        driver, options = self._output()
+        return {
+            "auto_remove": False,  # it is inspected first
+            "mounts": [DockerMount(m.target, m.source, type="bind", read_only=m.read_only) for m in self.mounts],
+            "network_mode": _NETWORK,
+            "read_only": True,
+            "tmpfs": _TMPFS,
+            "cap_drop": _CAP_DROP,
+            "security_opt": _SECURITY_OPT,
+            "pids_limit": self.pids,
+            "init": True,  # forwards SIGTERM, reaps children
+            "nano_cpus": None if self.cpus is None else int(self.cpus * 1e9),
+            "mem_limit": in_bytes(self.memory),
+            "memswap_limit": in_bytes(self.memory),
+            "log_config": LogConfig(type=driver, config=options),
+        }
+
+    def run_options(self) -> list[str]:
+        """The same as options of ``docker run``."""
+        driver, options = self._output()
+        memory = str(in_bytes(self.memory))
+        words = ["--init", "--read-only", "--network", _NETWORK, "--log-driver", driver, "--user", self.user]
+        words += ["--pids-limit", str(self.pids), "--memory", memory, "--memory-swap", memory]
+        words += [] if self.cpus is None else ["--cpus", f"{self.cpus:.9f}"]
+        for option, values in {
+            "--log-opt": [f"{name}={value}" for name, value in options.items()],
+            "--tmpfs": [f"{folder}:{how}" for folder, how in _TMPFS.items()],
+            "--cap-drop": _CAP_DROP,
+            "--security-opt": _SECURITY_OPT,
+            "--mount": [mount.as_option for mount in self.mounts],
+            "--label": [f"{name}={value}" for name, value in self.labels.items()],
+            "--env": [f"{name}={value}" for name, value in self.variables.items()],
+        }.items():
+            words += [word for value in values for word in (option, value)]
+        return words
+
+    def _output(self) -> tuple[str, dict[str, str]]:
+        """The engine's driver for the output, and its options."""
+        if self.output_size is None:
+            return "none", {}
         # Whatever the engine's default driver: this one can be followed, is bounded, and keeps every byte.
         # json-file cuts long lines every 16 KiB, and puts U+FFFD for a character that the cut goes through.
         # Not compressed: that takes processor time from the step, and again from whoever reads.
-        "log_config": LogConfig(type="local", config={"max-size": settings.log, "max-file": "2", "compress": "false"}),
+        return "local", {"max-size": self.output_size, "max-file": "2", "compress": "false"}
+
+
+def of_step(spec: StepSpec, settings: Settings, run_folder: str, identity: Mapping[str, object]) -> Seal:
+    """The seal of a step.
+
+    Args:
+        spec: the step.
+        settings: limits, user and folders.
+        run_folder: relative to the project.
+        identity: the values of ``BULKHEAD_*`` by what follows that: who the step is. None is left out.
+    """
+    return Seal(
+        user=settings.user,
+        memory=settings.memory,
+        pids=settings.pids,
+        cpus=settings.cpus,
+        output_size=settings.output_size,
+        mounts=_mounts(spec, settings, run_folder),
+        labels=labels(settings),
+        variables=_variables(spec, settings, identity),
+    )
+
+
+def of_registry(settings: Settings, mounts: Sequence[Mount], variables: Mapping[str, str]) -> Seal:
+    """The seal of the registry's command line, which a person waits for: all CPUs, and no copy of what it prints."""
+    return Seal(
+        user=settings.user,
+        memory=settings.memory,
+        pids=settings.pids,
+        mounts=mounts,
+        labels=labels(settings),
+        variables=variables,
+    )
+
+
+def labels(settings: Settings) -> dict[str, str]:
+    """Whose container it is."""
+    return {
+        PROJECT_LABEL: settings.project,
+        # Compose marks the images that it builds as a service's, and containers inherit that. A step is
+        # no container of the service, and must not depend on how a version of compose tells.
+        "com.docker.compose.project": "",
+        "com.docker.compose.service": "",
     }
 
 
-def mounts(settings: Settings, identity: Identity, pipeline: JournalName, *, publishes: bool) -> list[Mount]:
+def _mounts(spec: StepSpec, settings: Settings, run_folder: str) -> list[Mount]:
     """The folders a step sees, named from the host's point of view.
 
     A step that publishes may write the whole registry. Any other sees it read-only and can append
-    to its pipeline's log alone.
+    to its own journal alone.
     """
-
-    def mount(target: str, source: str, *, read_only: bool) -> Mount:
-        return Mount(target, f"{settings.host_folder}/{source}", type="bind", read_only=read_only)
-
-    registry = [mount(paths.MODELS, "models", read_only=not publishes)]
-    if not publishes:
-        log = JOURNALS[pipeline]
-        registry.append(mount(f"{paths.MODELS}/{log}", f"models/{log}", read_only=False))
-    return [
-        mount(paths.SHARED, identity.run_path, read_only=False),
-        mount(paths.INPUTS, "shared/inputs", read_only=True),
-        *registry,
+    host = settings.host_folder
+    found = [
+        Mount(target=paths.SHARED, source=f"{host}/{run_folder}", read_only=False),
+        Mount(target=paths.INPUTS, source=f"{host}/shared/inputs"),
+        Mount(target=paths.MODELS, source=f"{host}/models", read_only=not spec.publishes),
     ]
+    if not spec.publishes:
+        name = paths.JOURNALS[spec.journal]
+        found.append(Mount(target=f"{paths.MODELS}/{name}", source=f"{host}/models/{name}", read_only=False))
+    return found
 
 
-def variables(settings: Settings, identity: Identity, environment: str) -> dict[str, str]:
+def _variables(spec: StepSpec, settings: Settings, identity: Mapping[str, object]) -> dict[str, str]:
     """The environment variables of a step: its identity, and threads to match its quota."""
+    known = {"ENVIRONMENT": spec.environment, "PROTOCOL": protocol.PROTOCOL, **identity}
     threads = str(max(1, math.ceil(settings.cpus)))
-    known = {
-        "BULKHEAD_ENVIRONMENT": environment,
-        "BULKHEAD_DAG_ID": identity.dag_id,
-        "BULKHEAD_RUN_ID": identity.run_id,
-        "BULKHEAD_TASK_ID": identity.task_id,
-        "BULKHEAD_TRY_NUMBER": identity.try_number,
-        "BULKHEAD_MAP_INDEX": identity.map_index,
-        "BULKHEAD_IMAGE": identity.image,
-        "BULKHEAD_PROTOCOL": PROTOCOL,
+    return {
+        **{f"BULKHEAD_{name}": str(value) for name, value in known.items() if value is not None},
+        **dict.fromkeys(_THREAD_VARIABLES, threads),
     }
-    return {**{name: str(value) for name, value in known.items()}, **dict.fromkeys(_THREAD_VARIABLES, threads)}

@@ -1,32 +1,58 @@
-"""How steps run on this host: environment variables that docker-compose.yaml sets from ``.env``."""
+"""How steps run on this host: the variables of ``.env``, as the environment has them, and a step's own limits.
+
+Needs the standard library alone: ``just step`` reads it on a host that has nothing else.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from bulkhead.errors import Refused
+from engine import values
 
-_VARIABLES = {
-    "host_folder": "BULKHEAD_HOST_DIR",
-    "project": "BULKHEAD_PROJECT",
-    "tag": "BULKHEAD_TAG",
-    "uid": "BULKHEAD_UID",
-    "cpus": "BULKHEAD_STEP_CPUS",
-    "memory": "BULKHEAD_STEP_MEMORY",
-    "pids": "BULKHEAD_STEP_PIDS",
-    "log": "BULKHEAD_STEP_LOG",
-    "seconds": "BULKHEAD_STEP_SECONDS",
-}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """A step's own limits, from its DAG; None is the general one of ``.env``.
+
+    Raises:
+        Refused: one is no limit.
+    """
+
+    seconds: float | None = None
+    """How long it may run, from its container's start."""
+    cpus: float | None = None
+    """CPU time a second, as a hard quota."""
+    memory: str | None = None
+    """Docker's notation."""
+
+    def __post_init__(self) -> None:
+        for name, value in self.given().items():
+            try:
+                _VARIABLES[name][1](value)
+            except ValueError as error:
+                raise Refused(f"{name} is {error}. Fix it in the DAG.") from None
+
+    def given(self) -> dict[str, Any]:
+        """Those that are set."""
+        return {own.name: value for own in fields(self) if (value := getattr(self, own.name)) is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
     """How steps run on this host."""
 
     host_folder: str
     """The project's folder as the *engine* sees it: what a bind mount's source must name."""
+    folder: Path = Path("/opt/airflow")
+    """The same as this process sees it: in it compose mounts ``models`` and ``shared``."""
     project: str = "bulkhead"
     """Label of every container, so that two stacks on one engine know their own."""
     tag: str = "latest"
@@ -37,35 +63,82 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     memory: str = "2g"
     """Docker's notation; swap is not added to it."""
     pids: int = 256
-    log: str = "1g"
+    output_size: str = "1g"
     """Docker's notation; the engine keeps a step's output in two files of this size."""
     seconds: float = 3600.0
     """How long a step may run, from its container's start, however often Airflow lost sight of it."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By limit, what set it, where that is not its general variable."""
 
     @classmethod
-    def from_environment(cls, task_id: str) -> Settings:
-        """The settings in ``BULKHEAD_*``; ``BULKHEAD_STEP_SECONDS_<TASK_ID>`` is one step's own time limit.
+    def from_environment(
+        cls, task_id: str, own: Limits | None = None, environment: Mapping[str, str] | None = None
+    ) -> Settings:
+        """The settings in ``BULKHEAD_*``, with the limits of ``task_id``.
+
+        A limit is, in this order: ``BULKHEAD_STEP_<LIMIT>_<TASK>``, by which whoever runs this host names
+        this very step; the step's own, from its DAG; ``BULKHEAD_STEP_<LIMIT>``; the default.
+
+        Args:
+            task_id: the step.
+            own: its limits in the DAG.
+            environment: the variables; this process's, if not given.
 
         Raises:
-            Refused: the host folder is unknown, or a number is not one.
+            Refused: the host folder is unknown, or a value is not what its variable takes.
         """
-        variables = _VARIABLES
-        own_limit = f"BULKHEAD_STEP_SECONDS_{task_id.upper()}"
-        if os.environ.get(own_limit):
-            variables = _VARIABLES | {"seconds": own_limit}
-        given = {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
-        try:
-            return msgspec.convert(given, cls, strict=False)
-        except msgspec.ValidationError as error:
-            names = ", ".join(variables.values())
-            raise Refused(f"{error}, among {names}. Fix .env, then run 'just up'.") from None
+        variables = os.environ if environment is None else environment
+        task = re.sub(r"\W", "_", task_id.upper())
+        in_dag = own.given() if own else {}
+        given: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for name, (general, read) in _VARIABLES.items():
+            variable = general
+            if name in _LIMITS and variables.get(f"{general}_{task}"):
+                variable = sources[name] = f"{general}_{task}"
+            elif name in in_dag:
+                sources[name] = f"{name}= of {task_id} in its DAG"
+                given[name] = read(in_dag[name])
+                continue
+            if text := variables.get(variable):
+                try:
+                    given[name] = read(text)
+                except ValueError as error:
+                    raise Refused(f"{variable} is {error}. Fix .env, then run 'just up'.") from None
+        if "host_folder" not in given:
+            raise Refused("BULKHEAD_HOST_DIR is not set. Run 'just up' once, it makes .env.")
+        return cls(**given, sources=sources)
 
     @property
     def user(self) -> str:
         """Whom a step runs as; group 0 is every container's."""
         return f"{self.uid}:0"
 
-    @property
-    def folder(self) -> Path:
-        """The project's folder as this process sees it: beside it compose mounts ``models`` and ``shared``."""
-        return Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow"))
+    def tag_of(self, image: str) -> str:
+        """The tag of the image called ``image``."""
+        return f"bulkhead/{image}:{self.tag}"
+
+    def source_of(self, limit: str) -> str:
+        """What set ``limit``: a variable of ``.env``, or an argument in the DAG."""
+        return self.sources.get(limit, _VARIABLES[limit][0])
+
+    def raising(self, limit: str) -> str:
+        """How to raise ``limit``, as the beginning of a sentence."""
+        source = self.source_of(limit)
+        return f"Raise {source} in .env and run 'just up'" if source.startswith("BULKHEAD_") else f"Raise {source}"
+
+
+_VARIABLES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "host_folder": ("BULKHEAD_HOST_DIR", str),
+    "folder": ("AIRFLOW_HOME", Path),
+    "project": ("BULKHEAD_PROJECT", str),
+    "tag": ("BULKHEAD_TAG", str),
+    "uid": ("BULKHEAD_UID", values.whole),
+    "cpus": ("BULKHEAD_STEP_CPUS", values.cpus),
+    "memory": ("BULKHEAD_STEP_MEMORY", values.size),
+    "pids": ("BULKHEAD_STEP_PIDS", values.whole),
+    "output_size": ("BULKHEAD_STEP_LOG", values.size),
+    "seconds": ("BULKHEAD_STEP_SECONDS", values.seconds),
+}
+"""By field, its variable and what reads it."""
+_LIMITS = tuple(limit.name for limit in fields(Limits))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bulkhead import protocol
 from bulkhead.errors import EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, wants_threads
 from bulkhead.registry.records import Evidence
-from bulkhead.step.result import PROTOCOL, REBUILD_AIRFLOW, rebuild
+from bulkhead.step.result import REBUILD_AIRFLOW, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,10 +71,10 @@ def judge(
 
 
 def _other_protocol(found: StepResult) -> tuple[str, str, bool]:
-    older = rebuild(found.identity.image) if found.protocol < PROTOCOL else REBUILD_AIRFLOW
+    older = rebuild(found.identity.image) if found.protocol < protocol.PROTOCOL else REBUILD_AIRFLOW
     image = found.identity.image.partition("@")[0] if found.identity.image else "the image"
     detail = (
-        f"{image} wrote a result of version {found.protocol}, and Airflow reads version {PROTOCOL}."
+        f"{image} wrote a result of version {found.protocol}, and Airflow reads version {protocol.PROTOCOL}."
         f" Run {older}, then clear the task."
     )
     return "wrong_protocol", detail, False
@@ -90,7 +91,7 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
     said = f" It said: {tail[-1]}" if tail else ""
     after = f"exit code {code}" + (f" after {evidence.duration_seconds:.1f} s" if evidence.duration_seconds else "")
     if evidence.oom_killed:
-        next_step = "Raise BULKHEAD_STEP_MEMORY in .env and run 'just up', or give less data."
+        next_step = f"{settings.raising('memory')}, or give less data."
         return "out_of_memory", f"memory ran out at the limit of {settings.memory} ({after}). {next_step}", False
     if code == 0:
         return "no_result", f"{after}, and no result file of this attempt.{said} See the task log.", True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
-    from engine.logs import Follower
+    from engine.output import Follower
 
 ALIVE = {"running", "paused", "restarting"}
 """Of ``State.Status``: what can still do something."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import clock, environments
+from bulkhead import clock, environments, paths
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
 from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
 from bulkhead.registry import journal, serving
@@ -40,10 +40,9 @@ if TYPE_CHECKING:
     from bulkhead.identity import Identity
     from bulkhead.registry.records import JournalName, Record
 
-TRAININGS = "log.txt"
-INFERENCES = "log_inference.txt"
-
-JOURNALS: dict[JournalName, str] = {"training": TRAININGS, "inference": INFERENCES}
+JOURNALS = paths.JOURNALS
+TRAININGS = JOURNALS["training"]
+INFERENCES = JOURNALS["inference"]
 
 _SHOWN = f"models/{TRAININGS}"  # messages end up in records, which name paths from the project
 

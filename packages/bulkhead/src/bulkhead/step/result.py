@@ -1,8 +1,8 @@
 """The result file: a step's outcome and its proof of completion, written last.
 
-It has a version, :data:`PROTOCOL`, because an image may be older than the one that reads its result. Of every
-version a reader can tell the version itself, the container, and the image that wrote it; a result of another version
-is refused, with a sentence that names the image to rebuild. A key that a reader does not know is passed over.
+It has a version (:mod:`bulkhead.protocol`), because an image may be older than the one that reads its result. Of
+every version a reader can tell the version itself, the container, and the image that wrote it; a result of another
+version is refused, with a sentence that names the image to rebuild. A key that a reader does not know is passed over.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import clock
+from bulkhead import clock, protocol
 from bulkhead.errors import Refused
 from bulkhead.files import SHARED_MODE, naming, sync_folder, write_whole
 from bulkhead.identity import Identity
@@ -24,8 +24,6 @@ from bulkhead.registry.records import author
 if TYPE_CHECKING:
     from bulkhead.registry.records import Success
 
-PROTOCOL = 1
-"""The version of the result file. Raise it with a change that an image of before could not read, or not be read by."""
 _UNMARKED = 1
 """The version of a file that names none: all were so before there was a second."""
 _ROOM = 1 << 16
@@ -43,7 +41,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What ``/shared/<task_id>.json`` holds once the step has succeeded."""
 
     protocol: int = _UNMARKED
-    """Of another version than :data:`PROTOCOL`, only this, the container and the identity's image count."""
+    """Of a version that is not :mod:`bulkhead.protocol`'s only this, the container and the identity's image count."""
     identity: Identity
     environment: str
     container: str
@@ -61,7 +59,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_readable(self) -> bool:
         """Whether this is of the version that is read here."""
-        return self.protocol == PROTOCOL
+        return self.protocol == protocol.PROTOCOL
 
 
 class _AnyVersion(msgspec.Struct, frozen=True):
@@ -95,7 +93,7 @@ def _of_another_version(content: bytes) -> StepResult | None:
         found = msgspec.json.decode(content, type=_AnyVersion)
     except msgspec.DecodeError:
         return None
-    if found.protocol == PROTOCOL:
+    if found.protocol == protocol.PROTOCOL:
         return None
     image = found.identity.get("image")
     return StepResult(
@@ -138,7 +136,7 @@ def from_record(record: Success, environment: str, container: str) -> StepResult
     facts = set(record.__struct_fields__) - set(Identity.__struct_fields__) - {"predictions"}
     now = clock.in_record(clock.now())
     return StepResult(
-        protocol=PROTOCOL,
+        protocol=protocol.PROTOCOL,
         identity=Identity(**{key: getattr(author(record), key) for key in Identity.__struct_fields__}),
         environment=environment,
         container=container[:12],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from bulkhead import clock, paths
+from bulkhead import clock, paths, protocol
 from bulkhead.errors import (
     EXIT_CRASHED,
     EXIT_KILLED,
@@ -138,7 +138,7 @@ def run(task_id: str, pipeline: JournalName, environment: Environment, work: Cal
             raise
         reservation.fill(
             StepResult(
-                protocol=result.PROTOCOL,
+                protocol=protocol.PROTOCOL,
                 identity=step.identity,
                 environment=environment,
                 container=container_id(),
@@ -155,12 +155,12 @@ def run(task_id: str, pipeline: JournalName, environment: Environment, work: Cal
 
 def _check_protocol(identity: Identity) -> None:
     """Refuse a launcher that could not read this step's result, before the work is done and not after it."""
-    asked = whole_number("BULKHEAD_PROTOCOL", result.PROTOCOL)
-    if asked == result.PROTOCOL:
+    asked = whole_number("BULKHEAD_PROTOCOL", protocol.PROTOCOL)
+    if asked == protocol.PROTOCOL:
         return
-    next_step = result.rebuild(identity.image) if asked > result.PROTOCOL else result.REBUILD_AIRFLOW
+    next_step = result.rebuild(identity.image) if asked > protocol.PROTOCOL else result.REBUILD_AIRFLOW
     raise Refused(
-        f"Airflow reads results of version {asked}, and this image writes version {result.PROTOCOL}."
+        f"Airflow reads results of version {asked}, and this image writes version {protocol.PROTOCOL}."
         f" Run {next_step}, then clear the task."
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
+from bulkhead import protocol
 from bulkhead.errors import Refused
 from bulkhead.files import sha256
 from bulkhead.step import result
@@ -83,9 +84,9 @@ def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, envir
 def _check_protocol(before: StepResult, where: str, task_id: str, reader: Identity) -> None:
     if before.is_readable:
         return
-    older, again = (before.identity, task_id) if before.protocol < result.PROTOCOL else (reader, "this step")
+    older, again = (before.identity, task_id) if before.protocol < protocol.PROTOCOL else (reader, "this step")
     writer = f", written by {before.identity.image.partition('@')[0]}" if before.identity.image else ""
     raise Refused(
-        f"{where} is of version {before.protocol}{writer}, and this step reads version {result.PROTOCOL}."
+        f"{where} is of version {before.protocol}{writer}, and this step reads version {protocol.PROTOCOL}."
         f" Run {result.rebuild(older.image)}, then {again} again."
     )

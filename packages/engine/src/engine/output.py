@@ -42,9 +42,7 @@ _FASTEST_BYTES = 256 << 20
 _LOST = (DockerException, OSError, ValueError, struct.error, HTTPError, HTTPException)
 """What docker-py, requests, urllib3 (no OSError) and Python raise where a stream ends in the middle."""
 
-MISSING = (
-    "LineSplitter are missing here: the step printed more than the engine keeps of it (BULKHEAD_STEP_LOG), too fast."
-)
+MISSING = "Lines are missing here: the step printed more than the engine keeps of it (BULKHEAD_STEP_LOG), too fast."
 STALLED = f"The rest of the output is missing: the engine has sent nothing for {_STALLED_SECONDS} s."
 
 
@@ -67,7 +65,7 @@ class Follower(threading.Thread):
         mask: Callable[[str], str],
         kept: str,
     ) -> None:
-        super().__init__(daemon=True, name=f"logs of {container[:12]}")
+        super().__init__(daemon=True, name=f"output of {container[:12]}")
         # docker-py's logs() mixes the two streams; the requests that it makes do not.
         self._client: Any = client
         self._container = container

@@ -1,0 +1,7 @@
+"""The version of what Airflow and the step images tell each other: the result file, and how a step is called.
+
+The standard library is enough here: the scripts that start a step by hand have nothing else.
+"""
+
+PROTOCOL = 1
+"""Raise it with a change that an image of before could not read, or not be read by."""

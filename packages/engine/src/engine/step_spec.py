@@ -1,0 +1,36 @@
+"""What a step is, whoever starts it: Airflow, ``just step``, a test. Needs the standard library alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from engine.settings import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bulkhead.registry.records import JournalName
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSpec:
+    """One step: an image, a command, and what it may do."""
+
+    image: str
+    """The image's purpose, like ``trainer``; ``bulkhead/`` and the tag are added."""
+    command: Sequence[str]
+    """The task's id, then its flags."""
+    journal: JournalName
+    """Where its failures are recorded."""
+    environment: str | None = None
+    """``dev`` or ``prd``; None leaves it to the flags."""
+    publishes: bool = False
+    """Whether it may write model files."""
+    limits: Limits = field(default_factory=Limits)
+    """Its own; what is None there is the host's."""
+
+    @property
+    def task_id(self) -> str:
+        """The step's name."""
+        return self.command[0] if self.command else ""

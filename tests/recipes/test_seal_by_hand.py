@@ -1,0 +1,120 @@
+"""A step is started by Airflow's way and by ``just step``: the engine sees the same container twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from docker import APIClient
+from tests.containers.support import TAG
+from tests.support.project import identity
+
+from bulkhead.registry.store import Registry
+from engine import launch
+from engine.attempt import Attempt
+from engine.settings import Settings
+from engine.step_spec import StepSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.clone import Clone
+
+    from bulkhead.registry.records import JournalName
+
+pytestmark = pytest.mark.container
+
+LIMITS = {
+    "BULKHEAD_STEP_CPUS": "1.5",
+    "BULKHEAD_STEP_MEMORY": "300m",
+    "BULKHEAD_STEP_MEMORY_TRAIN_MODEL": "400m",
+    "BULKHEAD_STEP_PIDS": "128",
+    "BULKHEAD_STEP_LOG": "10m",
+}
+# docker run keeps no container here, says its terminal's size, and names the policy that docker-py leaves unsaid.
+CLIENTS_OWN = {"AutoRemove", "ConsoleSize", "RestartPolicy"}
+IDENTITY = {
+    f"BULKHEAD_{name}" for name in ("ENVIRONMENT", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
+}
+
+
+@pytest.mark.parametrize(
+    ("image", "task", "journal"),
+    [
+        ("trainer", "preprocessing", "training"),
+        ("trainer", "train_model", "training"),
+        ("inference", "generate_inf_data", "inference"),
+        ("inference", "check_model", "training"),
+    ],
+)
+def test_just_step_seals_a_step_as_airflow_does(
+    clone: Clone, tmp_path: Path, image: str, task: str, journal: JournalName
+) -> None:
+    by_hand = inspected(started_by_hand(clone, tmp_path, image, task))
+    spec = StepSpec(image=image, command=[task], journal=journal, environment="dev", publishes=task == "train_model")
+    by_airflow = inspected(started_by_the_operators_way(clone, spec))
+    assert what_it_may(by_hand) == what_it_may(by_airflow)
+    assert by_hand["HostConfig"]["AutoRemove"] is False  # or there would be nothing to look at
+    assert by_hand["HostConfig"]["Memory"] == (400 if task == "train_model" else 300) << 20
+    assert {mount["Target"] for mount in by_hand["HostConfig"]["Mounts"]} >= {"/shared", "/inputs", "/models"}
+
+
+def what_it_may(container: dict[str, Any]) -> dict[str, Any]:
+    """All that the engine knows of a container but who it is."""
+    config, host = container["Config"], container["HostConfig"]
+    return {
+        # One client says nothing where the other says "none": null, 0, false, [], {}.
+        "host": {name: value for name, value in host.items() if value and name not in {*CLIENTS_OWN, "Mounts"}},
+        "mounts": {
+            # The run folder's own name is who it is.
+            (mount["Target"], mount["Source"].partition("/shared/runs/")[0], mount.get("ReadOnly", False))
+            for mount in host["Mounts"]
+        },
+        "image": container["Image"],
+        "user": config["User"],
+        "command": config["Cmd"],
+        "entrypoint": config["Entrypoint"],
+        "environment": sorted(line for line in config["Env"] if line.partition("=")[0] not in IDENTITY),
+        "labels": {
+            name: value for name, value in config["Labels"].items() if name not in Attempt(identity(), 0).labels()
+        },
+    }
+
+
+def started_by_hand(clone: Clone, tmp_path: Path, image: str, task: str) -> str:
+    """The id of the container of ``just step``, which is kept and has ended."""
+    fake = tmp_path / "bin/docker"
+    fake.parent.mkdir()
+    real = shutil.which("docker")
+    fake.write_text(f'#!/bin/sh\n[ "$1 $2" != "run --rm" ] || {{ shift 2; set -- run "$@"; }}\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    clone.run("just", "step", image, task, PATH=f"{fake.parent}:{os.environ['PATH']}", **LIMITS)
+    listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={clone.project}"]
+    (container,) = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    return container
+
+
+def started_by_the_operators_way(clone: Clone, spec: StepSpec) -> str:
+    """The id of a container that was created and started as the operator does it, and has ended."""
+    own = dict(line.split("=", 1) for line in (clone.folder / ".env").read_text().splitlines() if "=" in line)
+    variables = {name: value.strip("'") for name, value in own.items()} | LIMITS
+    variables |= {"BULKHEAD_PROJECT": clone.project, "BULKHEAD_TAG": TAG, "AIRFLOW_HOME": str(clone.folder)}
+    settings = Settings.from_environment(spec.task_id, environment=variables)
+    client = APIClient(version="auto")
+    found = launch.find_image(client, settings.tag_of(spec.image))
+    registry = Registry(settings.folder / "models")
+    attempt = Attempt.starting_now(identity(task_id=spec.task_id), registry, spec.journal).with_image(found)
+    launch.prepare(settings, attempt, registry, spec.journal)
+    container = launch.create(client, spec, settings, attempt, found)
+    launch.start(client, container)
+    client.wait(container)
+    return container
+
+
+def inspected(container: str) -> dict[str, Any]:
+    done = subprocess.run(["docker", "inspect", container], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout)[0])
