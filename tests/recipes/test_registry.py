@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ import pytest
 from tests.containers.support import records
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.clone import Clone
 
 pytestmark = pytest.mark.container
@@ -63,11 +62,7 @@ def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> N
     ended = clone.run("bash", "-c", piped)
     assert (ended.returncode, ended.stderr.count("\n")) == (141, ended.stderr.count("bulkhead:")), ended.stderr
     assert ended.stdout.count("\n") == 1
-    left = ["docker", "ps", "--quiet", "--filter", f"label=io.bulkhead.project={clone.project}"]
-    deadline = time.monotonic() + 30
-    while clone.run(*left).stdout:
-        assert time.monotonic() < deadline, "the container still writes"
-        time.sleep(0.2)
+    wait_for_no_container(clone)
 
 
 @pytest.mark.parametrize(
@@ -82,20 +77,35 @@ def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> N
     ],
     ids=["reading", "deciding", "caring"],
 )
-def test_a_command_gets_no_more_access_than_it_needs(
-    verbs: list[str], expected: list[str], clone: Clone, tmp_path: Path
-) -> None:
-    real = shutil.which("docker")
-    fake = tmp_path / "bin/docker"
-    fake.parent.mkdir()
-    fake.write_text(f'#!/bin/sh\n[ "$1" = run ] || exec {real} "$@"\nprintf "%s\\n" "$@"\n')
-    fake.chmod(0o755)
+def test_a_command_gets_no_more_access_than_it_needs(verbs: list[str], expected: list[str], clone: Clone) -> None:
     for verb in verbs:
-        ended = clone.run("just", "registry", verb, PATH=f"{fake.parent}:{os.environ['PATH']}")
-        assert ended.returncode == 0, ended.stderr
-        arguments = ended.stdout.splitlines()
+        arguments = clone.docker_run("just", "registry", verb)
         mounts = [argument for argument in arguments if argument.startswith("type=bind,")]
         assert [mount.partition(",target=")[2] for mount in mounts] == expected
         for sealed in ("--read-only", "--network", "none", "ALL", "no-new-privileges", "--memory", "--pids-limit"):
             assert sealed in arguments
         assert "--tty" not in arguments
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_command_that_a_signal_ends_takes_its_container_along(clone: Clone, number: int, code: int) -> None:
+    line = b'{"inference_time": "t", "environment": "dev", "inference_data": "d", "model_used": "m"}\n'
+    (clone.folder / "models/log_inference.txt").write_bytes(line * 300_000)
+    command = [sys.executable, "scripts/registry.py", "list", "--inferences", "--json"]
+    with subprocess.Popen(
+        command, cwd=clone.folder, env=clone.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline()  # it writes, and soon waits for its reader
+        started.send_signal(number)
+        started.stdout.close()
+    assert started.returncode == code
+    wait_for_no_container(clone)
+
+
+def wait_for_no_container(clone: Clone) -> None:
+    left = ["docker", "ps", "--quiet", "--filter", f"label=io.bulkhead.project={clone.project}"]
+    deadline = time.monotonic() + 30
+    while clone.run(*left).stdout:
+        assert time.monotonic() < deadline, "the container still writes"
+        time.sleep(0.2)

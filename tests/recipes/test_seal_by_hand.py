@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ from engine.settings import Settings
 from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.clone import Clone
 
     from bulkhead.registry.records import JournalName
@@ -51,10 +48,8 @@ IDENTITY = {
         ("inference", "check_model", "training"),
     ],
 )
-def test_just_step_seals_a_step_as_airflow_does(
-    clone: Clone, tmp_path: Path, image: str, task: str, journal: JournalName
-) -> None:
-    by_hand = inspected(started_by_hand(clone, tmp_path, image, task))
+def test_just_step_seals_a_step_as_airflow_does(clone: Clone, image: str, task: str, journal: JournalName) -> None:
+    by_hand = inspected(started_by_hand(clone, image, task))
     spec = StepSpec(image=image, command=[task], journal=journal, environment="dev", publishes=task == "train_model")
     by_airflow = inspected(started_by_the_operators_way(clone, spec))
     assert what_it_may(by_hand) == what_it_may(by_airflow)
@@ -85,14 +80,11 @@ def what_it_may(container: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def started_by_hand(clone: Clone, tmp_path: Path, image: str, task: str) -> str:
+def started_by_hand(clone: Clone, image: str, task: str) -> str:
     """The id of the container of ``just step``, which is kept and has ended."""
-    fake = tmp_path / "bin/docker"
-    fake.parent.mkdir()
-    real = shutil.which("docker")
-    fake.write_text(f'#!/bin/sh\n[ "$1 $2" != "run --rm" ] || {{ shift 2; set -- run "$@"; }}\nexec {real} "$@"\n')
-    fake.chmod(0o755)
-    clone.run("just", "step", image, task, PATH=f"{fake.parent}:{os.environ['PATH']}", **LIMITS)
+    kept = '[ "$1 $2" != "run --rm" ] || { shift 2; set -- run "$@"; }'
+    path = clone.with_docker(f'{kept}\nexec {shutil.which("docker")} "$@"\n')
+    clone.run("just", "step", image, task, PATH=path, **LIMITS)
     listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={clone.project}"]
     (container,) = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
     return container

@@ -45,3 +45,51 @@ def test_an_image_that_is_not_there_names_the_command_that_builds_it(clone: Clon
     ended = clone.run("just", "step", "trainer", "preprocessing", BULKHEAD_TAG="never-built")
     assert ended.returncode == 1
     assert "just build-images" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("image", "task", "variables", "journal"),
+    [
+        ("trainer", "preprocessing", {}, "log.txt"),
+        ("inference", "model_inference", {}, "log_inference.txt"),
+        ("inference", "promote_model", {}, "log.txt"),
+        ("inference", "model_inference", {"BULKHEAD_JOURNAL": "training"}, "log.txt"),
+        ("inference", "model_inference", {"BULKHEAD_PIPELINE": "training"}, "log.txt"),
+        ("trainer", "preprocessing", {"BULKHEAD_PIPELINE": "inference"}, "log_inference.txt"),
+    ],
+)
+def test_a_step_may_write_the_journal_of_its_image_or_the_one_that_is_named(
+    clone: Clone, image: str, task: str, variables: dict[str, str], journal: str
+) -> None:
+    arguments = clone.docker_run("just", "step", image, task, **variables)
+    (writable,) = (a for a in arguments if a.startswith("type=bind,") and ",target=/models/" in a)
+    assert writable.endswith(f",target=/models/{journal}")
+    assert (clone.folder / "models" / journal).stat().st_mode & 0o777 == 0o664
+
+
+def test_a_step_is_told_what_the_shell_says_of_it(clone: Clone) -> None:
+    said = {"BULKHEAD_RUN_FOLDER": "a/b", "BULKHEAD_RUN_ID": "manual+1", "BULKHEAD_ENVIRONMENT": "prd"}
+    arguments = clone.docker_run("just", "step", "trainer", "preprocessing", "--source", "a b.csv", **said)
+    assert {"BULKHEAD_RUN_ID=manual+1", "BULKHEAD_ENVIRONMENT=prd"} <= set(arguments)
+    assert f"type=bind,source={clone.folder}/shared/runs/a/b,target=/shared" in arguments
+    assert arguments[-3:] == ["preprocessing", "--source", "a b.csv"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "fragment"),
+    [
+        ({"BULKHEAD_RUN_FOLDER": "../models"}, "no plain name"),
+        ({"BULKHEAD_JOURNAL": "trainings"}, "BULKHEAD_JOURNAL is 'trainings', which is no journal."),
+        ({"BULKHEAD_STEP_MEMORY": "much"}, "BULKHEAD_STEP_MEMORY is 'much', which is no size"),
+    ],
+)
+def test_what_the_shell_says_wrongly_is_refused(clone: Clone, variables: dict[str, str], fragment: str) -> None:
+    ended = clone.run("just", "step", "trainer", "preprocessing", **variables)
+    assert ended.returncode == 1
+    assert fragment in ended.stderr
+
+
+def test_a_step_without_a_name_says_how_it_is_called(clone: Clone) -> None:
+    ended = clone.run("just", "step")
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 2), ended.stderr
+    assert "usage: just step IMAGE TASK" in ended.stderr

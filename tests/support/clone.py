@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,13 +25,33 @@ class Clone:
     folder: Path
     project: str
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands see."""
+        return os.environ | {"BULKHEAD_TAG": TAG} | ({"BULKHEAD_PROJECT": self.project} if self.project else {})
+
+    def docker_run(self, *command: str, **variables: str) -> list[str]:
+        """The arguments that ``command`` starts ``docker run`` with, which is not started."""
+        real = shutil.which("docker")
+        fake = self.with_docker(f'[ "$1" = run ] || exec {real} "$@"\nprintf "%s\\n" "$@"\n')
+        ended = self.run(*command, PATH=fake, **variables)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout.splitlines()
+
+    def with_docker(self, script: str) -> str:
+        """A ``PATH`` on which ``docker`` is ``script``."""
+        fake = self.folder.parent / "bin/docker"
+        fake.parent.mkdir(exist_ok=True)
+        fake.write_text(f"#!/bin/sh\n{script}")
+        fake.chmod(0o755)
+        return f"{fake.parent}:{os.environ['PATH']}"
+
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """``command`` in the clone, with these environment variables."""
-        own = {"BULKHEAD_TAG": TAG} | ({"BULKHEAD_PROJECT": self.project} if self.project else {})
         return subprocess.run(
             command,
             cwd=self.folder,
-            env=os.environ | own | variables,
+            env=self.environment | variables,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
