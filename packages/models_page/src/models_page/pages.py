@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PROMOTE, ROLL_BACK = "promote_model_dag", "rollback_model_dag"
 _INFERENCES_OF_A_MODEL = 10
-_UNREADABLE = 100
+_UNREADABLE, _UNREADABLE_ON_MODELS = 100, 5
 
 
 def router(registry_view: RegistryView, background_verify: BackgroundVerify, templates: Templates) -> APIRouter:
@@ -35,17 +35,17 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
     def models(
         request: Request, environment: Environment = None, data: Data = None, cursor: Cursor = None
     ) -> HTMLResponse:
-        environments = registry_view.environments()
         found = registry_view.models(PAGE, environment=environment, data=data, cursor=query_parameters.number(cursor))
+        served = registry_view.served()
         return templates.page(
             request,
             "models.html",
-            environments=environments,
+            environments=[one.environment for one in served],
             environment=environment,
             data=data,
             found=found,
-            served=registry_view.served(),
-            below={name: registry_view.rolls_back_to(name) for name in environments},
+            served=served,
+            unreadable=registry_view.unreadable(_UNREADABLE_ON_MODELS, "training"),
             charts=registry_view.charts(environment, ("r2", "rmse")),
             may_roll_back=request.state.visitor.may_trigger(ROLL_BACK),
         )
@@ -56,7 +56,6 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             history = registry_view.model(filename)
         except Unknown:
             return templates.page(request, "unknown.html", 404, filename=filename)
-        served = registry_view.served()
         return templates.page(
             request,
             "model.html",
@@ -64,7 +63,6 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             record=history.record,
             inferences=_newest_of(registry_view, filename),
             may_promote=request.state.visitor.may_trigger(PROMOTE),
-            served_in=[name for name, shown in served.items() if shown.record.model_filename == filename],
         )
 
     @pages.get("/inferences")
