@@ -117,7 +117,7 @@ benchmark-verify: setup
 # What the Models page takes at a million inferences, beside a thousand: prints the ratios
 [group('develop')]
 benchmark-page: setup
-    @.venv/bin/python benchmarks/models_page.py
+    @.venv/bin/python benchmarks/models_page_requests.py
 
 # The browser that drives the Models page in tests
 [private]

@@ -192,7 +192,7 @@ def test_a_model_that_is_revoked_already_is_refused_by_whom_and_why(
     name = registry_with_a_model.latest("prd").model_filename
     registry.done("revoke", name, "--reason", "leaked")
     assert re.search(
-        r"it was revoked by ada on [-0-9T:]+: leaked", registry.refused("revoke", name, "--reason", "again")
+        r"it was revoked by ada on [-0-9 :]+: leaked", registry.refused("revoke", name, "--reason", "again")
     )
 
 

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from tests.support.project import inferred, publish, records_of, training_failure
 
+from bulkhead import formatting
 from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.records import InferenceFailure, Quarantine, Removal
@@ -40,9 +41,9 @@ def test_the_list_has_a_line_for_each_model_and_marks_those_that_are_served(regi
     assert header.split() == ["ENVIRONMENT", "MODEL", "STATE", "TRAINED", "ROWS", "R2", "RMSE", "SOURCE"]
     told = ["3", "0.5", "1.25", "shared/inputs/t.csv"]
     assert rows_of(ended.out) == [
-        ["prd", old.model_filename, "previous", old.training_timestamp[:19], *told],
-        ["*", "dev", dev.model_filename, "served", dev.training_timestamp[:19], *told],
-        ["*", "prd", new.model_filename, "served", new.training_timestamp[:19], *told],
+        ["prd", old.model_filename, "previous", formatting.time(old.training_timestamp), *told],
+        ["*", "dev", dev.model_filename, "served", formatting.time(dev.training_timestamp), *told],
+        ["*", "prd", new.model_filename, "served", formatting.time(new.training_timestamp), *told],
     ]
     assert (ended.code, ended.err) == (0, "")
 
@@ -131,7 +132,7 @@ def test_a_registry_of_legacy_records_is_listed_and_its_models_are_told_to_be_un
     registry: Command,
 ) -> None:
     assert rows_of(registry.done("list")) == [
-        ["*", env, f"model_{time}_{digest}.pkl", state, time, "-", "-", "-", "-"]
+        ["*", env, f"model_{time}_{digest}.pkl", state, formatting.time(time), "-", "-", "-", "-"]
         for env, time, digest, state in (
             ("prd", "2024-01-31:23-59-59", "3f2a", "served, unverifiable"),
             ("dev", "2024-02-02:10-00-00", "77aa", "served, missing, unverifiable"),
@@ -161,9 +162,9 @@ def test_failures_of_both_pipelines_are_listed_by_time_with_cause_and_sentence(r
         InferenceFailure(error_time="2026-01-01T02:00:00.000000+00:00", error_message="no model", **failed),  # type: ignore[arg-type]
     )
     assert rows_of(registry.done("list", "--failures")) == [
-        ["2026-01-01T01:00:00", "prd", "train_model", "crashed", "manual__1", "it failed"],
-        ["2026-01-01T02:00:00", "dev", "model_inference", "refused", "r", "no model"],
-        ["2026-01-01T03:00:00", "prd", "train_model", "crashed", "manual__1", "it failed"],
+        ["2026-01-01 01:00:00", "prd", "train_model", "crashed", "manual__1", "it failed"],
+        ["2026-01-01 02:00:00", "dev", "model_inference", "refused", "r", "no model"],
+        ["2026-01-01 03:00:00", "prd", "train_model", "crashed", "manual__1", "it failed"],
     ]
     assert [row[0][11:13] for row in rows_of(registry.done("list", "--failures", "--limit", "2"))] == ["02", "03"]
     assert [row[1] for row in rows_of(registry.done("list", "--failures", "--environment", "dev"))] == ["dev"]

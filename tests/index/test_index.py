@@ -10,56 +10,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generated import TIME, anything, environment, failure, inference, name, write
-from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish, training_failure
+from tests.support.generated import TIME, environment, failure, inference, name, write
+from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, training_failure
 
-from bulkhead.index import Index, attempts, models, record_reader, store
+from bulkhead.index import Index, attempts, record_reader, store
 from bulkhead.index.attempts import AttemptFilter
-from bulkhead.index.filling import Filler, moment, number
+from bulkhead.index.filling import Filler, moment
 from bulkhead.registry import journal, records
 from bulkhead.registry.records import (
     InferenceFailure,
     InferenceRecord,
     ModelRecord,
     Quarantine,
-    Removal,
-    Revocation,
 )
-from bulkhead.registry.serving import RegistryState
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bulkhead.registry.records import Record
     from bulkhead.registry.store import Registry
-
-
-@given(written=st.lists(anything, max_size=25), cut=st.integers(0, 25))
-def test_what_is_served_is_what_a_shelf_says_whenever_it_was_asked(
-    tmp_path_factory: pytest.TempPathFactory, written: list[Record], cut: int
-) -> None:
-    folder = tmp_path_factory.mktemp("models")
-    index = Index(folder, folder)
-    write(folder / "log.txt", written[:cut])
-    index.wait()
-    write(folder / "log.txt", written[cut:])
-    index.wait()
-    state = RegistryState(written)
-    with index.reading() as db:
-        assert models.environments(db) == state.environments
-        for where in ("dev", "prd"):
-            expected = [record.model_filename for record in state.serving_order(where)]
-            assert [placed.filename for placed in models.serving_order(db, where, 100)] == expected
-            served = models.served(db).get(where)
-            assert (served.filename if served else None) == next(iter(expected), None)
-        for known in state.models.values():
-            (placed, *_) = models.called(db, known.record.model_filename)
-            assert (placed.revoked is None) == (known.revocation is None)
-            assert (placed.removed is None) == (known.removal is None)
-            assert (placed.quarantined is None) == (known.quarantine is None)
-            offsets = [at for at in (placed.revoked, placed.removed, placed.quarantined) if at is not None]
-            found = record_reader.read(folder, "training", offsets, Revocation, Removal, Quarantine)
-            assert found == [one for one in (known.revocation, known.removal, known.quarantine) if one]
 
 
 attempt = st.one_of(
@@ -195,6 +163,18 @@ def test_torn_and_foreign_lines_are_counted_and_those_in_quarantine_are_not(regi
     assert index.wait().inferences.unreadable == 2
 
 
+def test_of_very_many_unreadable_lines_the_newest_are_kept_and_all_are_counted(empty_registry: Registry) -> None:
+    empty_registry.trainings.write_bytes(b"[]\n" * 1500)
+    index = Index(empty_registry.folder, empty_registry.folder)
+    assert index.wait().trainings.unreadable == 1500
+    with empty_registry.trainings.open("ab") as file:
+        file.write(b"[]\n" * 7)
+    assert index.wait().trainings.unreadable == 1507
+    with index.reading() as db:
+        rows = [row for (row,) in db.execute("SELECT offset FROM unreadable ORDER BY offset")]
+    assert rows == [3 * number for number in range(507, 1507)]
+
+
 def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) -> None:
     empty_registry.inferences.write_bytes(records.encode(inference()).rstrip(b"\n"))
     index = Index(empty_registry.folder, empty_registry.folder)
@@ -203,13 +183,12 @@ def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) 
     assert amount(index) == 2
 
 
-def test_the_original_programs_lines_are_indexed(empty_registry: Registry) -> None:
+def test_legacy_records_are_indexed(empty_registry: Registry) -> None:
     empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
     empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
     index = Index(empty_registry.folder, empty_registry.folder)
     assert amount(index) == 2
     with index.reading() as db:
-        assert set(models.served(db)) == {"prd", "dev"}
         assert attempts.causes(db, ["training", "inference"]) == ["unknown"]
 
 
@@ -219,10 +198,11 @@ def test_a_registry_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert status.trainings.missing
     assert status.inferences.missing
     with index.reading() as db:
-        assert models.page(db, 10) == []
+        assert attempts.amount(db, ["training", "inference"], AttemptFilter()) == 0
 
 
 def test_a_log_that_cannot_be_read_is_said_and_what_was_read_stays(registry_with_a_model: Registry) -> None:
+    registry_with_a_model.record_failure("training", training_failure())
     index = Index(registry_with_a_model.folder, registry_with_a_model.folder)
     index.wait()
     registry_with_a_model.inferences.mkdir()  # root may read any file, and no folder
@@ -230,18 +210,19 @@ def test_a_log_that_cannot_be_read_is_said_and_what_was_read_stays(registry_with
     assert status.trouble is not None
     assert "models/log_inference.txt cannot be read" in status.trouble
     with index.reading() as db:
-        assert models.amount(db) == 1
+        assert attempts.amount(db, ["training"], AttemptFilter()) == 1
 
 
 def test_a_broken_index_is_made_anew(registry_with_two_models: Registry) -> None:
     folder = registry_with_two_models.folder
+    write(registry_with_two_models.inferences, [inference(1), inference(2)])
     Index(folder, folder).wait()
     (path,) = folder.glob("index-*.sqlite")
     path.write_bytes(b"no database" * 1000)
     index = Index(folder, folder)
     index.wait()
     with index.reading() as db:
-        assert models.amount(db) == 2
+        assert attempts.amount(db, ["inference"], AttemptFilter()) == 2
 
 
 def test_processes_that_fill_it_at_once_leave_each_record_once(empty_registry: Registry) -> None:
@@ -281,17 +262,13 @@ def test_a_filling_that_was_cut_off_is_gone_on_with(
 def test_a_record_that_is_elsewhere_than_the_index_says_is_noticed(registry_with_two_models: Registry) -> None:
     with pytest.raises(record_reader.IndexOutdated):
         record_reader.read(registry_with_two_models.folder, "training", [1], ModelRecord)
+    write(registry_with_two_models.inferences, [inference(1), inference(2)])
     index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
     index.wait()
     index.distrust()
     index.wait()
     with index.reading() as db:
-        assert models.amount(db) == 2
-
-
-@pytest.mark.parametrize("value", ["0.5", None, True, [1], {}, 10**400])
-def test_a_metric_that_is_no_number_is_none(value: object) -> None:
-    assert number(value) is None
+        assert attempts.amount(db, ["inference"], AttemptFilter()) == 2
 
 
 def test_a_time_that_is_none_is_filed_under_the_one_before(empty_registry: Registry) -> None:
@@ -303,15 +280,6 @@ def test_a_time_that_is_none_is_filed_under_the_one_before(empty_registry: Regis
         found = attempts.page(db, ["inference"], AttemptFilter(), 10)
     assert {one.time for one in found} == {moment(TIME.format(5), 0)}
     assert len(found) == 5
-
-
-def test_publishing_is_indexed_with_its_metrics(empty_registry: Registry) -> None:
-    publish(empty_registry, "prd", metrics={"r2": 0.25, "rmse": "none"})
-    index = Index(empty_registry.folder, empty_registry.folder)
-    index.wait()
-    with index.reading() as db:
-        (point,) = models.points(db)
-    assert (point.environment, point.r2, point.rmse) == ("prd", 0.25, None)
 
 
 def test_an_index_that_cannot_be_kept_is_said(registry_with_a_model: Registry, tmp_path: Path) -> None:

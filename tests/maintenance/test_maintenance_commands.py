@@ -14,7 +14,6 @@ from tests.support.registry_project import RegistryProject
 
 from bulkhead import files
 from bulkhead.cli import main as cli
-from bulkhead.cli import maintaining
 from bulkhead.registry import journal
 from bulkhead.registry.records import Quarantine, Removal
 
@@ -245,15 +244,3 @@ def test_a_terminal_has_a_bar_and_colours_and_a_pipe_has_neither(
         assert ("\x1b[31m" in out.getvalue()) == marked
         assert ("%" in err.getvalue()) == marked
         assert "\x1b[2J" not in out.getvalue()
-
-
-def test_sizes_and_ages_are_told_as_people_say_them() -> None:
-    assert [maintaining._size(n) for n in (0, 999, 1000, 1_250_000, 3e9, 5e12)] == [
-        "0 B",
-        "999 B",
-        "1 kB",
-        "1.25 MB",
-        "3 GB",
-        "5e+03 GB",
-    ]
-    assert [maintaining._days(n) for n in (3600, 86_400, 864_000)] == ["1 h", "1 d", "10 d"]

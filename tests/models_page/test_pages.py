@@ -12,7 +12,7 @@ from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish, 
 from tests.support.registry_project import DECIDED
 
 from bulkhead.registry import decisions, journal
-from bulkhead.registry.records import Evidence, InferenceRecord, Promotion, Revocation, Rollback
+from bulkhead.registry.records import Evidence, InferenceRecord, Promotion, Quarantine, Revocation, Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def test_a_models_page_tells_its_whole_lineage_and_its_inferences(visit: Visit, 
     shown = re.sub(r"<[^>]+>", " ", text)
     assert model.sha256 is not None
     for words in (
-        model.sha256, "0" * 64, "shared/inputs/t.csv", "c" * 40, "tree changed since", "bulkhead/trainer@sha256:1234",
+        model.sha256, "0" * 64, "shared/inputs/t.csv", "c" * 40, "uncommitted changes", "bulkhead/trainer@sha256:1234",
         "f" * 64, "-2.25", "0.5", "1.50 s", "3.0 MiB", "min_r2", "test_fraction", "python", "3.13.0", "1 inference",
         "manual__7",
     ):  # fmt: skip
@@ -207,13 +207,61 @@ def test_a_broken_log_is_told_and_never_an_error(visit: Visit, registry_with_two
     registry.inferences.write_bytes(b"\x00" * 1000 + b'\n{"inference_time": 7}\n{"torn')
     with visit(registry) as client:
         texts = every_answer(client)
-        assert "models/log.txt: 4 lines are no record" in texts["/"]
-        assert "models/log_inference.txt: 2 lines are no record" in texts["/"]
+        assert "models/log.txt: 4 lines cannot be read as records" in texts["/"]
+        assert "models/log_inference.txt: 2 lines cannot be read as records" in texts["/"]
         assert texts["/verify"].count("<td>log.txt</td>") == 4
         registry.inferences.unlink()
         registry.inferences.mkdir()
         texts = every_answer(client)
         assert "models/log_inference.txt cannot be read: Is a directory" in texts["/"]
+
+
+FUTURE = (
+    b'{"model_hash": "h", "model_filename": "model_9.joblib", "training_timestamp": {"s": 1}, "environment": "prd"}\n'
+)
+"""A line of a later format, which has an object where there is text today."""
+
+
+def test_a_registry_whose_every_line_is_unreadable_is_never_shown_as_empty(
+    visit: Visit, empty_registry: Registry
+) -> None:
+    empty_registry.trainings.write_bytes(FUTURE * 7)
+    with visit(empty_registry) as client:
+        text = client.get("/").text
+        answer = client.get("/api/v1/models").json()
+    assert "0 models" not in text
+    assert "No models yet" not in text
+    assert "7 lines of models/log.txt cannot be read" in text
+    assert f"Byte {6 * len(FUTURE)}" in text
+    assert "Expected `str`, got `object`" in text
+    assert "model_9.joblib" in text
+    assert "just registry verify" in text
+    assert "and 2 more" in text
+    assert (answer["total_entries"], answer["unreadable_lines"]) == (0, 7)
+
+
+def test_an_unreadable_line_that_may_hide_a_newer_model_is_told_at_what_is_served(
+    visit: Visit, empty_registry: Registry
+) -> None:
+    publish(empty_registry, "dev")
+    with empty_registry.trainings.open("ab") as file:
+        file.write(FUTURE)
+    offset = empty_registry.trainings.stat().st_size - len(FUTURE)
+    publish(empty_registry, "prd")
+    warning = f"Byte {offset:,} of log.txt, after this model, cannot be read"
+    with visit(empty_registry) as client:
+        text = client.get("/").text
+        served = client.get("/api/v1/environments").json()["environments"]
+        assert text.count(warning) == 1
+        assert warning in text[text.index("dev</bdi> serves") : text.index("prd</bdi> serves")]
+        assert [one["unreadable_at"] for one in served] == [offset, None]
+        assert "1 line of models/log.txt cannot be read" in text
+        quarantine = Quarantine(
+            quarantine_time="2026-01-01T00:00:00.000000+00:00", path="models/log.txt", offset=offset,
+            size_bytes=len(FUTURE) - 1, sha256="s", moved_to="models/quarantine/x", by="b", reason="r",
+        )  # fmt: skip
+        journal.append(empty_registry.trainings, quarantine)
+        assert "cannot be read" not in client.get("/").text
 
 
 def test_a_log_edited_in_its_middle_is_read_anew_and_no_error(visit: Visit, registry_with_two_models: Registry) -> None:
@@ -227,12 +275,12 @@ def test_a_log_edited_in_its_middle_is_read_anew_and_no_error(visit: Visit, regi
             file.write(content.splitlines(keepends=True)[1])
         for _ in range(50):
             every_answer(client)
-            if "1 line is no record" in client.get("/").text:
+            if "1 line cannot be read as a record" in client.get("/").text:
                 break
-        assert "1 line is no record" in client.get("/").text
+        assert "1 line cannot be read as a record" in client.get("/").text
 
 
-def test_the_original_programs_lines_are_shown(visit: Visit, empty_registry: Registry) -> None:
+def test_legacy_records_are_shown(visit: Visit, empty_registry: Registry) -> None:
     empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
     empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
     with visit(empty_registry) as client:

@@ -6,14 +6,20 @@ import math
 
 import pytest
 
-from bulkhead.index.models import Point
+from bulkhead.index.state_reader import ModelSummary
 
 DAY = 86_400_000_000
 NOON = 1_767_268_800_000_000
 
 
-def points(values: list[float | None], environment: str = "prd") -> list[Point]:
-    return [Point(number, NOON + number * DAY, environment, value, None) for number, value in enumerate(values)]
+def points(values: list[float | None], environment: str = "prd") -> list[ModelSummary]:
+    return [
+        ModelSummary(
+            model_hash="h", model_filename="m", training_timestamp="t", environment=environment, offset=0,
+            number=number, time=NOON + number * DAY, r2=value, rmse=None,
+        )
+        for number, value in enumerate(values)
+    ]  # fmt: skip
 
 
 def test_ten_thousand_models_are_a_few_hundred_columns_that_tell_their_range() -> None:

@@ -28,6 +28,8 @@ def test_the_states_of_the_page_are_those_of_the_list(
         (folder / name).touch()
     index = Index(folder, folder)
     index.wait()
-    shown = RegistryView(index).models(100).shown
-    expected = version_statuses(RegistryState(written), {path.name for path in folder.iterdir()})
-    assert [(one.record, one.states) for one in shown] == [(one.record, one.words) for one in reversed(expected)]
+    view = RegistryView(index)
+    view.look()
+    listed = view.models(100).listed
+    expected = version_statuses(RegistryState(written), folder)
+    assert [(one.record, one.states) for one in listed] == [(one.record, one.states) for one in reversed(expected)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
-from bulkhead import clock
+from bulkhead import clock, formatting
 from bulkhead.index.attempts import AttemptFilter
 from models_page import filters, query_parameters, responses
 from models_page.query_parameters import PAGE, Cursor, Data, Environment, Limit
@@ -22,7 +22,7 @@ BOTH: tuple[JournalName, ...] = ("training", "inference")
 
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": responses.ProblemResponse, "description": words}
-    for code, words in ((401, "Not logged in"), (403, "Not permitted"), (503, "The index is being made"))
+    for code, words in ((401, "Not logged in"), (403, "Not permitted"), (503, "The registry is still being read"))
 }
 Wants = Annotated[AttemptFilter, Depends(query_parameters.wanted)]
 
@@ -33,33 +33,39 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
 
     @api.get("/environments", summary="What each environment serves")
     def get_environments() -> responses.EnvironmentCollectionResponse:
-        served = registry_view.served()
         found = [
             responses.EnvironmentResponse(
-                environment=name,
-                served=responses.ModelResponse.of(served[name]) if name in served else None,
-                rolls_back_to=registry_view.rolls_back_to(name),
+                environment=served.environment,
+                served=responses.ModelResponse.of(served.version) if served.version else None,
+                rolls_back_to=served.previous,
+                unreadable_at=served.unreadable,
             )
-            for name in registry_view.environments()
+            for served in registry_view.served()
         ]
-        return responses.EnvironmentCollectionResponse(environments=found, total_entries=len(found))
+        return responses.EnvironmentCollectionResponse(
+            environments=found, total_entries=len(found), unreadable_lines=registry_view.look().trainings.unreadable
+        )
 
-    @api.get("/models", summary="Published and promoted models, newest first")
+    @api.get("/models", summary="Published and promoted model versions, newest first")
     def get_models(
-        environment: Environment = None, data_sha256: Data = None, limit: Limit = PAGE, cursor: Cursor = None
+        environment: Environment = None,
+        data_sha256: Data = None,
+        limit: Limit = PAGE,
+        cursor: Cursor = None,
     ) -> responses.ModelCollectionResponse:
         found = registry_view.models(
             limit, environment=environment, data=data_sha256, cursor=query_parameters.number(cursor)
         )
         return responses.ModelCollectionResponse(
-            models=[responses.ModelResponse.of(shown) for shown in found.shown],
+            models=[responses.ModelResponse.of(version) for version in found.listed],
             total_entries=found.total,
+            unreadable_lines=registry_view.look().trainings.unreadable,
             next_cursor=None if found.cursor is None else str(found.cursor),
         )
 
     @api.get(
         "/models/{filename:path}",
-        summary="Everything about one model file",
+        summary="One model version: its states, decisions and records",
         responses={404: {"model": responses.ProblemResponse, "description": "No such model"}},
     )
     def get_model(filename: Annotated[str, Path(max_length=1000)]) -> responses.ModelHistoryResponse:
@@ -70,22 +76,22 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
             raise HTTPException(404, detail) from None
         return responses.ModelHistoryResponse(
             model_filename=responses.sound(found.record.model_filename),
-            placings=[responses.ModelResponse.of(shown) for shown in found.placings],
+            placings=[responses.ModelResponse.of(version) for version in found.versions],
             decisions=[responses.plain(decision) for decision in found.decisions],
             inferences=found.uses,
         )
 
     @api.get(
         "/metrics",
-        summary="Metrics of published models, oldest first",
+        summary="Metrics of published model versions, oldest first",
         response_model=responses.PointCollectionResponse,
     )
     def get_metrics(environment: Environment = None) -> Response:
         points = [
-            {"at": filters.moment(point.time), "environment": point.environment, "r2": point.r2, "rmse": point.rmse}
+            {"at": formatting.moment(point.time), "environment": point.environment, "r2": point.r2, "rmse": point.rmse}
             for point in registry_view.points(environment)
         ]
-        # Ten thousand of them: made as they are described, and not looked through once more.
+        # There may be ten thousand: encoded at once, and not validated once more.
         content = msgspec.json.encode({"points": points, "total_entries": len(points)})
         return Response(content, media_type="application/json")
 
@@ -100,7 +106,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
             next_cursor=query_parameters.cursor_of(found.cursor),
         )
 
-    @api.get("/failures", summary="Failures of both pipelines, newest first")
+    @api.get("/failures", summary="Failed attempts of both pipelines, newest first")
     def get_failures(wanted: Wants, limit: Limit = PAGE, cursor: Cursor = None) -> responses.FailureCollectionResponse:
         failed = msgspec.structs.replace(wanted, outcome="failed")
         found = registry_view.attempts(BOTH, failed, limit, query_parameters.position(cursor))
@@ -110,7 +116,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
             next_cursor=query_parameters.cursor_of(found.cursor),
         )
 
-    @api.get("/verify", summary="The result of the last verify")
+    @api.get("/verify", summary="Result of the last verify")
     def get_verify() -> responses.VerifyResponse:
         result = background_verify.latest()
         found = result.found if result else []
@@ -124,7 +130,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
             findings=[responses.FindingResponse.model_validate(responses.plain(one)) for one in found],
         )
 
-    @api.get("/index", summary="How far the index is that answers all of this")
+    @api.get("/index", summary="How much of the two logs has been read")
     def get_index() -> responses.IndexResponse:
         return responses.IndexResponse.of(registry_view.look())
 

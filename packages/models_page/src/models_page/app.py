@@ -1,4 +1,4 @@
-"""The application: pages, JSON, static files, all behind the guard."""
+"""The application: pages, JSON, static files, all behind the login."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
         # FastAPI's own page loads its scripts from elsewhere; pages.py has one without any.
         docs_url=None,
         redoc_url=None,
-        lifespan=lambda _app: _started(index, background_verify),
+        lifespan=lambda _app: _started(registry_view, background_verify),
     )
     app.include_router(api.router(registry_view, background_verify))
     app.include_router(pages.router(registry_view, background_verify, templates), include_in_schema=False)
@@ -56,7 +56,7 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
     @app.exception_handler(NotReady)
     def not_ready(request: Request, error: NotReady) -> Response:
         if not _is_page(request):
-            detail = f"The index is being made, {error.status.percent} % done. Ask again in a few seconds."
+            detail = f"The registry is being read, {error.status.percent} % done. Ask again in a few seconds."
             return JSONResponse({"detail": detail}, 503, {"Retry-After": "2"})
         return templates.indexing(request, error.status)
 
@@ -73,11 +73,11 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
 
 
 @asynccontextmanager
-async def _started(index: Index, background_verify: BackgroundVerify) -> AsyncIterator[None]:
-    """The index begins to be made when the server starts, not at the first visit."""
-    await run_in_threadpool(index.refresh)
+async def _started(registry_view: RegistryView, background_verify: BackgroundVerify) -> AsyncIterator[None]:
+    """Reading the registry begins when the server starts, not at the first visit."""
+    await run_in_threadpool(registry_view.look)
     yield
-    await run_in_threadpool(index.close)
+    await run_in_threadpool(registry_view.close)
     await run_in_threadpool(background_verify.close)
 
 

@@ -1,16 +1,15 @@
-"""How values of records are shown: as text, whatever they hold."""
+"""How values of records are shown: as text, whatever they hold. Numbers and times: :mod:`bulkhead.formatting`."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 from jinja2 import Undefined
 
-from bulkhead import clock
+from bulkhead import formatting
 from bulkhead.errors import one_line
 from bulkhead.registry.store import MODEL_NAME
 
@@ -20,21 +19,19 @@ if TYPE_CHECKING:
     from bulkhead.identity import Identity
 
 _SHORT_HASH = 12
-_KIBI = 1024
 _PREDICTIONS = 5
 _LONGEST_LINK = 1000
 _LONGEST_NAME = 255
-_LONG_NUMBER = 10**15
 
 
 def text(value: Any, limit: int = 400) -> str:
     """``value`` in one line of printable characters: no control, no change of direction, no more than ``limit``."""
     if value is None or isinstance(value, Undefined):
-        return "—"
+        return formatting.UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return figure(value)
+        return formatting.number(value)
     if not isinstance(value, str):
         value = json.dumps(msgspec.to_builtins(value), ensure_ascii=False)
     if len(value) > limit:
@@ -44,53 +41,12 @@ def text(value: Any, limit: int = 400) -> str:
 
 def figure(value: Any) -> str:
     """A number as people read it; anything else as :func:`text` has it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return text(value)
-    if isinstance(value, int):
-        return f"{value:,}" if abs(value) < _LONG_NUMBER else text(str(value), 40)
-    return f"{value:.6g}"
-
-
-def brief(value: float | None) -> str:
-    """A metric with as many digits as a table needs."""
-    return "—" if value is None else f"{value:.4g}"
-
-
-def time(value: str | None) -> str:
-    """A record's time, to the second, UTC; where it is none, as it is."""
-    if value is None:
-        return "—"
-    try:
-        return f"{clock.parse(value):%Y-%m-%d %H:%M:%S}"
-    except ValueError:
-        return text(value, 40)
-
-
-def moment(microseconds: int) -> str:
-    """A time of the index, to the second, UTC."""
-    return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S}"
+    return formatting.number(value) if type(value) in (int, float) else text(value)
 
 
 def short(value: str | None) -> str:
     """The beginning of a hash."""
-    return "—" if value is None else text(value[:_SHORT_HASH])
-
-
-def size(value: int | None) -> str:
-    """Bytes as people read them."""
-    if value is None:
-        return "—"
-    amount = float(min(max(value, 0), 2**80))
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < _KIBI:
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= _KIBI
-    return f"{amount:.1f} TiB"
-
-
-def seconds(value: float | None) -> str:
-    """A duration."""
-    return "—" if value is None else f"{value:,.2f} s"
+    return formatting.UNKNOWN if value is None else text(value[:_SHORT_HASH])
 
 
 def run_path(identity: Identity) -> str | None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROMOTE, ROLL_BACK = "promote_model_dag", "rollback_model_dag"
 _INFERENCES_OF_A_MODEL = 10
-_UNREADABLE = 100
+_UNREADABLE, _UNREADABLE_ON_MODELS = 100, 5
 
 
 def router(registry_view: RegistryView, background_verify: BackgroundVerify, templates: Templates) -> APIRouter:
@@ -36,17 +36,17 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
     def models(
         request: Request, environment: Environment = None, data: Data = None, cursor: Cursor = None
     ) -> HTMLResponse:
-        environments = registry_view.environments()
         found = registry_view.models(PAGE, environment=environment, data=data, cursor=query_parameters.number(cursor))
+        served = registry_view.served()
         return templates.page(
             request,
             "models.html",
-            environments=environments,
+            environments=[one.environment for one in served],
             environment=environment,
             data=data,
             found=found,
-            served=registry_view.served(),
-            below={name: registry_view.rolls_back_to(name) for name in environments},
+            served=served,
+            unreadable=registry_view.unreadable(_UNREADABLE_ON_MODELS, "training"),
             charts=registry_view.charts(environment, ("r2", "rmse")),
             may_roll_back=request.state.visitor.may_trigger(ROLL_BACK),
         )
@@ -57,8 +57,6 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             history = registry_view.model(filename)
         except Unknown:
             return templates.page(request, "unknown.html", 404, filename=filename)
-        served = registry_view.served()
-        served_in = [name for name, shown in served.items() if shown.record.model_filename == filename]
         return templates.page(
             request,
             "model.html",
@@ -66,7 +64,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             record=history.record,
             inferences=_newest_of(registry_view, filename),
             may_promote=request.state.visitor.may_trigger(PROMOTE),
-            promotable_to=_promotable_to(history, served_in),
+            promotable_to=_promotable_to(history),
         )
 
     @pages.get("/inferences")
@@ -119,12 +117,12 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
     return pages
 
 
-def _promotable_to(history: ModelDetails, served_in: Sequence[str]) -> list[str]:
+def _promotable_to(history: ModelDetails) -> list[str]:
     """Where the model could be promoted to, as far as its records say."""
-    newest = history.placings[-1].placed
-    if newest.revoked or newest.removed or newest.quarantined:
+    if history.out_of_service is not None:
         return []
-    here = {shown.record.environment for shown in history.placings}
+    here = {version.record.environment for version in history.versions}
+    served_in = {version.record.environment for version in history.versions if version.states[0] == "served"}
     return [one.name for one in ENVIRONMENTS if one.promotes_from in here and one.name not in served_in]
 
 

@@ -7,15 +7,17 @@ range of what was published in its time, and the median.
 from __future__ import annotations
 
 import statistics
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bulkhead import formatting
+from bulkhead.errors import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bulkhead.index.models import Point
+    from bulkhead.index.state_reader import ModelSummary
 
 WIDTH, HEIGHT = 960, 200
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 10, 24
@@ -24,6 +26,7 @@ _COLUMNS = (WIDTH - LEFT - RIGHT) // COLUMN
 _FEW = 120
 """Up to so many models each has a dot of its own."""
 _TICKS = 4
+_LONGEST_NAME = 40
 _ENOUGH = 50
 """Models from which on one far-out value no longer sets the scale."""
 _BEYOND = 1e15
@@ -77,7 +80,7 @@ class Chart(msgspec.Struct, frozen=True):
     """The picture in a sentence."""
 
 
-def chart(points: Sequence[Point], metric: str, environments: Sequence[str]) -> Chart | None:
+def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[str]) -> Chart | None:
     """The picture of ``metric`` (``r2`` or ``rmse``), a series for each of ``environments``; None: no model has it."""
     measured = [(point, value) for point in points if (value := getattr(point, metric)) is not None]
     if not measured:
@@ -101,18 +104,19 @@ def chart(points: Sequence[Point], metric: str, environments: Sequence[str]) -> 
         own = [(point, value) for point, value in measured if point.environment == environment]
         if not own:
             continue
+        name = one_line(environment, _LONGEST_NAME)
         columns: dict[int, list[float]] = {}
         for point, value in own:
             columns.setdefault(min(_COLUMNS - 1, int((x(point.time) - LEFT) / COLUMN)), []).append(value)
         for column, values in columns.items():
-            buckets.setdefault(column, {})[environment] = values
+            buckets.setdefault(column, {})[name] = values
         dots = [
-            Dot(round(x(point.time), 1), round(y(value), 1), point.number, _title(environment, metric, point, value))
+            Dot(round(x(point.time), 1), round(y(value), 1), point.number, _title(name, metric, point, value))
             for point, value in own
             if few
         ]
         line = " ".join(f"{dot.x},{dot.y}" for dot in dots) if few else _medians(columns, y)
-        series.append(Series(environment, line, "" if few else _band(columns, y), dots))
+        series.append(Series(name, line, "" if few else _band(columns, y), dots))
     width = (last - first) / _COLUMNS
     return Chart(
         metric=metric,
@@ -123,9 +127,10 @@ def chart(points: Sequence[Point], metric: str, environments: Sequence[str]) -> 
             if not few
         ],
         across=[Tick(round(x(time), 1), _day(time)) for time in _times(first, last)],
-        up=[Tick(round(y(value), 1), f"{value:.4g}") for value in _steps(low, high)],
+        up=[Tick(round(y(value), 1), formatting.metric(value)) for value in _steps(low, high)],
         summary=f"{metric} of {len(measured):,} models, {_day(first)} to {_day(last)}, from"
-        f" {min(value for _, value in measured):.4g} to {max(value for _, value in measured):.4g}",
+        f" {formatting.metric(min(value for _, value in measured))}"
+        f" to {formatting.metric(max(value for _, value in measured))}",
     )
 
 
@@ -164,23 +169,21 @@ def _band(columns: dict[int, list[float]], y: _Scale) -> str:
 def _about(metric: str, time: int, by_environment: dict[str, list[float]]) -> str:
     said = [f"from {_day(time)}"]
     for environment, values in by_environment.items():
-        middle = f"{metric} {statistics.median(values):.4g}"
+        middle = f"{metric} {formatting.metric(statistics.median(values))}"
         if len(values) > 1:
-            middle += f" (median of {len(values)}, {min(values):.4g} to {max(values):.4g})"
+            middle += (
+                f" (median of {len(values)}, {formatting.metric(min(values))} to {formatting.metric(max(values))})"
+            )
         said.append(f"{environment}: {middle}")
     return "\n".join(said)
 
 
-def _title(environment: str, metric: str, point: Point, value: float) -> str:
-    return f"{environment}, {_moment(point.time):%Y-%m-%d %H:%M:%S}\n{metric} {value:.6g}"
-
-
-def _moment(time: int) -> datetime:
-    return datetime.fromtimestamp(time / 1e6, UTC)
+def _title(environment: str, metric: str, point: ModelSummary, value: float) -> str:
+    return f"{environment}, {formatting.moment(point.time)}\n{metric} {formatting.number(value)}"
 
 
 def _day(time: int) -> str:
-    return f"{_moment(time):%Y-%m-%d %H:%M}"
+    return formatting.moment(time)[: -len(":00")]
 
 
 if TYPE_CHECKING:

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 PAGE = 50
 MOST = 500
 
-Limit = Annotated[int, Query(ge=1, le=MOST, description="How many entries, at most.")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="At most this many entries.")]
 Cursor = Annotated[
     str | None,
-    Query(pattern=r"^-?\d{1,18}(\.(training|inference)\.\d{1,18})?$", description="`next_cursor` of the page before."),
+    Query(
+        pattern=r"^-?\d{1,18}(\.(training|inference)\.\d{1,18})?$", description="`next_cursor` of the previous page."
+    ),
 ]
 _NAMES = ", ".join(f"`{name}`" for name in environments.NAMES)
-Environment = Annotated[str | None, Query(max_length=300, description=f"One of {_NAMES}; none: all.")]
-Moment = Annotated[datetime | None, Query(description="ISO 8601; without a zone it is read as UTC.")]
-Data = Annotated[str | None, Query(max_length=300, description="SHA-256 of the table that was trained on.")]
+Environment = Annotated[str | None, Query(max_length=300, description=f"Only this environment; one of {_NAMES}.")]
+Moment = Annotated[datetime | None, Query(description="ISO 8601; UTC if it names no time zone.")]
+Data = Annotated[str | None, Query(max_length=300, description="Only models trained on the data with this SHA-256.")]
 
 
 def position(cursor: str | None) -> Position | None:
@@ -49,10 +51,10 @@ def number(cursor: str | None) -> int | None:
 
 def wanted(  # noqa: PLR0913, PLR0917  # one for each field of the form
     environment: Environment = None,
-    model: Annotated[str | None, Query(max_length=300, description="The model file that was used.")] = None,
-    outcome: Annotated[Outcome | None, Query(description="None: both.")] = None,
-    cause: Annotated[str | None, Query(max_length=300, description="Of the failure.")] = None,
-    run_id: Annotated[str | None, Query(max_length=1000, description="The run of the DAG.")] = None,
+    model: Annotated[str | None, Query(max_length=300, description="Only inferences by this model file.")] = None,
+    outcome: Annotated[Outcome | None, Query(description="Only successful, or only failed ones.")] = None,
+    cause: Annotated[str | None, Query(max_length=300, description="Only failures with this cause.")] = None,
+    run_id: Annotated[str | None, Query(max_length=1000, description="Only attempts of this DAG run.")] = None,
     since: Moment = None,
     until: Moment = None,
 ) -> AttemptFilter:

@@ -1,4 +1,4 @@
-"""What the pages and the API tell, out of the index and the logs. Knows nothing of HTTP."""
+"""What the pages and the API tell, out of the state in memory, the index and the logs. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -8,30 +8,26 @@ from typing import TYPE_CHECKING, get_args
 
 import msgspec
 
-from bulkhead.errors import one_line
-from bulkhead.index import attempts, models, record_reader
+from bulkhead.index import attempts, record_reader
 from bulkhead.index.attempts import Found, Position
-from bulkhead.index.models import Placed, Point
+from bulkhead.index.state_reader import ModelSummary, StateReader
+from bulkhead.queries.status import version_statuses
 from bulkhead.registry.records import (
     Decision,
     InferenceFailure,
     InferenceRecord,
     JournalName,
     ModelRecord,
-    Promotion,
-    Quarantine,
-    Removal,
-    Revocation,
-    Rollback,
     TrainingFailure,
 )
 from models_page import plot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bulkhead.index import Index, Status
     from bulkhead.index.attempts import AttemptFilter
+    from bulkhead.index.state_reader import LoadedState
     from models_page.plot import Chart
 
 _CHARTS = 8
@@ -40,10 +36,10 @@ Attempt = InferenceRecord | InferenceFailure | TrainingFailure
 
 
 class NotReady(Exception):  # a state, not an error
-    """The index is being made; the status says how far it is."""
+    """The registry is being read; the status says how far it is."""
 
     def __init__(self, status: Status) -> None:
-        super().__init__("the index is being made")
+        super().__init__("the registry is being read")
         self.status = status
 
 
@@ -51,21 +47,42 @@ class Unknown(Exception):  # as above
     """The registry has no such model."""
 
 
-class Shown(msgspec.Struct, frozen=True):
+class UnreadableLine(msgspec.Struct, frozen=True):
+    """A line of a log that cannot be read as a record."""
+
+    journal: JournalName
+    offset: int
+    reason: str
+    beginning: str
+
+
+class ListedVersion(msgspec.Struct, frozen=True):
     """A publication or promotion with its record."""
 
-    placed: Placed
+    summary: ModelSummary
     record: ModelRecord
     states: list[str]
-    """Its place first, then what else a person should know."""
+    """Those of :func:`~bulkhead.queries.status.version_statuses`."""
     uses: int
     """How many inferences of this environment used it."""
+
+
+class ServedVersion(msgspec.Struct, frozen=True):
+    """What an environment serves."""
+
+    environment: str
+    version: ListedVersion | None
+    """None: everything was revoked or rolled back."""
+    previous: str | None
+    """The model file that a rollback would serve."""
+    unreadable: int | None
+    """Byte of the newest line below the served model's record that cannot be read: it may be of a newer model."""
 
 
 class Models(msgspec.Struct, frozen=True):
     """A page of models."""
 
-    shown: list[Shown]
+    listed: list[ListedVersion]
     total: int
     cursor: int | None
     """Where the next page begins; None: this is the last."""
@@ -82,14 +99,17 @@ class Attempts(msgspec.Struct, frozen=True):
 class ModelDetails(msgspec.Struct, frozen=True):
     """Everything about one model file."""
 
-    placings: list[Shown]
+    versions: list[ListedVersion]
+    """Its publication, then its promotions."""
     decisions: list[Decision]
+    out_of_service: str | None
+    """Why nobody may use it any more; None: it may be used."""
     uses: int
 
     @property
     def record(self) -> ModelRecord:
         """The first: of its publication."""
-        return self.placings[0].record
+        return self.versions[0].record
 
 
 class RegistryView:
@@ -97,65 +117,95 @@ class RegistryView:
 
     def __init__(self, index: Index) -> None:
         self._index = index
+        self._reader = StateReader(index.models)
         self._charts: dict[tuple[str | None, object], list[Chart]] = {}
 
     def look(self) -> Status:
-        """Bring the index up to date, first of all that a request does: what was just written is seen."""
-        return self._index.refresh()
+        """Bring everything up to date, first of all that a request does: what was just written is seen."""
+        status = self._index.refresh()
+        percent = 100
+        with suppress(OSError):  # the index cannot read the log either, and the status says why
+            percent = self._reader.refresh()
+        with self._reader.reading() as state:
+            ready = status.trainings.ready and state is not None
+        trainings = msgspec.structs.replace(
+            status.trainings, ready=ready, percent=min(percent, status.trainings.percent)
+        )
+        return msgspec.structs.replace(status, trainings=trainings)
+
+    def close(self) -> None:
+        """Stop what reads in the background."""
+        self._reader.close()
+        self._index.close()
 
     def environments(self) -> list[str]:
         """Every environment that ever had a model."""
-        with self._reading() as db:
-            return models.environments(db)
+        with self._state() as state:
+            return state.environments
 
     def recorded_environments(self) -> set[str]:
-        """Every environment that a record names; of a log that the index has not read, nothing is shown yet."""
+        """Every environment that a record names; of a journal that is not read yet, nothing is shown."""
         self.look()
         found: set[str] = set()
+        with suppress(NotReady), self._state() as state:
+            found.update(state.environments)
         for log in get_args(JournalName):
             with suppress(NotReady), self._reading((log,)) as db:
-                found.update(models.environments(db), attempts.environments(db, (log,)))
+                found.update(attempts.environments(db, (log,)))
         return found - {""}  # legacy records name none
 
-    def served(self) -> dict[str, Shown]:
-        """What each environment serves."""
-        with self._reading() as db:
-            served = models.served(db)
-            return dict(zip(served, self._shown(db, list(served.values())), strict=True))
-
-    def rolls_back_to(self, environment: str) -> str | None:
-        """The model file that is below the served one; None: there is none."""
-        with self._reading() as db:
-            serving_order = models.serving_order(db, environment, 2)
-        return serving_order[1].filename if len(serving_order) > 1 else None
+    def served(self) -> list[ServedVersion]:
+        """What each environment serves, by name."""
+        with self._state() as state:
+            names = state.environments
+            served = [state.served(name) for name in names]
+            previous = [state.previous(name) for name in names]
+            chosen = self._with_states(state, [record for record in served if record is not None])
+        listed = {version.record.environment: version for version in self._listed(chosen)}
+        last = self._last_unreadable()
+        found = []
+        for name, below in zip(names, previous, strict=True):
+            version = listed.get(name)
+            hidden = last is not None and (version is None or last > version.summary.offset)
+            found.append(
+                ServedVersion(name, version, below.model_filename if below else None, last if hidden else None)
+            )
+        return found
 
     def models(
         self, limit: int, *, environment: str | None = None, data: str | None = None, cursor: int | None = None
     ) -> Models:
         """A page of publications and promotions, newest first."""
-        with self._reading() as db:
-            found = models.page(db, limit + 1, environment=environment, data=data, before=cursor)
-            shown = self._shown(db, found[:limit])
-            total = models.amount(db, environment=environment, data=data)
-        return Models(shown, total, found[limit - 1].number if len(found) > limit else None)
+        with self._state() as state:
+            matching = [
+                summary
+                for summary in state.summaries
+                if environment in (None, summary.environment)
+                and (data is None or (summary.data is not None and summary.data.sha256 == data))
+            ]
+            before = [summary for summary in reversed(matching) if cursor is None or summary.number < cursor]
+            chosen = self._with_states(state, before[:limit])
+        following = chosen[-1][0].number if len(before) > limit else None
+        return Models(self._listed(chosen), len(matching), following)
 
-    def points(self, environment: str | None = None) -> list[Point]:
-        """The metrics of every publication, oldest first."""
-        with self._reading() as db:
-            return models.points(db, environment)
+    def points(self, environment: str | None = None) -> list[ModelSummary]:
+        """Every publication with its metrics, oldest first; a promotion is the same model once more, and left out."""
+        with self._state() as state:
+            return _points(state, environment)
 
     def charts(self, environment: str | None, metrics: Sequence[str]) -> list[Chart]:
         """The picture of each of ``metrics`` that a model has; drawn again only when ``log.txt`` was written to."""
-        with self._reading() as db:
-            key = (environment, self._index.state_of_trainings(db))
-            if key not in self._charts:
-                environments = models.environments(db)
-                points = models.points(db, environment)
-                drawn = (plot.chart(points, metric, environments) for metric in metrics)
-                # An old picture is of no use to anybody: those of this state alone are kept, and few of them.
-                kept = {known: charts for known, charts in self._charts.items() if known[1] == key[1]}
-                self._charts = dict([*kept.items()][-_CHARTS:]) | {key: [chart for chart in drawn if chart is not None]}
-            return self._charts[key]
+        with self._state() as state:
+            key = (environment, state.seen)
+            if key in self._charts:
+                return self._charts[key]
+            environments, points = state.environments, _points(state, environment)
+        drawn = [plot.chart(points, metric, environments) for metric in metrics]
+        # An old picture is of no use to anybody: those of this state alone are kept, and few of them.
+        kept = {known: charts for known, charts in self._charts.items() if known[1] == key[1]}
+        charts = [chart for chart in drawn if chart is not None]
+        self._charts = dict([*kept.items()][-_CHARTS:]) | {key: charts}
+        return charts
 
     def model(self, filename: str) -> ModelDetails:
         """Everything about one model file.
@@ -163,15 +213,16 @@ class RegistryView:
         Raises:
             Unknown: the log has none of this name.
         """
-        with self._reading() as db:
-            found = models.called(db, filename)
-            if not found:
+        with self._state() as state:
+            known = state.models.get(filename)
+            if known is None:
                 raise Unknown(filename)
-            placings = self._shown(db, found)
-            at = models.decisions(db, filename)
-            decision = record_reader.read(self._index.models, "training", at, Rollback, Revocation, Removal, Quarantine)
-            uses = attempts.uses(db, filename) if self._knows(db, "inference") else 0
-        return ModelDetails(placings, decision, uses)
+            chosen = self._with_states(state, known.publications)
+            decisions, out_of_service = [*known.decisions], known.out_of_service
+        uses = 0
+        with suppress(NotReady), self._reading(("inference",)) as db:
+            uses = attempts.uses(db, filename)
+        return ModelDetails(self._listed(chosen), decisions, out_of_service, uses)
 
     def attempts(
         self, logs: Sequence[JournalName], wanted: AttemptFilter, limit: int, cursor: Position | None = None
@@ -188,56 +239,61 @@ class RegistryView:
         with self._reading(logs) as db:
             return _printable(attempts.environments(db, logs)), _printable(attempts.causes(db, logs))
 
-    def unreadable(self, most: int) -> list[tuple[str, int, str, str]]:
-        """The first lines that are no records: log, offset, reason, beginning."""
-        with self._reading() as db:
+    def unreadable(self, most: int, journal: JournalName | None = None) -> list[UnreadableLine]:
+        """The newest lines, of one log or of both, that cannot be read as records and are not in quarantine."""
+        with self._reading(()) as db:
             query = (
                 "SELECT log, offset, reason, text FROM unreadable WHERE (log, offset) NOT IN"
-                " (SELECT log, offset FROM quarantined_line) ORDER BY log DESC, offset LIMIT ?"
+                " (SELECT log, offset FROM quarantined_line) AND log = coalesce(?, log)"
+                " ORDER BY log DESC, offset DESC LIMIT ?"
             )
-            return list(db.execute(query, (most,)))
+            return [UnreadableLine(*row) for row in db.execute(query, (journal, most))]
+
+    def _last_unreadable(self) -> int | None:
+        return next((line.offset for line in self.unreadable(1, "training")), None)
 
     def _attempt(self, found: Found) -> Attempt:
         kinds = (InferenceRecord, InferenceFailure, TrainingFailure)
         record: Attempt = record_reader.read(self._index.models, found.log, [found.offset], *kinds)[0]
         return record
 
-    def _shown(self, db: sqlite3.Connection, found: list[Placed]) -> list[Shown]:
-        records = record_reader.read(self._index.models, "training", [placed.offset for placed in found], ModelRecord)
-        knows_uses = self._knows(db, "inference")
+    def _with_states(self, state: LoadedState, records: Iterable[ModelRecord]) -> list[tuple[ModelSummary, list[str]]]:
+        statuses = version_statuses(state, self._index.models, records)
+        return [(status.record, status.states) for status in statuses if isinstance(status.record, ModelSummary)]
+
+    def _listed(self, chosen: Sequence[tuple[ModelSummary, list[str]]]) -> list[ListedVersion]:
+        """With their whole records, which are read from the log, and their uses, where the index knows those."""
+        with self._outdated():
+            offsets = [summary.offset for summary, _ in chosen]
+            records: list[ModelRecord] = record_reader.read(self._index.models, "training", offsets, ModelRecord)
+            for (summary, _), record in zip(chosen, records, strict=True):
+                if record.model_filename != summary.model_filename:
+                    raise record_reader.IndexOutdated
+        uses = [0] * len(chosen)
+        with suppress(NotReady), self._reading(("inference",)) as db:
+            uses = [attempts.uses(db, summary.model_filename, summary.environment) for summary, _ in chosen]
         return [
-            Shown(
-                placed,
-                record,
-                self._states(placed, record),
-                attempts.uses(db, placed.filename, placed.environment) if knows_uses else 0,
-            )
-            for placed, record in zip(found, records, strict=True)
+            ListedVersion(summary, record, states, used)
+            for (summary, states), record, used in zip(chosen, records, uses, strict=True)
         ]
-
-    def _states(self, placed: Placed, record: ModelRecord) -> list[str]:
-        states = [placed.place]
-        if placed.removed is not None:
-            states.append("removed")
-        elif placed.quarantined is not None:
-            states.append("quarantined")
-        elif not self._has_file(record.model_filename):
-            states.append("missing")
-        if record.sha256 is None:
-            states.append("unverifiable")
-        if isinstance(record.promotion, Promotion):
-            states.append(f"promoted from {one_line(record.promotion.origin, 40)}")
-        return states
-
-    def _has_file(self, name: str) -> bool:
-        try:
-            return "/" not in name and (self._index.models / name).is_file()
-        except (OSError, ValueError):  # a name that no file can have
-            return False
 
     @staticmethod
     def _knows(db: sqlite3.Connection, log: JournalName) -> bool:
         return db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (f"{log}_cause_here",)).fetchone() is not None
+
+    @contextmanager
+    def _state(self) -> Iterator[LoadedState]:
+        """The state of the registry, once all of ``log.txt`` is read; held still meanwhile, so be quick.
+
+        Raises:
+            NotReady: it is not.
+        """
+        # The index too: it knows of lines that cannot be read, without which no list of models is whole.
+        with self._reading(), self._reader.reading() as state:
+            if state is not None:
+                yield state
+                return
+        raise NotReady(self.look())
 
     @contextmanager
     def _reading(self, logs: Sequence[JournalName] = ("training",)) -> Iterator[sqlite3.Connection]:
@@ -247,15 +303,34 @@ class RegistryView:
             NotReady: it has not.
         """
         try:
-            with self._index.reading() as db:
+            with self._outdated(), self._index.reading() as db:
                 if not all(self._knows(db, log) for log in logs):
-                    raise NotReady(self._index.refresh())
+                    raise NotReady(self.look())
                 yield db
-        except record_reader.IndexOutdated:
-            self._index.distrust()
-            raise NotReady(self._index.refresh()) from None
         except (sqlite3.Error, OSError):
-            raise NotReady(self._index.refresh()) from None
+            raise NotReady(self.look()) from None
+
+    @contextmanager
+    def _outdated(self) -> Iterator[None]:
+        """Has everything read anew where a record is not where it was.
+
+        Raises:
+            NotReady: one is not.
+        """
+        try:
+            yield
+        except record_reader.IndexOutdated:
+            self._reader.distrust()
+            self._index.distrust()
+            raise NotReady(self.look()) from None
+
+
+def _points(state: LoadedState, environment: str | None) -> list[ModelSummary]:
+    return [
+        summary
+        for summary in state.summaries
+        if summary.promotion is None and environment in (None, summary.environment)
+    ]
 
 
 def _printable(words: list[str]) -> list[str]:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from pydantic import BaseModel, Field
 
-from models_page import filters
-from models_page.registry_view import Shown  # noqa: TC001  # as above
+from bulkhead import formatting
+from models_page.registry_view import ListedVersion  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
     from bulkhead.index import Status
     from bulkhead.index.attempts import Found
     from models_page.registry_view import Attempt
+
+
+_UNREADABLE = "Lines of `log.txt` that cannot be read as records; a model may be among them."
 
 
 class ProblemResponse(BaseModel):
@@ -24,36 +27,38 @@ class ProblemResponse(BaseModel):
 
 
 class ModelResponse(BaseModel):
-    """A publication or promotion of a model."""
+    """A model version in one environment: its publication or a promotion."""
 
     model_filename: str
     environment: str
-    published_at: str = Field(description="When it was published or promoted, as the record has it.")
+    published_at: str = Field(description="When it was published or promoted, as recorded.")
     states: list[str] = Field(
-        description="First `served`, `previous`, `earlier`, `rolled back` or `revoked`; then what else is to be known."
+        description="First `served`, `previous`, `earlier`, `rolled back` or `revoked`; then, where it applies,"
+        " `removed`, `quarantined`, `missing`, `unverifiable` and `promoted from …`."
     )
-    inferences: int = Field(description="Finished inferences of this environment that used it.")
-    record: dict[str, Any] = Field(description="The line of `log.txt`.")
+    inferences: int = Field(description="Finished inferences in this environment that used it.")
+    record: dict[str, Any] = Field(description="The whole record, from `log.txt`.")
 
     @classmethod
-    def of(cls, shown: Shown) -> ModelResponse:
-        """The answer for ``shown``."""
-        record = shown.record
+    def of(cls, version: ListedVersion) -> ModelResponse:
+        """The answer for ``version``."""
+        record = version.record
         return cls(
             model_filename=sound(record.model_filename),
             environment=sound(record.environment),
             published_at=sound(record.promotion.promotion_time if record.promotion else record.training_timestamp),
-            states=shown.states,
-            inferences=shown.uses,
+            states=version.states,
+            inferences=version.uses,
             record=plain(record),
         )
 
 
 class ModelCollectionResponse(BaseModel):
-    """A page of models, newest first."""
+    """A page of model versions, newest first."""
 
     models: list[ModelResponse]
     total_entries: int
+    unreadable_lines: int = Field(description=_UNREADABLE)
     next_cursor: str | None
 
 
@@ -62,7 +67,9 @@ class ModelHistoryResponse(BaseModel):
 
     model_filename: str
     placings: list[ModelResponse] = Field(description="Its publication, then its promotions.")
-    decisions: list[dict[str, Any]] = Field(description="Rollbacks, revocation, removal, quarantine: lines of the log.")
+    decisions: list[dict[str, Any]] = Field(
+        description="Its rollbacks, revocation, removal and quarantine, as in `log.txt`."
+    )
     inferences: int
 
 
@@ -72,6 +79,10 @@ class EnvironmentResponse(BaseModel):
     environment: str
     served: ModelResponse | None
     rolls_back_to: str | None = Field(description="The model file that a rollback would serve.")
+    unreadable_at: int | None = Field(
+        description="Byte in `log.txt` of a line after the served model's record that cannot be read, and may be of a"
+        " newer model; null if there is none."
+    )
 
 
 class EnvironmentCollectionResponse(BaseModel):
@@ -79,21 +90,22 @@ class EnvironmentCollectionResponse(BaseModel):
 
     environments: list[EnvironmentResponse]
     total_entries: int
+    unreadable_lines: int = Field(description=_UNREADABLE)
 
 
 class AttemptResponse(BaseModel):
-    """An inference, or a failed attempt of a step."""
+    """A finished inference, or a failed attempt of a step."""
 
     pipeline: Literal["training", "inference"]
     outcome: Literal["success", "failed"]
     at: str = Field(description="UTC, to the second.")
-    record: dict[str, Any] = Field(description="The line of the log.")
+    record: dict[str, Any] = Field(description="The whole record, from the log.")
 
     @classmethod
     def of(cls, found: Found, record: Attempt) -> AttemptResponse:
         """The answer for the attempt ``found``."""
         outcome: Literal["success", "failed"] = "success" if hasattr(record, "inference_time") else "failed"
-        return cls(pipeline=found.log, outcome=outcome, at=filters.moment(found.time), record=plain(record))
+        return cls(pipeline=found.log, outcome=outcome, at=formatting.moment(found.time), record=plain(record))
 
 
 class InferenceCollectionResponse(BaseModel):
@@ -113,7 +125,7 @@ class FailureCollectionResponse(BaseModel):
 
 
 class PointResponse(BaseModel):
-    """A model's metrics."""
+    """A model version's metrics."""
 
     at: str
     environment: str
@@ -122,14 +134,14 @@ class PointResponse(BaseModel):
 
 
 class PointCollectionResponse(BaseModel):
-    """Metrics of published models, oldest first."""
+    """Metrics of published model versions, oldest first."""
 
     points: list[PointResponse]
     total_entries: int
 
 
 class FindingResponse(BaseModel):
-    """One thing that is not as the records say."""
+    """One difference between the records and the files."""
 
     kind: str
     severity: str
@@ -143,8 +155,8 @@ class FindingResponse(BaseModel):
 class VerifyResponse(BaseModel):
     """The result of the last verify."""
 
-    running: int | None = Field(description="How far the one is that runs now, in percent; null: none does.")
-    finished: datetime | None = Field(description="When the last one ended; null: there was none yet.")
+    running: int | None = Field(description="Progress of the verify that runs now, in percent; null if none runs.")
+    finished: datetime | None = Field(description="When the last verify ended; null if there was none yet.")
     clean: bool | None
     damage: int
     notes: int
@@ -153,16 +165,16 @@ class VerifyResponse(BaseModel):
 
 
 class LogResponse(BaseModel):
-    """How far the index of a log is."""
+    """How much of a log has been read."""
 
     ready: bool
     percent: int
-    missing: bool = Field(description="There is no such log.")
-    unreadable: int = Field(description="Lines that are no records.")
+    missing: bool = Field(description="Whether the file is missing.")
+    unreadable: int = Field(description="Lines that cannot be read as records, without those in quarantine.")
 
 
 class IndexResponse(BaseModel):
-    """How far the index is from which all of this is answered."""
+    """How much of the two logs has been read."""
 
     trainings: LogResponse
     inferences: LogResponse

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from fastapi.responses import HTMLResponse
 
-from bulkhead import environments
+from bulkhead import environments, formatting
 from models_page import PREFIX, filters
 
 if TYPE_CHECKING:
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 _FILTERS = {
     "text": filters.text,
     "figure": filters.figure,
-    "brief": filters.brief,
-    "time": filters.time,
-    "moment": filters.moment,
+    "metric": formatting.metric,
+    "time": formatting.time,
+    "moment": formatting.moment,
     "short": filters.short,
-    "size": filters.size,
-    "seconds": filters.seconds,
+    "size": formatting.size,
+    "duration": formatting.duration,
     "run_path": filters.run_path,
     "predictions": filters.predictions,
     "plain": filters.plain,
@@ -42,7 +42,7 @@ class Templates:
     """Renders the templates in ``html/``; everything that is put into one is escaped."""
 
     def __init__(self, registry_view: RegistryView) -> None:
-        self._catalogue = registry_view
+        self._registry_view = registry_view
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(Path(__file__).parent / "html"),
             autoescape=True,
@@ -56,7 +56,7 @@ class Templates:
 
     def page(self, request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:
         """The page ``name``, with what every page says of the state of the registry."""
-        values.setdefault("status", self._catalogue.look())
+        values.setdefault("status", self._registry_view.look())
         return HTMLResponse(self._render(request, name, values), status_code)
 
     def indexing(self, request: Request, status: Status) -> HTMLResponse:

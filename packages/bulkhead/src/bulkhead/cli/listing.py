@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from bulkhead import environments
+from bulkhead import environments, formatting
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.queries import references
@@ -58,8 +58,8 @@ def list_models(place: Place, /, environment: str | None, limit: int | None, *, 
 
     STATE: served; previous (a rollback serves it) or earlier; rolled back; revoked. Then, where it applies:
     removed or quarantined; missing (a file that should be there); unverifiable (a legacy record: the
-    program before this one kept no hash); promoted from another environment. Lines of the log that are no record are
-    counted on stderr.
+    program before this one kept no hash); promoted from another environment. Lines of the journal that cannot be read
+    as records are counted on stderr.
     """
     registry = place.registry
     most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None
@@ -79,7 +79,7 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
     state = read_state(registry)
     found = [
         status
-        for status in version_statuses(state, {path.name for path in registry.folder.iterdir()})
+        for status in version_statuses(state, registry.folder)
         if environment in (None, status.record.environment) and (status.served or not served)
     ]
     chosen = found[-most:] if most else found
@@ -99,7 +99,7 @@ _NO_MODELS = "No models yet. Trigger a train_model DAG, or run: just demo"
 
 
 def read_state(registry: Registry) -> RegistryState:
-    """The registry's state; says on stderr how many lines of ``log.txt`` were passed over, as they are no record."""
+    """The registry's state; says on stderr how many lines of ``log.txt`` could not be read as records."""
     state, unreadable = RegistryState(), 0
     for record in journal.read(registry.trainings):
         unreadable += isinstance(record, Unreadable)
@@ -115,11 +115,11 @@ def model_table(chosen: Sequence[VersionStatus]) -> None:
 
     def style(index: int) -> output.Style:
         status = chosen[index]
-        if status.trouble or "missing" in status.words:
+        if status.served_but_unusable or "missing" in status.states:
             return output.BAD
         if status.served:
             return output.GOOD
-        return output.FADED if {"revoked", "removed", "quarantined"} & {*status.words} else output.PLAIN
+        return output.FADED if {"revoked", "removed", "quarantined"} & {*status.states} else output.PLAIN
 
     output.table(_MODELS, [_model_row(status) for status in chosen], style)
 
@@ -131,17 +131,17 @@ def _model_row(status: VersionStatus) -> tuple[str, ...]:
         "*" if status.served else "",
         record.environment,
         record.model_filename,
-        ", ".join(status.words),
-        output.moment(record.training_timestamp),
-        str(data.rows) if data else "-",
-        output.number(metrics.get("r2")),
-        output.number(metrics.get("rmse")),
-        data.path if data else "-",
+        ", ".join(status.states),
+        formatting.time(record.training_timestamp),
+        formatting.number(data.rows if data else None),
+        formatting.metric(metrics.get("r2")),
+        formatting.metric(metrics.get("rmse")),
+        data.path if data else formatting.UNKNOWN,
     )
 
 
 def _with_state(status: VersionStatus) -> dict[str, Any]:
-    return {**msgspec.to_builtins(status.record), "served": status.served, "state": status.words}
+    return {**msgspec.to_builtins(status.record), "served": status.served, "state": status.states}
 
 
 def _list_failures(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
@@ -159,7 +159,7 @@ def _list_failures(registry: Registry, environment: str | None, most: int | None
 def _failure_row(record: Failure) -> tuple[str, ...]:
     what = record.detail if isinstance(record, TrainingFailure) else record.error_message
     told = (record.environment, record.step, record.cause, record.run_id, what)
-    return (output.moment(_time(record)), *(text or "-" for text in told))
+    return (formatting.time(_time(record)), *(text or formatting.UNKNOWN for text in told))
 
 
 def _list_inferences(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
@@ -182,10 +182,10 @@ def inference_table(chosen: Iterable[InferenceRecord]) -> None:
             (
                 record.inference_time[:26],  # to the microsecond: 'trace' takes it as it stands here
                 record.environment,
-                str(rows_of(record) if rows_of(record) is not None else "-"),
+                formatting.number(rows_of(record)),
                 record.model_used,
                 record.inference_data,
-                record.run_id or "-",
+                record.run_id or formatting.UNKNOWN,
             )
             for record in chosen
         ],

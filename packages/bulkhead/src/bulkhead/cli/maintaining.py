@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from bulkhead import formatting
 from bulkhead.cli import output
 from bulkhead.cli.group import by_option, examples, json_option
 from bulkhead.cli.output import shown
@@ -213,11 +214,14 @@ def _fixing(found: Finding, done: Quarantine | None, *, yes: bool) -> str:
 
 
 def _show_old(removed: Sequence[Expired], *, yes: bool) -> None:
-    rows = [(old.kind, old.path, _size(old.size_bytes), _days(old.age_seconds), old.why) for old in removed]
+    rows = [
+        (old.kind, old.path, formatting.size(old.size_bytes), formatting.duration(old.age_seconds), old.why)
+        for old in removed
+    ]
     output.table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows, longest=200)
     models = sum(old.kind == "model" for old in removed)
     what = f"{_count(models, 'model file')} and {_count(len(removed) - models, 'run folder')}"
-    total = _size(sum(old.size_bytes for old in removed))
+    total = formatting.size(sum(old.size_bytes for old in removed))
     click.echo(f"{what}, {total}" + (" removed." if yes else ". Nothing was removed. Run it with --yes to do it."))
 
 
@@ -228,15 +232,3 @@ def _count(number: int, what: str) -> str:
 def _short(time: timedelta) -> str:
     hours = int(time.total_seconds() // 3600)
     return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
-
-
-def _days(seconds: float) -> str:
-    return f"{seconds / 86400:.0f} d" if seconds >= _UNITS["d"].total_seconds() else f"{seconds / 3600:.0f} h"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:  # noqa: PLR2004  # SI, as disks count
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from bulkhead import formatting
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -46,20 +48,13 @@ def width(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def number(value: object) -> str:
-    """A measure in four digits; ``-`` for what is none."""
-    return f"{value:.4g}" if isinstance(value, float) else "-"
-
-
 def value(content: object) -> str:
     """Any value of a record, on one line."""
     match content:
-        case None:
-            return "-"
         case bool():
             return str(content).lower()
-        case float():
-            return f"{content:.6g}"
+        case None | int() | float():
+            return formatting.number(content)
         case str():
             return content
         case list():
@@ -73,11 +68,6 @@ def squeezed(text: str, longest: int = 44) -> str:
     """``text`` with its middle left out where it is long: an image's tag and id are at its ends."""
     half = (longest - 1) // 2
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
-
-
-def moment(text: str | None) -> str:
-    """A record's time to the second."""
-    return (text or "-")[:19]
 
 
 def table(

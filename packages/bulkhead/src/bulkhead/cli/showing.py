@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import environments
+from bulkhead import environments, formatting
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.cli.listing import read_state
@@ -49,15 +49,14 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
     state = read_state(registry)
     known = references.model(state, model)
     name = known.record.model_filename
-    here = {path.name for path in registry.folder.iterdir()}
-    status = [s for s in version_statuses(state, here) if s.record.model_filename == name]
+    status = version_statuses(state, registry.folder, known.publications)
     decision = history(journal.read(registry.trainings), name)
     if as_json:
-        states = {s.record.environment: s.words for s in status}  # the last word of each environment
+        states = {s.record.environment: s.states for s in status}  # the last one of each environment
         click.echo(output.as_json({"record": known.record, "state": states, "history": decision}))
         return
     output.say(name, output.TITLE)
-    output.pairs(((s.record.environment, ", ".join(s.words)) for s in status), "  ")
+    output.pairs(((s.record.environment, ", ".join(s.states)) for s in status), "  ")
     if known.out_of_service is not None:
         output.say(f"  Out of service: {known.out_of_service}", output.BAD)
     recorded = [(key, content) for key, content in facts(known.record).items() if content is not None]
@@ -67,7 +66,7 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
         output.pairs(((key[1], output.value(content)) for key, content in named), "  ")
     output.say()
     output.say("history", output.TITLE)
-    output.pairs(((output.moment(time), what) for time, what in (told(entry, name) for entry in decision)), "  ")
+    output.pairs(((formatting.time(time), what) for time, what in (told(entry, name) for entry in decision)), "  ")
     output.say()
     output.say(f"What depends on it: just registry impact {quote(name)}")
 

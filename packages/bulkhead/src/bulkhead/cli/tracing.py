@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bulkhead import formatting
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.cli.listing import inference_table, model_table, read_state
@@ -74,13 +75,13 @@ def _print_trace(traced: Trace) -> None:
     rows = [
         ("time", inference.inference_time),
         ("environment", inference.environment),
-        ("rows", output.value(rows_of(inference))),
+        ("rows", formatting.number(rows_of(inference))),
         ("predictions", _file(files.get("predictions"))),
         ("input", _file(files.get("inference data"))),
-        ("commit", inference.git_commit or "-"),
-        ("image", inference.image or "-"),
-        ("run", inference.run_id or "-"),
-        ("in Airflow", runs.get("inference", "-")),
+        ("commit", inference.git_commit or formatting.UNKNOWN),
+        ("image", inference.image or formatting.UNKNOWN),
+        ("run", inference.run_id or formatting.UNKNOWN),
+        ("in Airflow", runs.get("inference", formatting.UNKNOWN)),
     ]
     _part("Inference", rows)
     if model is None:
@@ -91,16 +92,18 @@ def _print_trace(traced: Trace) -> None:
         promotion = model.promotion
         if promotion is not None:
             rows = [("by", promotion.by), ("reason", promotion.reason), ("time", promotion.promotion_time)]
-            _part(f"Promoted from {promotion.origin}", [*rows, ("in Airflow", runs.get("promotion", "-"))])
+            _part(
+                f"Promoted from {promotion.origin}", [*rows, ("in Airflow", runs.get("promotion", formatting.UNKNOWN))]
+            )
         data = model.data
         rows = [
             ("time", model.training_timestamp),
             ("data", _file(files.get("training data"))),
-            ("rows", output.value(data.rows if data else None)),
-            ("commit", model.git_commit or "-"),
-            ("image", model.image or "-"),
-            ("run", model.run_id or "-"),
-            ("in Airflow", runs.get("training", "-")),
+            ("rows", formatting.number(data.rows if data else None)),
+            ("commit", model.git_commit or formatting.UNKNOWN),
+            ("image", model.image or formatting.UNKNOWN),
+            ("run", model.run_id or formatting.UNKNOWN),
+            ("in Airflow", runs.get("training", formatting.UNKNOWN)),
         ]
         _part("Training", rows)
     if traced.out_of_service:
@@ -116,7 +119,7 @@ def _part(title: str, rows: Sequence[tuple[str, str]]) -> None:
 
 def _file(file: File | None) -> str:
     if file is None:
-        return "-"
+        return formatting.UNKNOWN
     return f"{file.path}  ({file.state}{f', sha256 {file.sha256}' if file.sha256 else ''})"
 
 
@@ -150,7 +153,9 @@ def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
     else:
         _print_twins(state, reach)
     of_it = f", {found.on_data} with the data as input" if reach.data is not None else ""
-    output.say(f"Inferences: {found.inferences}, {found.rows} rows{of_it}", output.TITLE)
+    output.say(
+        f"Inferences: {formatting.number(found.inferences)}, {formatting.number(found.rows)} rows{of_it}", output.TITLE
+    )
     if found.newest:
         inference_table(found.newest)
         if found.inferences > len(found.newest):
@@ -197,10 +202,9 @@ def _reach(place: Place, state: RegistryState, what: str) -> ImpactScope:
 def _print_models(registry: Registry, state: RegistryState, reach: ImpactScope, limit: int) -> None:
     names = {record.model_filename for record in reach.models}
     output.say(f"Models trained on it: {len(names)}", output.TITLE)
-    here = {path.name for path in registry.folder.iterdir()}
-    found = [status for status in version_statuses(state, here) if status.record.model_filename in names]
+    found = [record for record in state.records if record.model_filename in names]
     if found:
-        model_table(found[-limit:])
+        model_table(version_statuses(state, registry.folder, found[-limit:]))
     if len(found) > limit:
         output.say(f"The newest {limit} of {len(found)}; --limit lists more, --json all.", err=True)
 

@@ -1,7 +1,8 @@
-"""An index of the two logs, for readers who may not read a million lines for an answer.
+"""An index of the attempts in the two logs, for readers who may not read a million lines for an answer.
 
 The logs are the truth: the index is a temporary file, filled from them, and it knows of each record little
-more than where it lies. :class:`Index` keeps it in step.
+more than where it lies. :class:`Index` keeps it in step. Models are few enough to be kept in memory, and what is served
+is decided there: :class:`~bulkhead.index.state_reader.StateReader`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     percent: int
     missing: bool
     unreadable: int
-    """Lines that are no records; those put into quarantine are not counted."""
+    """Lines that cannot be read as records; those put into quarantine are not counted."""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,10 +104,6 @@ class Index:
         except sqlite3.Error as error:
             trouble = _not_kept(error)
         return self._status(trouble or self._failure)
-
-    def state_of_trainings(self, db: sqlite3.Connection) -> object:
-        """Something that is another whenever the rows of ``log.txt`` are."""
-        return self._store.seen(db, "training")
 
     def wait(self, seconds: float = 600) -> Status:
         """Refresh until the index is what the logs are.

@@ -1,15 +1,11 @@
-"""From the lines of a log to the rows of the index.
-
-What is served, withdrawn and revoked follows the rules of
-:class:`bulkhead.registry.serving.RegistryState`; a test feeds both the same records and compares.
-"""
+"""From the lines of a log to the rows of the index: attempts, and the lines that are not records."""
 
 from __future__ import annotations
 
-import math
 import zlib
+from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bulkhead import clock
 from bulkhead.registry import records
@@ -17,11 +13,7 @@ from bulkhead.registry.records import (
     FailedAttempt,
     InferenceFailure,
     InferenceRecord,
-    ModelRecord,
     Quarantine,
-    Removal,
-    Revocation,
-    Rollback,
     TrainingFailure,
     Unreadable,
 )
@@ -29,11 +21,10 @@ from bulkhead.registry.records import (
 if TYPE_CHECKING:
     import sqlite3
 
-    from bulkhead.registry.records import Decision
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _KEPT_UNREADABLE = 1000
+"""The newest: the one above the served model's record may hide a newer model."""
 _LONGEST = 300
 """Characters of a word: an environment or a cause that is longer is no longer a filter, but must not fill a disk."""
 
@@ -55,6 +46,7 @@ class Filler:
         self._words: dict[str, int] = {}
         self._attempts: list[tuple[int, int, int, int, int, int]] = []
         self._tally: dict[tuple[int, int, int], int] = {}
+        self._unreadable: deque[tuple[str, int, str, str]] = deque(maxlen=_KEPT_UNREADABLE)
 
     def put(self, line: bytes, offset: int) -> bool:
         """Take in the line at ``offset``; False: it is not, or not yet, a whole line."""
@@ -66,15 +58,14 @@ class Filler:
                 return False
             case Unreadable():
                 self._put_unreadable(record)
-            case ModelRecord():
-                self._put_model(record, offset)
             case InferenceRecord():
                 used = record.model_used
                 self._put_attempt(record.inference_time, record.environment, used, "", record.run_id, offset)
             case TrainingFailure(error_timestamp=time) | InferenceFailure(error_time=time):
                 self._put_attempt(time, record.environment, "", _cause(record), record.run_id, offset)
-            case _:
-                self._put_decision(record, offset)
+            case Quarantine(offset=int(at)):
+                row = (_log_at(record.path), at)
+                self._db.execute("INSERT OR IGNORE INTO quarantined_line VALUES (?, ?)", row)
         return True
 
     def flush(self) -> None:
@@ -88,8 +79,15 @@ class Filler:
             " ON CONFLICT (environment, model, cause) DO UPDATE SET amount = amount + excluded.amount",
             [(*key, amount) for key, amount in self._tally.items()],
         )
+        self._db.executemany("INSERT OR IGNORE INTO unreadable VALUES (?, ?, ?, ?)", self._unreadable)
+        self._db.execute(
+            "DELETE FROM unreadable WHERE log = ?1 AND offset <="
+            " (SELECT offset FROM unreadable WHERE log = ?1 ORDER BY offset DESC LIMIT 1 OFFSET ?2)",
+            (self._log, _KEPT_UNREADABLE),
+        )
         self._attempts.clear()
         self._tally.clear()
+        self._unreadable.clear()
 
     def word(self, text: str) -> int:
         """The number of ``text``; 0 is the empty one."""
@@ -118,64 +116,8 @@ class Filler:
 
     def _put_unreadable(self, line: Unreadable) -> None:
         self.unreadable += 1
-        if self.unreadable <= _KEPT_UNREADABLE:
-            text = line.text.encode(errors="replace").decode()
-            row = (self._log, line.offset, line.reason[:_LONGEST], text)
-            self._db.execute("INSERT OR IGNORE INTO unreadable VALUES (?, ?, ?, ?)", row)
-
-    def _put_model(self, record: ModelRecord, offset: int) -> None:
-        name = self.word(record.model_filename)
-        data = record.data.sha256[:_LONGEST].encode(errors="replace").decode() if record.data else None
-        self._db.execute("INSERT OR IGNORE INTO model (name, offset, data) VALUES (?, ?, ?)", (name, offset, data))
-        (model,) = self._db.execute("SELECT number FROM model WHERE name = ?", (name,)).fetchone()
-        metrics = record.metrics or {}
-        time = record.promotion.promotion_time if record.promotion else record.training_timestamp
-        self._db.execute(
-            "INSERT INTO placing (environment, model, offset, time, r2, rmse, promoted) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                self.word(record.environment),
-                model,
-                offset,
-                self._time(time),
-                number(metrics.get("r2")),
-                number(metrics.get("rmse")),
-                record.promotion is not None,
-            ),
-        )
-
-    def _put_decision(self, record: Decision, offset: int) -> None:
-        names: list[str] = []
-        match record:
-            case Rollback():
-                names = [record.model_filename, *record.withdrawn]
-                for name in record.withdrawn:
-                    self._withdraw(record.environment, name, offset)
-            case Revocation():
-                names = [record.model_filename]
-                self._mark("revoked = coalesce(revoked, ?)", names, offset)
-            case Removal():
-                names = [path.removeprefix("models/") for path in record.paths]
-                self._mark("removed = ?", names, offset)
-            case Quarantine(offset=None):
-                names = [record.path.removeprefix("models/")]
-                self._mark("quarantined = ?", names, offset)
-            case Quarantine(offset=int(at)):
-                row = (_log_at(record.path), at)
-                self._db.execute("INSERT OR IGNORE INTO quarantined_line VALUES (?, ?)", row)
-        for name in dict.fromkeys(names):
-            self._db.execute("INSERT INTO decision (name, offset) VALUES (?, ?)", (self.word(name), offset))
-
-    def _withdraw(self, environment: str, name: str, offset: int) -> None:
-        self._db.execute(
-            "UPDATE placing SET withdrawn = ? WHERE number = (SELECT max(placing.number) FROM placing"
-            " JOIN model ON model.number = placing.model"
-            " WHERE placing.environment = ? AND model.name = ? AND placing.withdrawn IS NULL)",
-            (offset, self.word(environment), self.word(name)),
-        )
-
-    def _mark(self, change: str, names: list[str], offset: int) -> None:
-        for name in names:
-            self._db.execute(f"UPDATE model SET {change} WHERE name = ?", (offset, self.word(name)))
+        text = line.text.encode(errors="replace").decode()
+        self._unreadable.append((self._log, line.offset, line.reason[:_LONGEST], text))
 
 
 def moment(text: str, otherwise: int) -> int:
@@ -192,16 +134,6 @@ def run_number(run_id: str | None) -> int:
         return 0
     content = run_id.encode(errors="replace")
     return (zlib.crc32(content) << 20 | zlib.adler32(content) & 0xFFFFF) + 1
-
-
-def number(value: Any) -> float | None:
-    """A metric that is a number; whatever else a record may hold there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None
 
 
 def _cause(record: FailedAttempt) -> str:

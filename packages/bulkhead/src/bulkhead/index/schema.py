@@ -2,36 +2,18 @@
 
 Times are microseconds since 1970, UTC. ``offset`` is a line's first byte in its log, where everything
 that is not here is read. Texts that come again and again (environments, models, causes) are numbers of
-the table ``word``, so that a row of a million is some tens of bytes.
+the table ``word``, so that a row of a million is some tens of bytes. Models are not here: they fit into memory
+(:mod:`bulkhead.index.state_reader`).
 """
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
-TABLES = {
-    "training": """
-        CREATE TABLE model (
-            number INTEGER PRIMARY KEY, name INTEGER NOT NULL UNIQUE, offset INTEGER NOT NULL, data TEXT,
-            revoked INTEGER, removed INTEGER, quarantined INTEGER
-        );
-        CREATE INDEX model_by_data ON model (data, number) WHERE data IS NOT NULL;
-        CREATE TABLE placing (
-            number INTEGER PRIMARY KEY, environment INTEGER NOT NULL, model INTEGER NOT NULL,
-            offset INTEGER NOT NULL, time INTEGER NOT NULL, r2 REAL, rmse REAL, promoted INTEGER NOT NULL,
-            withdrawn INTEGER
-        );
-        CREATE INDEX placing_by_environment ON placing (environment, number);
-        CREATE INDEX placing_by_model ON placing (model, number);
-        CREATE TABLE decision (number INTEGER PRIMARY KEY, name INTEGER NOT NULL, offset INTEGER NOT NULL);
-        CREATE INDEX decision_by_name ON decision (name, number);
-        CREATE TABLE quarantined_line (
-            log TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (log, offset)
-        ) WITHOUT ROWID;
-    """,
-    "inference": "",
-}
-"""What is made of each log alone; both have an ``attempt`` table of their own besides."""
+_QUARANTINED_LINES = """
+    CREATE TABLE quarantined_line (log TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (log, offset)) WITHOUT ROWID;
+"""
+"""Lines of both logs; the records that say so are in ``log.txt``."""
 
 _ATTEMPTS = """
     CREATE TABLE {log}_attempt (
@@ -74,7 +56,7 @@ COMMON = """
 
 def tables_of(log: str) -> str:
     """The statements that make the tables of ``log``."""
-    return TABLES[log] + _ATTEMPTS.format(log=log)
+    return _ATTEMPTS.format(log=log) + (_QUARANTINED_LINES if log == "training" else "")
 
 
 def indexes_of(log: str) -> str:

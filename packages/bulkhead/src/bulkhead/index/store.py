@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 _BATCH_BYTES = 4 << 20
 """Of a log, in one transaction."""
 _SECONDS_OF_PATIENCE = 10
-_OF_TRAININGS = ("model", "placing", "decision", "quarantined_line")
 
 
 class Busy(Exception):  # a state, not an error
@@ -147,7 +146,7 @@ class Store:
         tables = [
             name
             for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            if name.startswith(f"{log}_") or (log == "training" and name in _OF_TRAININGS)
+            if name.startswith(f"{log}_") or (log == "training" and name == "quarantined_line")
         ]
         db.execute("BEGIN IMMEDIATE")
         for name in tables:
@@ -186,7 +185,7 @@ class Store:
         return row[0] if row else 0, ready is not None
 
     def unreadable(self, db: sqlite3.Connection, log: str) -> int:
-        """How many lines of ``log`` are no records, without those that were put into quarantine."""
+        """How many lines of ``log`` cannot be read as records, without those that were put into quarantine."""
         (lines,) = db.execute("SELECT coalesce(max(unreadable), 0) FROM log WHERE name = ?", (log,)).fetchone()
         (known,) = db.execute("SELECT count(*) FROM quarantined_line WHERE log = ?", (log,)).fetchone()
         return max(0, int(lines) - int(known))

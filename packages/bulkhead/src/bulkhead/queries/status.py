@@ -1,4 +1,4 @@
-"""Where each published model stands, in words: what lists and pages show."""
+"""The states of each published model version, in words: what lists and pages show."""
 
 from __future__ import annotations
 
@@ -6,60 +6,65 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bulkhead.errors import one_line
 from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from bulkhead.registry.serving import RegistryState
 
-
-_PLACES = ("served", "previous", "earlier")
+_UNUSABLE = {"missing", "removed", "quarantined", "unverifiable"}
+_LONGEST_NAME = 40
 
 
 class VersionStatus(msgspec.Struct, frozen=True):
     """A publication or promotion, and what has become of it."""
 
     record: ModelRecord
-    served: bool
-    """This environment serves it."""
-    words: list[str]
-    """``served``, ``previous`` (what a rollback serves), ``earlier`` or ``rolled back``; or why it is out of service.
-    Then what else a person should know."""
+    states: list[str]
+    """``served``, ``previous`` (what a rollback serves), ``earlier``, ``rolled back`` or ``revoked``; then
+    ``removed``, ``quarantined`` or ``missing`` (its file), ``unverifiable`` (recorded without a hash), and where it was
+    promoted from."""
 
     @property
-    def trouble(self) -> bool:
+    def served(self) -> bool:
+        """This environment serves it."""
+        return self.states[0] == "served"
+
+    @property
+    def served_but_unusable(self) -> bool:
         """It is served, and an inference will be refused."""
-        return self.served and not {"missing", "removed", "quarantined", "unverifiable"}.isdisjoint(self.words)
+        return self.served and not _UNUSABLE.isdisjoint(self.states)
 
 
-def version_statuses(state: RegistryState, files: set[str]) -> list[VersionStatus]:
-    """Where each publication and promotion stands, in the order of the log; ``files``: the names in ``models/``."""
-    places = {
-        id(record): place
-        for environment in state.environments
-        for place, record in enumerate(state.serving_order(environment))
-    }
-    return [
-        VersionStatus(record, places.get(id(record)) == 0, _words(state, record, places.get(id(record)), files))
-        for record in state.records
-    ]
+def version_statuses(
+    state: RegistryState, models: Path, records: Iterable[ModelRecord] | None = None
+) -> list[VersionStatus]:
+    """The status of each of ``records`` (of ``state``; None: all of them), whose files are in the folder ``models``."""
+    chosen = state.records if records is None else records
+    return [VersionStatus(record, _states(state, record, models)) for record in chosen]
 
 
-def _words(state: RegistryState, record: ModelRecord, place: int | None, files: set[str]) -> list[str]:
+def _states(state: RegistryState, record: ModelRecord, models: Path) -> list[str]:
     model = state.models[record.model_filename]
-    if model.revocation is not None:
-        words = ["revoked"]
-    elif place is None:
-        words = ["rolled back"]
-    else:
-        words = [_PLACES[min(place, len(_PLACES) - 1)]]
+    states: list[str] = [state.state_of(record)]
     if model.removal is not None:
-        words.append("removed")
+        states.append("removed")
     elif model.quarantine is not None:
-        words.append("quarantined")
-    elif record.model_filename not in files:
-        words.append("missing")
+        states.append("quarantined")
+    elif not _has_file(models, record.model_filename):
+        states.append("missing")
     if record.sha256 is None:
-        words.append("unverifiable")
+        states.append("unverifiable")
     if record.promotion is not None:
-        words.append(f"promoted from {record.promotion.origin}")
-    return words
+        states.append(f"promoted from {one_line(record.promotion.origin, _LONGEST_NAME)}")
+    return states
+
+
+def _has_file(models: Path, name: str) -> bool:
+    try:
+        return "/" not in name and (models / name).is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False

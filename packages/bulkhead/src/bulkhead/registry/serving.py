@@ -1,28 +1,31 @@
-"""What the records of ``log.txt`` mean together: which model an environment serves, and what became of the others.
+"""What the records of ``log.txt`` mean together: which model version an environment serves, and the others' state.
 
-Each environment has a serving_order of models. Publishing and promoting lay one on top; a rollback takes off
-those that it names; a revocation takes the model out of every serving_order, for ever. What lies on top is
-served. A removal or a quarantine takes no model off: a served file that is gone is an error to be
-seen, not a reason to serve another one in silence.
+Each environment has a serving order. Publishing and promoting put a model version at its front; a
+rollback takes out those that it names; a revocation takes the model version out of every serving order, for ever.
+The first in the order is served. A removal or a quarantine takes nothing out: a served file that is gone is
+an error to be seen, not a reason to serve another one in silence.
 
-:class:`RegistryState` reads the log from its beginning and knows everything; :func:`served` reads it from its
-end and stops at the answer. Both give the same, for any log that this program wrote; where somebody
-adds a model's line by hand below its revocation, they differ, and ``verify`` says so.
+:class:`RegistryState` is the only place that decides this: the command line, the Models page, its API,
+verify and a step that looks for its model all ask it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from bulkhead.registry.records import ModelRecord, Quarantine, Removal, Revocation, Rollback
+from bulkhead import formatting
+from bulkhead.registry.records import Decision, ModelRecord, Quarantine, Removal, Revocation, Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from bulkhead.registry.records import Record, Unreadable
+
+ServingState = Literal["served", "previous", "earlier", "rolled back", "revoked"]
+"""``previous`` is what a rollback serves, ``earlier`` what comes after it in the serving order."""
 
 
 class ModelVersion(msgspec.Struct):
@@ -31,14 +34,21 @@ class ModelVersion(msgspec.Struct):
     record: ModelRecord
     """Of its publication."""
     promotions: list[ModelRecord] = []
+    decisions: list[Decision] = []
+    """Every rollback, revocation, removal and quarantine that names it, oldest first."""
     revocation: Revocation | None = None
     removal: Removal | None = None
     quarantine: Quarantine | None = None
 
     @property
+    def publications(self) -> list[ModelRecord]:
+        """Its publication, then its promotions."""
+        return [self.record, *self.promotions]
+
+    @property
     def environments(self) -> list[str]:
         """Where it was published or promoted to, in this order."""
-        return list(dict.fromkeys([self.record.environment, *(record.environment for record in self.promotions)]))
+        return list(dict.fromkeys(record.environment for record in self.publications))
 
     @property
     def out_of_service(self) -> str | None:
@@ -60,7 +70,8 @@ class RegistryState:
         """By file name, oldest first."""
         self.records: list[ModelRecord] = []
         """Every publication and promotion, in the order of the log."""
-        self._piles: dict[str, list[ModelRecord]] = {}
+        # By id: each record is kept in self.records. The last one is served.
+        self._serving: dict[str, dict[int, ModelRecord]] = {}
         for record in records:
             self.feed(record)
 
@@ -70,36 +81,53 @@ class RegistryState:
             case ModelRecord():
                 self._publish(record)
             case Rollback():
-                self._withdraw(record)
+                self._roll_back(record)
             case Revocation():
-                for model in self._named(record.model_filename):
+                for model in self._named(record, record.model_filename):
                     model.revocation = model.revocation or record
+                    self._take_out(model.publications)
             case Removal():
-                for model in self._named(*map(_model_in, record.paths)):
+                for model in self._named(record, *map(_model_in, record.paths)):
                     model.removal = record
             case Quarantine(offset=None):
-                for model in self._named(_model_in(record.path)):
+                for model in self._named(record, _model_in(record.path)):
                     model.quarantine = record
 
     def serving_order(self, environment: str) -> list[ModelRecord]:
         """The models that ``environment`` could serve, the served one first, then what it would roll back to."""
-        return list(self._servable(environment))
+        return list(self._newest_first(environment))
 
     def served(self, environment: str) -> ModelRecord | None:
-        """The model that ``environment`` serves."""
-        return next(self._servable(environment), None)
+        """The model that ``environment`` serves: the newest not rolled back or revoked."""
+        return next(self._newest_first(environment), None)
+
+    def previous(self, environment: str) -> ModelRecord | None:
+        """The model that a rollback of ``environment`` would serve."""
+        return next(islice(self._newest_first(environment), 1, None), None)
+
+    def state_of(self, record: ModelRecord) -> ServingState:
+        """The state of ``record``, one of :attr:`records`, in its environment."""
+        if self.models[record.model_filename].revocation is not None:
+            return "revoked"
+        if id(record) not in self._serving[record.environment]:
+            return "rolled back"
+        if record is self.served(record.environment):
+            return "served"
+        return "previous" if record is self.previous(record.environment) else "earlier"
 
     @property
     def environments(self) -> list[str]:
         """Every environment that ever had a model."""
-        return sorted(self._piles)
+        return sorted(self._serving)
 
-    def _servable(self, environment: str) -> Iterator[ModelRecord]:
-        serving_order = reversed(self._piles.get(environment, []))
-        return (record for record in serving_order if self.models[record.model_filename].revocation is None)
+    def _newest_first(self, environment: str) -> Iterator[ModelRecord]:
+        return reversed(self._serving.get(environment, {}).values())
 
-    def _named(self, *names: str) -> Iterator[ModelVersion]:
-        return (self.models[name] for name in names if name in self.models)
+    def _named(self, decision: Decision, *names: str) -> Iterator[ModelVersion]:
+        for name in dict.fromkeys(names):
+            if name in self.models:
+                self.models[name].decisions.append(decision)
+                yield self.models[name]
 
     def _publish(self, record: ModelRecord) -> None:
         self.records.append(record)
@@ -108,49 +136,64 @@ class RegistryState:
             self.models[record.model_filename] = ModelVersion(record)
         else:
             known.promotions.append(record)
-        self._piles.setdefault(record.environment, []).append(record)
+        order = self._serving.setdefault(record.environment, {})
+        if known is None or known.revocation is None:
+            order[id(record)] = record
 
-    def _withdraw(self, rollback: Rollback) -> None:
-        serving_order = self._piles.get(rollback.environment, [])
+    def _roll_back(self, rollback: Rollback) -> None:
+        order = self._serving.get(rollback.environment, {})
         for name in rollback.withdrawn:
-            place = next(
-                (i for i in reversed(range(len(serving_order))) if serving_order[i].model_filename == name), None
-            )
+            known = self.models.get(name)
+            newest_first = reversed(known.publications) if known else ()
+            place = next((id(record) for record in newest_first if id(record) in order), None)
             if place is not None:
-                del serving_order[place]
+                del order[place]
+        for _ in self._named(rollback, rollback.model_filename, *rollback.withdrawn):
+            pass
+
+    def _take_out(self, records: Iterable[ModelRecord]) -> None:
+        for record in records:
+            self._serving[record.environment].pop(id(record), None)
 
 
 def served(newest_first: Iterable[Record | Unreadable], environment: str) -> ModelRecord | None:
-    """The model that ``environment`` serves; reads only as far back as it must."""
-    revoked_names: set[str] = set()
-    withdrawn: Counter[str] = Counter()
+    """The model that ``environment`` serves, as :class:`RegistryState` decides it on the end of the log.
+
+    An older record changes nothing about a newer model: a rollback or revocation is younger than the model it takes
+    out. So what the last records serve by themselves is served, and reading stops there.
+
+    Not so where somebody adds a model's line by hand below its revocation; ``verify`` says so.
+    """
+    read: list[Record] = []
+    models, enough = 0, 1
     for record in newest_first:
-        match record:
-            case Revocation():
-                revoked_names.add(record.model_filename)
-            case Rollback() if record.environment == environment:
-                withdrawn.update(record.withdrawn)
-            case ModelRecord() if record.environment == environment:
-                if withdrawn[record.model_filename]:
-                    withdrawn[record.model_filename] -= 1
-                elif record.model_filename not in revoked_names:
-                    return record
-    return None
+        if not isinstance(record, ModelRecord | Rollback | Revocation):
+            continue
+        read.append(record)
+        if isinstance(record, ModelRecord) and record.environment == environment:
+            models += 1
+            if models == enough:
+                found = RegistryState(reversed(read)).served(environment)
+                if found is not None:
+                    return found
+                enough *= 2  # so that a thousand rolled back models are not gone through a thousand times
+    return RegistryState(reversed(read)).served(environment)
 
 
 def revoked(record: Revocation) -> str:
     """Why the model of ``record`` may not be used."""
-    return f"it was revoked by {record.by} on {record.revocation_time[:19]}: {record.reason}"
+    return f"it was revoked by {record.by} on {formatting.time(record.revocation_time)}: {record.reason}"
 
 
 def removed(record: Removal) -> str:
     """Why the model of ``record`` cannot be used."""
-    return f"its file was removed by {record.by} on {record.removal_time[:19]}: {record.reason}"
+    return f"its file was removed by {record.by} on {formatting.time(record.removal_time)}: {record.reason}"
 
 
 def quarantined(record: Quarantine) -> str:
     """Why the model of ``record`` cannot be used."""
-    return f"its file was put into {record.moved_to} on {record.quarantine_time[:19]}: {record.reason}"
+    when = formatting.time(record.quarantine_time)
+    return f"its file was put into {record.moved_to} on {when}: {record.reason}"
 
 
 def _model_in(path: str) -> str:

@@ -1,5 +1,8 @@
 """What the Models page takes at 10,000 models and 1,000,000 inferences, beside 100 and 1,000: prints the ratios.
 
+Then how long a server takes to read 10,000 models into memory, narrow and wide (a thousand features each), and how long
+somebody waits for an answer meanwhile.
+
 Both registries are generated, and asked in turn in one run, so that whatever else the machine does hits both.
 In this process, without Airflow's login; compressed and sent, as a browser has it.
 """
@@ -19,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.testclient import TestClient
 
 from bulkhead.index import Index
+from bulkhead.index.state_reader import StateReader
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
 SMALL, LARGE = (100, 1_000), (10_000, 1_000_000)
 ROUNDS = 15
+WIDE = 1_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BUDGET = 0.2
 
@@ -35,6 +40,32 @@ def main() -> None:
         small = stack.enter_context(served(folder / "small", *SMALL))
         large = stack.enter_context(served(folder / "large", *LARGE))
         compare(small, large)
+        print()
+        load(folder / "large", "narrow")
+        wide = folder / "wide"
+        wide.mkdir()
+        generate(wide, LARGE[0], 0, features=WIDE)
+        load(wide, "wide")
+
+
+def load(folder: Path, name: str) -> None:
+    """Read ``log.txt`` as a server does that has just been started, and ask for answers all the while."""
+    reader = StateReader(folder)
+    started = time.perf_counter()
+    slowest = 0.0
+    while True:
+        asked = time.perf_counter()
+        percent = reader.refresh()
+        slowest = max(slowest, time.perf_counter() - asked)
+        if percent == 100:
+            break
+        time.sleep(0.02)
+    seconds = time.perf_counter() - started
+    size = (folder / "log.txt").stat().st_size
+    print(
+        f"{LARGE[0]:,} {name} models, {size / 1e6:,.0f} MB, in memory after {seconds:.2f} s;"
+        f" the longest wait meanwhile {1e3 * slowest:.0f} ms"
+    )
 
 
 def served(folder: Path, models: int, inferences: int) -> TestClient:
@@ -57,7 +88,10 @@ def served(folder: Path, models: int, inferences: int) -> TestClient:
         f"{models:>9,} models, {inferences:>9,} inferences: {logs / 1e6:8.1f} MB of logs"
         f" indexed in {seconds:5.1f} s, {index.stat().st_size / 1e6:6.1f} MB"
     )
-    return TestClient(create_app(folder, folder, Everybody(), folder))
+    client = TestClient(create_app(folder, folder, Everybody(), folder))
+    while client.get("/api/v1/models").status_code != 200:  # the state of a large log is read by a thread
+        time.sleep(0.01)
+    return client
 
 
 def compare(small: TestClient, large: TestClient) -> None:
@@ -119,10 +153,11 @@ def names(client: TestClient, known: dict[TestClient, dict[str, str]] = {}) -> d
     return known[client]
 
 
-def generate(folder: Path, models: int, inferences: int) -> None:
+def generate(folder: Path, models: int, inferences: int, features: int = 3) -> None:
     """The two logs, as the steps would have written them."""
     chance = random.Random(7)  # noqa: S311  # the same registry each time
     published: list[tuple[str, str, str]] = []
+    columns = [f"feature_number_{number:04}" for number in range(features)]
     with (folder / "log.txt").open("w") as file:
         for number in range(models):
             moment = START + timedelta(minutes=20 * number)
@@ -134,7 +169,9 @@ def generate(folder: Path, models: int, inferences: int) -> None:
             write(file, {"model_hash": model_hash, "model_filename": name, "training_timestamp": stamp(moment),
                          "environment": environment, "sha256": "c" * 64, "size_bytes": 1069,
                          **attempt(environment, "train_model", "train_model", moment),
-                         "features": ["age", "sex", "bmi"], "dtypes": {"age": "double"}, "target": "target",
+                         "features": columns, "dtypes": dict.fromkeys(columns, "double"), "target": "target",
+                         "input_example": dict.fromkeys(columns, 0.0380759064334241),
+                         "coefficients": dict.fromkeys(columns, -235.48899652),
                          "data": {"path": "shared/inputs/t.csv", "sha256": f"{number // 50:064x}", "rows": 442,
                                   "source": "t.csv"},
                          "libraries": {"python": "3.13.5", "scikit-learn": "1.9.1", "numpy": "2.5.5"},

@@ -1,0 +1,194 @@
+"""The state of the registry in memory, kept in step with ``log.txt``.
+
+What is served is decided by :class:`~bulkhead.registry.serving.RegistryState` alone. Every line is decoded as
+everywhere else, so that a line which the command line leaves out is left out here too. Only what lists and charts
+need is kept: a model of a thousand features takes no more memory than one of three.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import msgspec
+
+from bulkhead.index import file_state
+from bulkhead.index.filling import moment
+from bulkhead.registry import records
+from bulkhead.registry.records import ModelRecord, Unreadable
+from bulkhead.registry.serving import RegistryState
+from bulkhead.registry.store import TRAININGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_AT_ONCE = 4 << 20
+"""Bytes that a reader waits for; what is more is read by a thread, in pieces of this size."""
+_PAUSE_SECONDS = 0.005
+"""Between two pieces: whoever waits for an answer goes first."""
+
+
+class ModelSummary(ModelRecord, frozen=True, kw_only=True):
+    """A model's record as far as lists and charts need it; its other keys are None, and in the log at ``offset``."""
+
+    offset: int
+    """Of its line in ``log.txt``."""
+    number: int
+    """Its place among all publications and promotions; the first has 1."""
+    time: int
+    """Of its publication or promotion, in microseconds since 1970; where the record has none, of the one before it."""
+    r2: float | None
+    rmse: float | None
+
+
+class LoadedState(RegistryState):
+    """The state, and how much of ``log.txt`` is in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = file_state.NOTHING
+        self.is_complete = False
+        """It once had all that the log had."""
+
+    @property
+    def summaries(self) -> Sequence[ModelSummary]:
+        """Every publication and promotion, in the order of the log."""
+        return cast("list[ModelSummary]", self.records)
+
+
+class StateReader:
+    """Keeps the state of the registry in ``models``; threads share it."""
+
+    def __init__(self, models: Path) -> None:
+        self._path = models / TRAININGS
+        self._state = LoadedState()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    def refresh(self) -> int:
+        """Read what was appended, where that takes no time; else begin to, in a thread.
+
+        Returns:
+            How much of the log is read, in percent; 100: all that there is.
+
+        Raises:
+            OSError: it cannot be read; what was read before is kept.
+        """
+        with self._lock:
+            behind = self._read_on()
+            if behind and (self._thread is None or not self._thread.is_alive()):
+                self._thread = threading.Thread(target=self._catch_up, name="models-page-state", daemon=True)
+                self._thread.start()
+            upto = self._state.seen.upto
+            return min(99, 100 * upto // (upto + behind)) if behind else 100
+
+    @contextmanager
+    def reading(self) -> Iterator[LoadedState | None]:
+        """The state, which does not change meanwhile; None: the log was not read to its end yet."""
+        with self._lock:
+            yield self._state if self._state.is_complete else None
+
+    def distrust(self) -> None:
+        """Read everything anew: a record is not where it was, so the log was edited in its middle."""
+        with self._lock:
+            self._state = LoadedState()
+
+    def wait(self, seconds: float = 600) -> None:
+        """Refresh until everything is read.
+
+        Raises:
+            TimeoutError: it is not, after ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while self.refresh() < 100:  # noqa: PLR2004  # percent
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self._path} is not read after {seconds} s")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop the thread, if there is one."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _catch_up(self) -> None:
+        try:
+            while not self._closed.is_set():
+                with self._lock:
+                    if not self._read_on():
+                        return
+                time.sleep(_PAUSE_SECONDS)
+        except OSError:
+            return  # the next request meets it too, and says so
+
+    def _read_on(self) -> int:
+        """Read the next piece; returns how many bytes are left."""
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError:
+            self._state = LoadedState() if self._state.seen.inode != file_state.NO_FILE else self._state
+            self._state.seen = msgspec.structs.replace(file_state.NOTHING, inode=file_state.NO_FILE)
+            self._state.is_complete = True
+            return 0
+        with file:
+            found = os.fstat(file.fileno())
+            if file_state.unchanged(self._state.seen, found):
+                return 0
+            if not file_state.has_grown(file, self._state.seen, found):
+                self._state = LoadedState()
+            more = self._read_piece(file)
+            upto = self._state.seen.upto
+            self._state.is_complete = self._state.is_complete or not more
+            return max(1, found.st_size - upto) if more else 0
+
+    def _read_piece(self, file: BinaryIO) -> bool:
+        """Whether there is more."""
+        found = os.fstat(file.fileno())
+        begin = upto = file.seek(self._state.seen.upto)
+        for line in file:
+            if line.strip():
+                record = records.decode(line.rstrip(b"\n"), upto)
+                if isinstance(record, Unreadable) and not line.endswith(b"\n"):
+                    break  # it may become a record yet
+                self._state.feed(self._summary(record, upto) if isinstance(record, ModelRecord) else record)
+            upto += len(line)
+            if upto - begin > _AT_ONCE:
+                break
+        more = upto - begin > _AT_ONCE and upto < found.st_size
+        self._state.seen = file_state.look(file, found, upto, more=more)
+        return more
+
+    def _summary(self, record: ModelRecord, offset: int) -> ModelSummary:
+        known = self._state.summaries
+        published = record.promotion.promotion_time if record.promotion else record.training_timestamp
+        metrics = record.metrics or {}
+        return ModelSummary(
+            model_hash=record.model_hash,
+            model_filename=record.model_filename,
+            training_timestamp=record.training_timestamp,
+            environment=record.environment,
+            sha256=record.sha256,
+            promotion=record.promotion,
+            data=record.data,
+            offset=offset,
+            number=len(known) + 1,
+            time=moment(published, known[-1].time if known else 0),
+            r2=measure(metrics.get("r2")),
+            rmse=measure(metrics.get("rmse")),
+        )
+
+
+def measure(value: Any) -> float | None:
+    """A metric that is a number; whatever else a record may hold there is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
