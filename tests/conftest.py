@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tests.support.command import Command
 from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish
 from tests.support.registry_project import RegistryProject
 
+from bulkhead import environments
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -26,6 +28,13 @@ settings.register_profile(
     "bulkhead", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("bulkhead")
+
+
+@pytest.fixture(autouse=True)
+def prd_promotes_from_dev(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The promotion path that comes with the project, whatever environments somebody has put between the two."""
+    path = (replace(one, promotes_from="dev") if one.name == "prd" else one for one in environments.ENVIRONMENTS)
+    monkeypatch.setattr(environments, "ENVIRONMENTS", tuple(path))
 
 
 @pytest.fixture

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
+def prd_promotes_from_dev() -> None:
+    """Not here: every environment of the definition, as it is."""
+
+
+@pytest.fixture(autouse=True)
 def every_model_can_be_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bulkhead.cli.deciding.serving_check", lambda: lambda *_: {})
     monkeypatch.setenv("BULKHEAD_BY", "ada")

@@ -24,6 +24,7 @@ TESTS = (
     "tests/steps/test_gate.py",
     "tests/cli/test_environments.py",
     "tests/cli/test_reference.py",
+    "tests/registry/test_decisions.py",
     "tests/models_page/test_login.py",
 )
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 
+@pytest.fixture(autouse=True)
+def prd_promotes_from_dev() -> None:
+    """Not here: every environment of the definition, as it is."""
+
+
 @pytest.mark.parametrize("environment", environments.NAMES)
 def test_a_step_trains_and_predicts_in_every_environment(environment: str, project: Project) -> None:
     record = project.train(environment=environment)

@@ -71,7 +71,7 @@ def read(registry: Path, environment: str) -> QualityGate:
     try:
         content = (registry / SETTINGS).read_bytes()
     except FileNotFoundError:
-        return DEFAULTS[environments.get(environment).name]
+        return msgspec.convert(environments.get(environment).gate, QualityGate)
     try:
         gates: dict[str, QualityGate] = msgspec.toml.decode(content, type=dict[str, QualityGate])
         unknown = sorted(gates.keys() - DEFAULTS.keys())
