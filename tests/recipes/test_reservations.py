@@ -95,6 +95,7 @@ def test_a_name_of_another_clone_is_refused_and_its_containers_stay(
     assert f"the project {name} belongs to the clone in {first.folder}" in ended.stderr
     assert "BULKHEAD_PROJECT" in ended.stderr.splitlines()[-1]
     assert container[:12] in engine("ps", "--all", "--quiet")
+    assert reservations(second.folder) == set()
     assert f"{name}_reserved" in reservations(first.folder)
 
 
