@@ -11,6 +11,8 @@ source scripts/lib.sh
 # shellcheck source=scripts/project.sh
 source scripts/project.sh
 
+# A clone that has moved takes its name along first.
+[[ ! -e .env ]] || scripts/env.sh
 mapfile -t reservations < <(reservations_of "$PWD")
 project=$(scripts/env.sh get BULKHEAD_PROJECT)
 for volume in "${reservations[@]}"; do [[ $volume != *_reserved ]] || project=${project:-${volume%_reserved}}; done

@@ -8,6 +8,8 @@ source scripts/lib.sh
 # shellcheck source=scripts/project.sh
 source scripts/project.sh
 
+# A clone that has moved takes its name along first.
+[[ ! -e .env ]] || scripts/env.sh
 project=$(scripts/env.sh get BULKHEAD_PROJECT)
 refuse_other_owner "${project:-bulkhead}"
 docker compose down

@@ -60,7 +60,7 @@ port() {
   local port ports
   ports=$(free_ports)
   for port in $ports; do
-    if [[ ! ${reserving:-} ]] || reserve "$(volume_of_port "$port")"; then
+    if [[ ! $reserving ]] || reserve "$(volume_of_port "$port")"; then
       echo "$port"
       return
     fi
@@ -85,7 +85,7 @@ project_name() {
 is_free() {
   # A new password is not that of a database that is there. Only a .env of the first versions has no name and a database.
   [[ $1 == bulkhead && ! ${made:-} ]] || ! docker volume inspect "${1}_database" >/dev/null 2>&1 || return 1
-  [[ ${reserving:-} ]] || return 0
+  [[ $reserving ]] || return 0
   ! other_owner "$1" >/dev/null && reserve "$(volume_of_project "$1")"
 }
 
@@ -129,7 +129,7 @@ reserving=
 
 old_dir=$(value_of BULKHEAD_HOST_DIR)
 if [[ -n $old_dir && $old_dir != "$HOST_DIR" ]]; then
-  if [[ ${reserving:-} ]] && ! is_here "$old_dir"; then
+  if [[ $reserving ]] && ! is_here "$old_dir"; then
     ! is_clone "$old_dir" || fail "$FILE here in $HOST_DIR is a copy of that in $old_dir, where its clone still is; nothing was changed." \
       "Remove $FILE here: the next 'just up' makes one with a name, a port and secrets of its own."
     take_reservations_along "$old_dir"
@@ -138,6 +138,10 @@ if [[ -n $old_dir && $old_dir != "$HOST_DIR" ]]; then
   mv "$FILE.new" "$FILE"
   say "this clone has moved: BULKHEAD_HOST_DIR in $FILE is now $HOST_DIR (it was $old_dir)"
 fi
+
+# Before anything is made: a refusal leaves .env as it is.
+project=$(value_of BULKHEAD_PROJECT)
+[[ -z $project || -z $reserving ]] || refuse_other_owner "$project"
 
 setting BULKHEAD_HOST_DIR printf %s "$HOST_DIR"
 setting BULKHEAD_PROJECT project_name
@@ -151,10 +155,9 @@ setting BULKHEAD_API_SECRET_KEY random 32
 setting BULKHEAD_FERNET_KEY fernet_key
 chmod 0600 "$FILE"
 
-if [[ ${reserving:-} ]]; then
+if [[ $reserving ]]; then
   # New ones where .env is of an earlier version, or of a time without an engine. A port set by hand may be shared.
   project=$(value_of BULKHEAD_PROJECT)
-  refuse_other_owner "$project"
   reserve "$(volume_of_project "$project")" || refuse_other_owner "$project"
   reserve "$(volume_of_port "$(value_of BULKHEAD_PORT)")" || true
 fi

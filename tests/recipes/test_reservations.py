@@ -95,6 +95,7 @@ def test_a_name_of_another_clone_is_refused_and_its_containers_stay(
     assert f"the project {name} belongs to the clone in {first.folder}" in ended.stderr
     assert "BULKHEAD_PROJECT" in ended.stderr.splitlines()[-1]
     assert container[:12] in engine("ps", "--all", "--quiet")
+    assert reservations(second.folder) == set()
     assert f"{name}_reserved" in reservations(first.folder)
 
 
@@ -145,14 +146,17 @@ def test_a_copy_of_a_clone_with_its_env_is_told_to_make_its_own(copies: Callable
     assert settings(second)["BULKHEAD_PROJECT"] != settings(first)["BULKHEAD_PROJECT"]
 
 
-def test_clean_gives_the_name_back(copies: Callable[[str], Clone]) -> None:
+def test_clean_gives_the_name_back_of_a_moved_clone_too(copies: Callable[[str], Clone]) -> None:
     first = copies("first")
     first.run("scripts/env.sh")
     assert len(reservations(first.folder)) == 2
-    ended = first.run("just", "clean", "--yes", BULKHEAD_TAG="never-built")
+    moved = copies("moved")
+    shutil.rmtree(moved.folder)
+    moved.folder = first.folder.rename(moved.folder)
+    ended = moved.run("just", "clean", "--yes", BULKHEAD_TAG="never-built")
     assert ended.returncode == 0, ended.stderr
-    assert reservations(first.folder) == set()
-    assert not (first.folder / ".env").exists()
+    assert reservations(first.folder) | reservations(moved.folder) == set()
+    assert not (moved.folder / ".env").exists()
 
 
 def test_a_name_of_the_environment_reserves_nothing(clone: Clone) -> None:
