@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_AT_ONCE = 4 << 20
+_AT_ONCE = 1 << 20
 """Bytes that a reader waits for; what is more is read by a thread, in pieces of this size."""
 _PAUSE_SECONDS = 0.005
 """Between two pieces: whoever waits for an answer goes first."""
