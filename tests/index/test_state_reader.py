@@ -111,6 +111,17 @@ def test_a_large_log_is_read_by_a_thread_and_says_nothing_before_its_end(
     reader.close()
 
 
+def test_a_log_that_ends_with_a_piece_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "log.txt", [model("a", "dev"), model("b", "dev")])
+    monkeypatch.setattr(state_reader, "_AT_ONCE", (tmp_path / "log.txt").stat().st_size - 1)
+    reader = StateReader(tmp_path)
+    assert reader.refresh() == 100
+    with reader.reading() as state:
+        assert state is not None
+        assert len(state.records) == 2
+    assert reader.refresh() == 100
+
+
 def test_a_log_that_cannot_be_read_keeps_what_was_read(registry_with_a_model: Registry) -> None:
     reader = StateReader(registry_with_a_model.folder)
     before = read(reader)

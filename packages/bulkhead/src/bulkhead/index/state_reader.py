@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_AT_ONCE = 4 << 20
+_AT_ONCE = 1 << 20
 """Bytes that a reader waits for; what is more is read by a thread, in pieces of this size."""
 _PAUSE_SECONDS = 0.005
 """Between two pieces: whoever waits for an answer goes first."""
@@ -81,10 +81,13 @@ class StateReader:
             OSError: it cannot be read; what was read before is kept.
         """
         with self._lock:
-            behind = self._read_on()
-            if behind and (self._thread is None or not self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._catch_up, name="models-page-state", daemon=True)
-                self._thread.start()
+            if self._thread is not None and self._thread.is_alive():
+                behind = max(1, self._path.stat().st_size - self._state.seen.upto)
+            else:
+                behind = self._read_on()
+                if behind:
+                    self._thread = threading.Thread(target=self._catch_up, name="models-page-state", daemon=True)
+                    self._thread.start()
             upto = self._state.seen.upto
             return min(99, 100 * upto // (upto + behind)) if behind else 100
 
