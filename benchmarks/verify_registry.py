@@ -108,7 +108,7 @@ def measure(what: str, project: Path) -> int:
         case "bytes":
             found = sum(len(path.read_bytes()) for path in registry.folder.iterdir()) * 0
         case _:
-            found = sum(isinstance(r, records.Unreadable) for r in journal.read(registry.inferences))
+            found = sum(isinstance(r, records.Unreadable) for r in journal.read(registry.inference_journal))
     print(time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     return int(found > 0)
 

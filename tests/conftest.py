@@ -70,8 +70,8 @@ def registry_with_two_models(empty_registry: Registry) -> Registry:
 @pytest.fixture
 def registry_of_legacy_records(empty_registry: Registry) -> Registry:
     """Both logs and a model file with legacy records, which this project's predecessor wrote."""
-    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
-    empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
+    empty_registry.training_journal.write_bytes(LEGACY_TRAININGS)
+    empty_registry.inference_journal.write_bytes(LEGACY_INFERENCES)
     (empty_registry.folder / "model_2024-01-31:23-59-59_3f2a.pkl").write_bytes(b"\x80\x04N.")
     return empty_registry
 
@@ -79,16 +79,16 @@ def registry_of_legacy_records(empty_registry: Registry) -> Registry:
 @pytest.fixture
 def registry_with_a_torn_record(registry_with_a_model: Registry) -> Registry:
     """After the one model, the first half of another record."""
-    whole = registry_with_a_model.trainings.read_bytes()
-    registry_with_a_model.trainings.write_bytes(whole + whole[: len(whole) // 2])
+    whole = registry_with_a_model.training_journal.read_bytes()
+    registry_with_a_model.training_journal.write_bytes(whole + whole[: len(whole) // 2])
     return registry_with_a_model
 
 
 @pytest.fixture
 def registry_with_a_long_log(registry_with_two_models: Registry) -> Registry:
     """Eight megabytes of log, the newest models at its end."""
-    old = registry_with_two_models.trainings.read_bytes()
-    registry_with_two_models.trainings.write_bytes(old * (8_000_000 // len(old)))
+    old = registry_with_two_models.training_journal.read_bytes()
+    registry_with_two_models.training_journal.write_bytes(old * (8_000_000 // len(old)))
     publish(registry_with_two_models, "dev")
     publish(registry_with_two_models, "prd")
     return registry_with_two_models

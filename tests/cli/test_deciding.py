@@ -89,10 +89,10 @@ def test_promote_replacing_a_model_that_is_not_served_is_refused(
     registry: Command, registry_with_two_models: Registry
 ) -> None:
     prd, dev = (registry_with_two_models.latest(env).model_filename for env in ("prd", "dev"))
-    before = registry_with_two_models.trainings.read_bytes()
+    before = registry_with_two_models.training_journal.read_bytes()
     assert f"prd serves {prd}, not none" in registry.refused("promote", dev, "--reason", "r", "--replacing", "none")
     assert f"prd serves {prd}, not {dev}" in registry.refused("promote", dev, "--reason", "r", "--replacing", dev)
-    assert registry_with_two_models.trainings.read_bytes() == before
+    assert registry_with_two_models.training_journal.read_bytes() == before
     registry.done("promote", dev, "--reason", "r", "--replacing", f"models/{prd}")
 
 
@@ -125,12 +125,12 @@ def test_promote_of_a_model_that_cannot_be_served_is_refused_with_the_check_s_re
         raise NotVerified("its file is another one. Train a new model.")
 
     monkeypatch.setattr("bulkhead.cli.deciding.serving_check", lambda: check)
-    before = registry_with_two_models.trainings.read_bytes()
+    before = registry_with_two_models.training_journal.read_bytes()
     dev = registry_with_two_models.latest("dev").model_filename
     assert registry.refused("promote", dev, "--reason", "r") == (
         "registry: its file is another one. Train a new model."
     )
-    assert registry_with_two_models.trainings.read_bytes() == before
+    assert registry_with_two_models.training_journal.read_bytes() == before
 
 
 def test_rollback_says_what_is_served_and_what_was_withdrawn(registry: Command) -> None:
@@ -142,7 +142,7 @@ def test_rollback_says_what_is_served_and_what_was_withdrawn(registry: Command) 
         ["withdrawn", second],
         ["to take back", "train again: prd_train_model_dag"],
     ]
-    record = records_of(registry.registry.trainings)[-1]
+    record = records_of(registry.registry.training_journal)[-1]
     assert isinstance(record, Rollback)
     assert (record.by, record.reason, record.withdrawn) == ("bob", "worse", [third, second])
 
@@ -176,7 +176,7 @@ def test_revoke_says_what_each_environment_serves_now_and_where_the_same_model_s
         " --reason ...",
         "who used it": f"just registry impact {bad.model_filename}",
     }
-    record = records_of(registry.registry.trainings)[-1]
+    record = records_of(registry.registry.training_journal)[-1]
     assert isinstance(record, Revocation)
     assert (record.by, record.reason, record.model_hash) == ("ada", "leaked", bad.model_hash)
     inferred(registry.registry, bad)
@@ -199,7 +199,7 @@ def test_a_model_that_is_revoked_already_is_refused_by_whom_and_why(
 def revoked_by(registry: Command) -> str:
     name = publish(registry.registry, model=os.urandom(4)).model_filename
     registry.done("revoke", name, "--reason", "r")
-    return str(lines_of(registry.registry.trainings)[-1]["by"])
+    return str(lines_of(registry.registry.training_journal)[-1]["by"])
 
 
 def test_who_decides_is_the_variable_or_the_login_name_of_the_process_whatever_user_says(
@@ -228,13 +228,13 @@ def test_an_empty_or_endless_reason_or_name_is_refused_and_nothing_is_recorded(
     argv: list[str], registry: Command, registry_with_two_models: Registry
 ) -> None:
     publish(registry_with_two_models, "prd", model="newer")
-    before = registry_with_two_models.trainings.read_bytes()
+    before = registry_with_two_models.training_journal.read_bytes()
     name = registry_with_two_models.latest("prd").model_filename
     for command in (["revoke", name], ["rollback", "--environment", "prd"]):
         assert "the record keeps it" in registry.refused(*command, *argv) or "are kept" in registry.refused(
             *command, *argv
         )
-    assert registry_with_two_models.trainings.read_bytes() == before
+    assert registry_with_two_models.training_journal.read_bytes() == before
 
 
 def test_a_record_of_a_decision_names_the_image_that_it_was_taken_in(
@@ -243,7 +243,7 @@ def test_a_record_of_a_decision_names_the_image_that_it_was_taken_in(
     monkeypatch.setenv("BULKHEAD_IMAGE", "bulkhead/inference:x@sha256:1")
     monkeypatch.setenv("BULKHEAD_GIT_COMMIT", "c" * 40)
     registry.done("revoke", registry_with_a_model.latest("prd").model_filename, "--reason", "r")
-    record = lines_of(registry_with_a_model.trainings)[-1]
+    record = lines_of(registry_with_a_model.training_journal)[-1]
     assert (record["image"], record["git_commit"], record["run_id"]) == (
         "bulkhead/inference:x@sha256:1",
         "c" * 40,
@@ -264,7 +264,7 @@ def test_fifty_command_lines_at_once_that_revoke_one_model_have_one_winner(regis
         ends.append((process.returncode, out, err))
     assert sorted(code for code, _, _ in ends) == [0] + [1] * 49
     assert all(f"{name}: it was revoked by ada" in err and err.count("\n") == 1 for code, _, err in ends if code)
-    assert sum("revocation_time" in line for line in lines_of(registry_with_a_model.trainings)) == 1
+    assert sum("revocation_time" in line for line in lines_of(registry_with_a_model.training_journal)) == 1
 
 
 def test_a_broken_log_is_told_of_once_and_decided_upon_all_the_same(

@@ -64,7 +64,7 @@ def test_the_state_tells_what_became_of_each_model(registry: Command) -> None:
         Removal(removal_time="t", paths=[f"models/{models[1]}"], **common),  # type: ignore[arg-type]
         Quarantine(quarantine_time="t", path=f"models/{models[2]}", sha256="0", moved_to="q", **common),  # type: ignore[arg-type]
     ):
-        with registry.registry.trainings.open("ab") as log:
+        with registry.registry.training_journal.open("ab") as log:
             log.write(msgspec.json.encode(record) + b"\n")
     (registry.registry.folder / models[3]).unlink()
     decisions.promote(registry.registry, models[4], WHY, lambda *_: {})
@@ -84,7 +84,7 @@ def test_the_list_as_json_is_the_records_with_their_state(
 ) -> None:
     shown = [msgspec.json.decode(line) for line in registry.done("list", "--json").splitlines()]
     assert [(one.pop("served"), one.pop("state")) for one in shown] == [(True, ["served"])] * 2
-    assert shown == [msgspec.to_builtins(record) for record in records_of(registry_with_two_models.trainings)]
+    assert shown == [msgspec.to_builtins(record) for record in records_of(registry_with_two_models.training_journal)]
 
 
 @pytest.mark.usefixtures("registry_with_two_models")
@@ -120,7 +120,7 @@ def test_a_table_has_the_newest_fifty_and_says_how_to_get_all(registry: Command)
 def test_a_broken_log_is_listed_and_its_broken_lines_are_counted(
     registry: Command, registry_with_a_torn_record: Registry
 ) -> None:
-    with registry_with_a_torn_record.trainings.open("ab") as log:
+    with registry_with_a_torn_record.training_journal.open("ab") as log:
         log.write(b"\n\xff\n{}\n")
     ended = registry("list")
     assert (ended.code, len(ended.out.splitlines())) == (0, 2)

@@ -170,7 +170,7 @@ def test_ten_thousand_models_are_listed_shown_and_served_within_seconds(
         for number in range(10_000)
         for digest in [hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()]
     ]
-    registry_with_a_model.trainings.write_bytes(b"".join(lines))
+    registry_with_a_model.training_journal.write_bytes(b"".join(lines))
     newest = records.decode(lines[-1])
     assert isinstance(newest, ModelRecord)
     started = time.process_time()

@@ -62,7 +62,7 @@ def hostile(registry: Command) -> str:
     common = {"by": HOSTILE, "reason": HOSTILE}
     for path, entries in (
         (
-            registry.registry.trainings,
+            registry.registry.training_journal,
             [
                 msgspec.to_builtins(model) | {"environment": "dev"},
                 msgspec.to_builtins(model)
@@ -72,7 +72,7 @@ def hostile(registry: Command) -> str:
             ],
         ),
         (
-            registry.registry.inferences,
+            registry.registry.inference_journal,
             [
                 msgspec.to_builtins(failure),
                 {
@@ -199,8 +199,8 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(
 ) -> None:
     model = registry_with_a_model.latest("prd")
     inference = records.encode(inferred(registry_with_a_model, model))
-    registry_with_a_model.trainings.write_bytes(records.encode(model) * 5_000)
-    registry_with_a_model.inferences.write_bytes(inference * 5_000)
+    registry_with_a_model.training_journal.write_bytes(records.encode(model) * 5_000)
+    registry_with_a_model.inference_journal.write_bytes(inference * 5_000)
     argv = [sys.executable, "-m", "bulkhead.cli", "--models", str(registry_with_a_model.folder), *flags]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -244,7 +244,7 @@ def test_data_that_nothing_depends_on_is_refused_and_so_is_a_hash_of_two_tables(
 
 def test_a_broken_inference_log_is_searched_all_the_same(registry: Command, registry_with_a_model: Registry) -> None:
     model = registry_with_a_model.latest("prd")
-    log = registry_with_a_model.inferences
+    log = registry_with_a_model.inference_journal
     for junk in (
         b"\xff\xfe\n",
         b"{}\n",
@@ -275,7 +275,7 @@ def test_the_impact_of_a_model_is_counted_in_constant_memory(flags: list[str], r
     argv = ["--models", str(registry_with_a_model.folder), "impact", model.model_filename, *flags]
     peaks = []
     for count in (1_000, 10_000):
-        registry_with_a_model.inferences.write_bytes(line * count)
+        registry_with_a_model.inference_journal.write_bytes(line * count)
         ended = subprocess.run(
             [sys.executable, "-c", script, *argv],
             stdout=subprocess.DEVNULL,

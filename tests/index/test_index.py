@@ -98,7 +98,7 @@ def test_the_failures_of_both_logs_are_one_list_by_time(empty_registry: Registry
         ):
             found += page
     assert [one.time // 1_000_000 % 60 for one in found] == [5, 4, 3, 3, 3, 1, 0]
-    assert len({(one.log, one.number) for one in found}) == 7
+    assert len({(one.journal, one.number) for one in found}) == 7
 
 
 def amount(index: Index) -> int:
@@ -119,7 +119,7 @@ def test_a_new_record_is_seen_at_the_next_look(registry_with_two_models: Registr
 
 @pytest.mark.parametrize("how", ["replaced", "cut", "edited", "removed"])
 def test_a_log_that_was_changed_by_hand_is_read_anew(registry_with_two_models: Registry, how: str) -> None:
-    path = registry_with_two_models.inferences
+    path = registry_with_two_models.inference_journal
     write(path, [inference(second) for second in range(5)])
     index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
     assert amount(index) == 5
@@ -146,7 +146,7 @@ def test_a_log_that_was_changed_by_hand_is_read_anew(registry_with_two_models: R
 
 
 def test_torn_and_foreign_lines_are_counted_and_those_in_quarantine_are_not(registry_with_a_model: Registry) -> None:
-    path = registry_with_a_model.inferences
+    path = registry_with_a_model.inference_journal
     path.write_bytes(b'{"inference_time": "20\n' + b"\n" + b"[1]\n" + records.encode(inference()) + b'{"torn')
     index = Index(registry_with_a_model.folder, registry_with_a_model.folder)
     status = index.wait()
@@ -159,15 +159,15 @@ def test_torn_and_foreign_lines_are_counted_and_those_in_quarantine_are_not(regi
         quarantine_time=TIME.format(9), path="models/log_inference.txt", offset=0, size_bytes=22, sha256="s",
         moved_to="models/quarantine/x", by="b", reason="r",
     )  # fmt: skip
-    journal.append(registry_with_a_model.trainings, quarantine)
+    journal.append(registry_with_a_model.training_journal, quarantine)
     assert index.wait().inferences.unreadable == 2
 
 
 def test_of_very_many_unreadable_lines_the_newest_are_kept_and_all_are_counted(empty_registry: Registry) -> None:
-    empty_registry.trainings.write_bytes(b"[]\n" * 1500)
+    empty_registry.training_journal.write_bytes(b"[]\n" * 1500)
     index = Index(empty_registry.folder, empty_registry.folder)
     assert index.wait().trainings.unreadable == 1500
-    with empty_registry.trainings.open("ab") as file:
+    with empty_registry.training_journal.open("ab") as file:
         file.write(b"[]\n" * 7)
     assert index.wait().trainings.unreadable == 1507
     with index.reading() as db:
@@ -176,7 +176,7 @@ def test_of_very_many_unreadable_lines_the_newest_are_kept_and_all_are_counted(e
 
 
 def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) -> None:
-    empty_registry.inferences.write_bytes(records.encode(inference()).rstrip(b"\n"))
+    empty_registry.inference_journal.write_bytes(records.encode(inference()).rstrip(b"\n"))
     index = Index(empty_registry.folder, empty_registry.folder)
     assert amount(index) == 1
     empty_registry.record_inference(inference(1))
@@ -184,8 +184,8 @@ def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) 
 
 
 def test_legacy_records_are_indexed(empty_registry: Registry) -> None:
-    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
-    empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
+    empty_registry.training_journal.write_bytes(LEGACY_TRAININGS)
+    empty_registry.inference_journal.write_bytes(LEGACY_INFERENCES)
     index = Index(empty_registry.folder, empty_registry.folder)
     assert amount(index) == 2
     with index.reading() as db:
@@ -205,7 +205,7 @@ def test_a_log_that_cannot_be_read_is_said_and_what_was_read_stays(registry_with
     registry_with_a_model.record_failure("training", training_failure())
     index = Index(registry_with_a_model.folder, registry_with_a_model.folder)
     index.wait()
-    registry_with_a_model.inferences.mkdir()  # root may read any file, and no folder
+    registry_with_a_model.inference_journal.mkdir()  # root may read any file, and no folder
     status = index.refresh()
     assert status.trouble is not None
     assert "models/log_inference.txt cannot be read" in status.trouble
@@ -215,7 +215,7 @@ def test_a_log_that_cannot_be_read_is_said_and_what_was_read_stays(registry_with
 
 def test_a_broken_index_is_made_anew(registry_with_two_models: Registry) -> None:
     folder = registry_with_two_models.folder
-    write(registry_with_two_models.inferences, [inference(1), inference(2)])
+    write(registry_with_two_models.inference_journal, [inference(1), inference(2)])
     Index(folder, folder).wait()
     (path,) = folder.glob("index-*.sqlite")
     path.write_bytes(b"no database" * 1000)
@@ -227,7 +227,7 @@ def test_a_broken_index_is_made_anew(registry_with_two_models: Registry) -> None
 
 def test_processes_that_fill_it_at_once_leave_each_record_once(empty_registry: Registry) -> None:
     folder = empty_registry.folder
-    write(empty_registry.inferences, [inference(i % 60, predictions=[0.5] * 100) for i in range(5000)])
+    write(empty_registry.inference_journal, [inference(i % 60, predictions=[0.5] * 100) for i in range(5000)])
     command = [sys.executable, "-m", "bulkhead.index", str(folder), str(folder)]
     fillers = [subprocess.Popen(command) for _ in range(4)]
     index = Index(folder, folder)
@@ -241,7 +241,7 @@ def test_a_filling_that_was_cut_off_is_gone_on_with(
     empty_registry: Registry, monkeypatch: pytest.MonkeyPatch, flushes: int
 ) -> None:
     folder = empty_registry.folder
-    write(empty_registry.inferences, [inference(i % 60) for i in range(500)])
+    write(empty_registry.inference_journal, [inference(i % 60) for i in range(500)])
     flush, left = Filler.flush, [flushes]
 
     def flush_and_die(self: Filler) -> None:
@@ -262,7 +262,7 @@ def test_a_filling_that_was_cut_off_is_gone_on_with(
 def test_a_record_that_is_elsewhere_than_the_index_says_is_noticed(registry_with_two_models: Registry) -> None:
     with pytest.raises(record_reader.IndexOutdated):
         record_reader.read(registry_with_two_models.folder, "training", [1], ModelRecord)
-    write(registry_with_two_models.inferences, [inference(1), inference(2)])
+    write(registry_with_two_models.inference_journal, [inference(1), inference(2)])
     index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
     index.wait()
     index.distrust()
@@ -273,7 +273,7 @@ def test_a_record_that_is_elsewhere_than_the_index_says_is_noticed(registry_with
 
 def test_a_time_that_is_none_is_filed_under_the_one_before(empty_registry: Registry) -> None:
     hostile = ["", "yesterday", "9999-12-31T23:59:59-23:59", "<script>"]
-    write(empty_registry.inferences, [inference(5), *(inference(inference_time=time) for time in hostile)])
+    write(empty_registry.inference_journal, [inference(5), *(inference(inference_time=time) for time in hostile)])
     index = Index(empty_registry.folder, empty_registry.folder)
     index.wait()
     with index.reading() as db:

@@ -125,8 +125,8 @@ def test_a_log_that_ends_with_a_piece_is_read_once(tmp_path: Path, monkeypatch: 
 def test_a_log_that_cannot_be_read_keeps_what_was_read(registry_with_a_model: Registry) -> None:
     reader = StateReader(registry_with_a_model.folder)
     before = read(reader)
-    registry_with_a_model.trainings.unlink()
-    registry_with_a_model.trainings.mkdir()  # root may read any file, and no folder
+    registry_with_a_model.training_journal.unlink()
+    registry_with_a_model.training_journal.mkdir()  # root may read any file, and no folder
     with pytest.raises(IsADirectoryError):
         reader.refresh()
     with reader.reading() as state:
@@ -159,12 +159,12 @@ def test_wide_records_leave_no_more_in_memory_than_narrow_ones(empty_registry: R
         (summary,) = state.summaries
     assert (summary.r2, summary.rmse) == (0.25, None)
     assert (summary.coefficients, summary.features, summary.metrics) == (None, None, None)
-    line = empty_registry.trainings.read_bytes()[summary.offset :]
+    line = empty_registry.training_journal.read_bytes()[summary.offset :]
     assert records.decode(line) == published
 
 
 def test_legacy_records_are_served(empty_registry: Registry) -> None:
-    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
+    empty_registry.training_journal.write_bytes(LEGACY_TRAININGS)
     assert [*read(StateReader(empty_registry.folder))["order"]] == ["dev", "prd"]
 
 

@@ -44,7 +44,7 @@ def test_a_verify_beside_is_seen_by_everybody_and_ends_with_a_result(empty_regis
 
 def test_a_log_that_cannot_be_read_is_the_result(empty_registry: Registry, tmp_path: Path) -> None:
     publish(empty_registry, "prd")
-    empty_registry.inferences.mkdir()
+    empty_registry.inference_journal.mkdir()
     result = check(empty_registry.folder, tmp_path / "shared", tmp_path)
     assert not result.is_clean
 

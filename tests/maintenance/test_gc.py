@@ -47,7 +47,9 @@ def aged(tmp_path: Path) -> RegistryProject:
 
 
 def models_of(clean_project: RegistryProject) -> list[ModelRecord]:
-    return [record for record in journal.read(clean_project.registry.trainings) if isinstance(record, ModelRecord)]
+    return [
+        record for record in journal.read(clean_project.registry.training_journal) if isinstance(record, ModelRecord)
+    ]
 
 
 def test_what_is_old_and_beyond_the_newest_goes_and_its_record_stays(aged: RegistryProject) -> None:
@@ -57,7 +59,7 @@ def test_what_is_old_and_beyond_the_newest_goes_and_its_record_stays(aged: Regis
     assert names(removed) == names(planned) == [model.model_filename for model in models[:3]]
     assert [aged.file_of(model).exists() for model in models] == [False] * 3 + [True] * 3
     assert models_of(aged) == models
-    *_, record = journal.read(aged.registry.trainings)
+    *_, record = journal.read(aged.registry.training_journal)
     assert isinstance(record, Removal)
     assert record.paths == [item.path for item in removed]
     assert (record.by, record.reason) == (DECIDED.by, DECIDED.reason)
@@ -152,7 +154,7 @@ def test_a_revoked_model_goes_by_the_same_rule_and_is_none_of_the_newest(aged: R
 
 
 def test_a_model_whose_time_cannot_be_read_or_lies_ahead_stays(aged: RegistryProject) -> None:
-    path = aged.registry.trainings
+    path = aged.registry.training_journal
     first, second, *rest = path.read_bytes().splitlines(keepends=True)
     models = models_of(aged)
     first = first.replace(models[0].training_timestamp.encode(), b"long ago")
@@ -177,7 +179,7 @@ def test_no_record_makes_gc_remove_what_is_no_model_file(name: str, aged: Regist
     hostile = ModelRecord(
         model_hash="h", model_filename=name, training_timestamp="2020-01-01T00:00:00+00:00", environment="dev"
     )
-    path = aged.registry.trainings
+    path = aged.registry.training_journal
     path.write_bytes(records.encode(hostile) + path.read_bytes())
     collect(aged)
     assert (aged.folder / "secret").exists()
@@ -200,7 +202,7 @@ def test_many_models_are_recorded_in_lines_of_sane_length(
     assert BATCH == 500
     monkeypatch.setattr("bulkhead.maintenance.gc.BATCH", 3)
     collect(aged)
-    removals = [record for record in journal.read(aged.registry.trainings) if isinstance(record, Removal)]
+    removals = [record for record in journal.read(aged.registry.training_journal) if isinstance(record, Removal)]
     assert [len(record.paths) for record in removals] == [3, 1]
 
 
@@ -275,9 +277,9 @@ def test_whatever_was_decided_gc_leaves_every_environment_served_and_something_t
                 clean_project.infer(model)
         except Refused:
             pass
-    before = RegistryState(journal.read(clean_project.registry.trainings))
+    before = RegistryState(journal.read(clean_project.registry.training_journal))
     collect(clean_project, keep=data.draw(st.integers(1, 3)), older_than=timedelta(days=data.draw(st.integers(1, 60))))
-    after = RegistryState(journal.read(clean_project.registry.trainings))
+    after = RegistryState(journal.read(clean_project.registry.training_journal))
     for environment in before.environments:
         serving_order = before.serving_order(environment)
         assert after.serving_order(environment) == serving_order

@@ -71,7 +71,7 @@ def test_what_is_old_and_beyond_the_newest_of_its_dag_goes_with_one_record(runs_
     removed = collect(runs_of_two_dags, keep=2)
     assert paths(removed) == ["a_dag/r0", "a_dag/r1", "b_dag/r0", "b_dag/r1"]
     assert sorted(path.name for path in (runs_of_two_dags.shared / "runs").glob("*/*")) == ["r2", "r2", "r3", "r3"]
-    (record,) = journal.read(runs_of_two_dags.registry.trainings)
+    (record,) = journal.read(runs_of_two_dags.registry.training_journal)
     assert isinstance(record, Removal)
     assert sorted(record.paths) == sorted(item.path for item in removed)
     assert record.size_bytes == 40
@@ -185,7 +185,9 @@ def test_a_batch_of_run_folders_is_one_record(
 ) -> None:
     monkeypatch.setattr("bulkhead.maintenance.gc.BATCH", 4)
     collect(runs_of_two_dags)
-    assert [len(r.paths) for r in journal.read(runs_of_two_dags.registry.trainings) if isinstance(r, Removal)] == [4, 2]
+    assert [
+        len(r.paths) for r in journal.read(runs_of_two_dags.registry.training_journal) if isinstance(r, Removal)
+    ] == [4, 2]
 
 
 def test_predictions_that_gc_removed_are_no_damage(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_repair_is_a_dry_run_until_it_is_told_to_do_it(
     out = capsys.readouterr().out
     assert f"quarantined  models/{ORPHAN} -> models/quarantine/{ORPHAN}." in out
     assert "1 must be decided by a person" in out
-    *_, record = journal.read(damaged.registry.trainings)
+    *_, record = journal.read(damaged.registry.training_journal)
     assert isinstance(record, Quarantine)
     assert (record.by, record.reason) == ("me", "tidy")
     assert registry(damaged, "repair", "--yes") == 0
@@ -125,7 +125,7 @@ def test_repair_as_json_is_the_finding_and_what_became_of_it(
 def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
     damaged: RegistryProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    damaged.registry.inferences.write_bytes(b"foreign\n" + damaged.registry.inferences.read_bytes())
+    damaged.registry.inference_journal.write_bytes(b"foreign\n" + damaged.registry.inference_journal.read_bytes())
     real = files.hash_of
 
     def refuse(path: Path) -> str | None:
@@ -163,7 +163,7 @@ def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: RegistryProject, capsys:
     assert lines[-1].endswith("Nothing was removed. Run it with --yes to do it.")
     assert registry(old, "gc", "--keep", "2", "--older-than", "4w", "--yes", "--by", "me") == 0
     assert capsys.readouterr().out.splitlines()[-1].endswith(" removed.")
-    *_, record = journal.read(old.registry.trainings)
+    *_, record = journal.read(old.registry.training_journal)
     assert isinstance(record, Removal)
     assert (record.by, record.reason) == ("me", "gc --keep 2 --older-than 28d")
     assert registry(old, "verify") == 0
@@ -222,9 +222,9 @@ def test_a_user_without_a_name_is_asked_for_one(damaged: RegistryProject, monkey
     """A container's user need not be in its /etc/passwd."""
     monkeypatch.setattr("os.getuid", lambda: 54321)
     monkeypatch.delenv("BULKHEAD_BY", raising=False)
-    before = damaged.registry.trainings.read_bytes()
+    before = damaged.registry.training_journal.read_bytes()
     assert registry(damaged, "repair", "--yes") == 2
-    assert damaged.registry.trainings.read_bytes() == before
+    assert damaged.registry.training_journal.read_bytes() == before
 
 
 class Terminal(io.StringIO):

@@ -46,7 +46,9 @@ def test_a_killed_repair_loses_nothing_and_the_next_one_does_the_rest(
 ) -> None:
     if damage == "line":
         lost = b"torn line"
-        clean_project.registry.trainings.write_bytes(lost + b"\n" + clean_project.registry.trainings.read_bytes())
+        clean_project.registry.training_journal.write_bytes(
+            lost + b"\n" + clean_project.registry.training_journal.read_bytes()
+        )
     elif damage == "orphan":
         lost = b"orphan"
         (clean_project.models / ORPHAN).write_bytes(lost)
@@ -55,11 +57,11 @@ def test_a_killed_repair_loses_nothing_and_the_next_one_does_the_rest(
         clean_project.publish()
         lost = clean_project.alter(clean_project.file_of(model))
     before = clean_project.damage()
-    log_before = clean_project.registry.trainings.read_bytes()
+    log_before = clean_project.registry.training_journal.read_bytes()
     killed(clean_project, "repair", stage)
     everything = b"".join(path.read_bytes() for path in clean_project.models.rglob("*") if path.is_file())
     assert lost in everything
-    assert clean_project.registry.trainings.read_bytes().startswith(log_before)
+    assert clean_project.registry.training_journal.read_bytes().startswith(log_before)
     left = clean_project.damage()
     done = stage == ("after the record" if damage == "line" else "after the move of a file")
     assert [kind for kind in before if kind in left] == ([] if done else before)

@@ -86,11 +86,11 @@ def test_a_quarantine_that_is_no_folder_is_refused_and_nothing_is_done(
     else:
         place.symlink_to(clean_project.shared)
     (clean_project.models / ORPHAN).write_bytes(b"orphan")
-    logs = clean_project.registry.trainings.read_bytes()
+    logs = clean_project.registry.training_journal.read_bytes()
     with pytest.raises(Refused, match="is not a folder"):
         clean_project.repair()
     assert (clean_project.models / ORPHAN).read_bytes() == b"orphan"
-    assert clean_project.registry.trainings.read_bytes() == logs
+    assert clean_project.registry.training_journal.read_bytes() == logs
 
 
 def test_what_contradicts_itself_is_left_to_a_person(clean_project: RegistryProject) -> None:
@@ -101,12 +101,12 @@ def test_what_contradicts_itself_is_left_to_a_person(clean_project: RegistryProj
 
 def test_an_orphan_that_was_being_published_is_left_alone(clean_project: RegistryProject) -> None:
     """It was linked and not yet recorded when somebody looked without the lock; now it is recorded."""
-    before = clean_project.registry.trainings.read_bytes()
+    before = clean_project.registry.training_journal.read_bytes()
     model = clean_project.publish()
-    recorded = clean_project.registry.trainings.read_bytes()
-    clean_project.registry.trainings.write_bytes(before)
+    recorded = clean_project.registry.training_journal.read_bytes()
+    clean_project.registry.training_journal.write_bytes(before)
     fixer, found = Repair(clean_project.registry, DECIDED), clean_project.the("orphan_model")
-    clean_project.registry.trainings.write_bytes(recorded)
+    clean_project.registry.training_journal.write_bytes(recorded)
     assert fixer.fix(found) is None
     assert clean_project.file_of(model).exists()
     assert clean_project.verify() == []
@@ -124,7 +124,9 @@ def test_an_altered_model_that_was_restored_since_is_left_alone(clean_project: R
 
 def test_two_repairs_of_the_same_things_do_each_of_them_once(clean_project: RegistryProject) -> None:
     (clean_project.models / ORPHAN).write_bytes(b"x")
-    clean_project.registry.inferences.write_bytes(b"foreign\n" + clean_project.registry.inferences.read_bytes())
+    clean_project.registry.inference_journal.write_bytes(
+        b"foreign\n" + clean_project.registry.inference_journal.read_bytes()
+    )
     repairs = [Repair(clean_project.registry, DECIDED) for _ in range(2)]
     found = [finding for finding in clean_project.verify() if finding.mended_by == "repair"]
     done = [fixer.fix(finding) for finding in found for fixer in repairs]
@@ -149,7 +151,10 @@ def test_repair_and_publishers_at_work_together_lose_nothing(clean_project: Regi
             (clean_project.models / f"model_2026010{number % 9}T000000000000Z_{number}.joblib").write_bytes(
                 b"%d" % number
             )
-            with journal.locked(clean_project.registry.trainings), clean_project.registry.trainings.open("ab") as file:
+            with (
+                journal.locked(clean_project.registry.training_journal),
+                clean_project.registry.training_journal.open("ab") as file,
+            ):
                 file.write(b"torn %d" % number)
             clean_project.repair()
     finally:

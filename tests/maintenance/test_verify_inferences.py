@@ -140,7 +140,7 @@ def test_a_removed_run_folder_that_is_still_there_is_a_note_until_it_is_used_aga
 def test_an_inference_that_is_recorded_twice_is_found(clean_project: RegistryProject) -> None:
     record = clean_project.infer(clean_project.publish())
     assert clean_project.verify() == []
-    journal.append(clean_project.registry.inferences, record)
+    journal.append(clean_project.registry.inference_journal, record)
     found = clean_project.the("inferred_twice")
     assert (found.line, found.path, found.mended_by) == (4, "models/log_inference.txt", "person")
 
@@ -152,7 +152,7 @@ def test_a_table_of_paths_that_takes_every_path_for_a_seen_one_changes_no_findin
     monkeypatch.setattr(BloomFilter, "perhaps", lambda *_: True)
     record = clean_project.infer(clean_project.publish())
     assert clean_project.verify() == []
-    journal.append(clean_project.registry.inferences, record)
+    journal.append(clean_project.registry.inference_journal, record)
     assert clean_project.damage() == ["inferred_twice"]
 
 

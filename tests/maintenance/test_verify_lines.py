@@ -42,8 +42,8 @@ def test_an_empty_registry_is_clean(tmp_path: Path) -> None:
 
 def test_what_the_original_program_left_is_no_damage_but_for_what_is_missing(tmp_path: Path) -> None:
     clean_project = RegistryProject(tmp_path / "original")
-    clean_project.registry.trainings.write_bytes(LEGACY_TRAININGS)
-    clean_project.registry.inferences.write_bytes(LEGACY_INFERENCES)
+    clean_project.registry.training_journal.write_bytes(LEGACY_TRAININGS)
+    clean_project.registry.inference_journal.write_bytes(LEGACY_INFERENCES)
     for name in ("model_2024-01-31:23-59-59_3f2a.pkl", "model_2024-02-02:10-00-00_77aa.pkl"):
         (clean_project.models / name).write_bytes(b"\x80\x04N.")
     assert clean_project.damage() == []
@@ -90,13 +90,13 @@ def test_a_foreign_line_is_found_in_its_place(line: bytes, name: str, clean_proj
 
 
 def test_a_record_in_the_other_pipelines_log_is_foreign_there(clean_project: RegistryProject) -> None:
-    first, last = journal.read(clean_project.registry.inferences)
+    first, last = journal.read(clean_project.registry.inference_journal)
     assert not isinstance(first, Unreadable)
     clean_project.append(first)
     assert "a InferenceRecord does not belong into this journal" in clean_project.the("foreign_line").sentence
     journal.append(
-        clean_project.registry.inferences,
-        next(r for r in journal.read(clean_project.registry.trainings) if not isinstance(r, Unreadable)),
+        clean_project.registry.inference_journal,
+        next(r for r in journal.read(clean_project.registry.training_journal) if not isinstance(r, Unreadable)),
     )
     assert clean_project.damage() == ["foreign_line", "foreign_line"]
     assert last != first
@@ -139,7 +139,7 @@ def test_a_writer_in_the_middle_of_its_line_is_waited_for(name: str, clean_proje
 def test_a_line_that_a_quarantine_names_is_no_finding_and_another_in_its_place_is(
     clean_project: RegistryProject,
 ) -> None:
-    path = clean_project.registry.trainings
+    path = clean_project.registry.training_journal
     path.write_bytes(b"foreign\n" + path.read_bytes())
     (record,) = clean_project.repair()
     assert clean_project.verify() == []
@@ -198,7 +198,7 @@ def test_an_inference_is_read_as_every_reader_reads_it(numbers: list[str]) -> No
     with tempfile.TemporaryDirectory() as folder:
         clean_project = RegistryProject(Path(folder) / "p")
         clean_project.infer(clean_project.publish())
-        path = clean_project.registry.inferences
+        path = clean_project.registry.inference_journal
         path.write_bytes(path.read_bytes().replace(b"[1.0,2.5]", f"[{','.join(numbers)}]".encode()))
         (record,) = journal.read(path)
         assert bool(clean_project.damage()) == isinstance(record, Unreadable)

@@ -81,7 +81,7 @@ def test_a_model_file_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(
 def test_a_model_whose_record_gives_another_size_is_told_as_a_wrong_record(clean_project: RegistryProject) -> None:
     model = clean_project.publish()
     line = records.encode(model)
-    path = clean_project.registry.trainings
+    path = clean_project.registry.training_journal
     changed = records.encode(msgspec.structs.replace(model, size_bytes=7))
     path.write_bytes(path.read_bytes().replace(line, changed))
     assert clean_project.damage() == ["contradictory_record"]
@@ -199,12 +199,12 @@ def test_a_record_with_a_hostile_name_is_found_and_no_file_elsewhere_is_touched(
             size_bytes=1,
         )
     )
-    logs = clean_project.registry.trainings.read_bytes()
+    logs = clean_project.registry.training_journal.read_bytes()
     kinds = clean_project.damage()
     assert ("foreign_file" if name == "log.txt" else "missing_model") in kinds
     assert all(found.sentence.isprintable() and len(found.sentence) < 2500 for found in clean_project.verify())
     assert clean_project.repair() == []
-    assert clean_project.registry.trainings.read_bytes() == logs
+    assert clean_project.registry.training_journal.read_bytes() == logs
 
 
 def test_what_was_put_into_quarantine_and_is_gone_is_a_note(clean_project: RegistryProject) -> None:

@@ -95,7 +95,7 @@ def test_a_name_that_says_another_time_or_hash_than_the_record_is_found(
     changes: dict[str, str], clean_project: RegistryProject
 ) -> None:
     model = clean_project.publish()
-    path = clean_project.registry.trainings
+    path = clean_project.registry.training_journal
     lines = path.read_bytes().splitlines(keepends=True)
     for key, value in changes.items():
         lines[-1] = lines[-1].replace(f'"{key}":"{getattr(model, key)}"'.encode(), f'"{key}":"{value}"'.encode())
@@ -165,7 +165,7 @@ def test_a_removal_of_an_unknown_model_or_of_a_path_elsewhere_is_found(clean_pro
 def test_lines_that_were_moved_are_a_note(clean_project: RegistryProject) -> None:
     """A clock that was set back leaves the same, so it is no damage."""
     first, second = (clean_project.publish("dev") for _ in range(2))
-    path = clean_project.registry.trainings
+    path = clean_project.registry.training_journal
     *lines, one, other = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, other, one]))
     assert clean_project.registry.latest("dev") == first
@@ -178,7 +178,7 @@ def test_lines_that_were_moved_are_a_note(clean_project: RegistryProject) -> Non
 
 def test_a_torn_publication_makes_what_follows_from_it_unfounded(clean_project: RegistryProject) -> None:
     """The line is fixed by repair; that a promotion hangs in the air stays for a person."""
-    path = clean_project.registry.trainings
+    path = clean_project.registry.training_journal
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1][:50] + b"\n" + lines[2] + lines[3])
     clean_project.repair()

@@ -80,9 +80,9 @@ def test_a_model_that_was_promoted_rolled_back_and_revoked_says_so(
         promotion_time="2026-03-01T00:00:00.000000+00:00", origin="dev", replaces=None, by="ada", reason="better"
     )
     decision: dict[str, Any] = {"by": "grace", "reason": "it was worse"}
-    journal.append(registry.trainings, msgspec.structs.replace(dev, environment="prd", promotion=promotion))
+    journal.append(registry.training_journal, msgspec.structs.replace(dev, environment="prd", promotion=promotion))
     journal.append(
-        registry.trainings,
+        registry.training_journal,
         Rollback(
             rollback_time="2026-03-02T00:00:00.000000+00:00", environment="prd", model_filename=prd.model_filename,
             withdrawn=[dev.model_filename], **decision,
@@ -94,7 +94,7 @@ def test_a_model_that_was_promoted_rolled_back_and_revoked_says_so(
         for words in ("rolled back", "promoted from dev", "ada", "better", "Rolled back", "grace", "it was worse"):
             assert words in text
         journal.append(
-            registry.trainings,
+            registry.training_journal,
             Revocation(
                 revocation_time="2026-03-03T00:00:00.000000+00:00", model_filename=dev.model_filename, model_hash="h",
                 by="ada", reason="wrong data",
@@ -193,25 +193,25 @@ def test_a_failure_is_told_with_its_cause_and_its_evidence(visit: Visit, empty_r
 def test_a_registry_that_is_empty_or_not_there_has_words_of_its_own(visit: Visit, empty_registry: Registry) -> None:
     with visit(empty_registry) as client:
         assert "No registry yet" in every_answer(client)["/"]
-        empty_registry.trainings.touch()
+        empty_registry.training_journal.touch()
         assert "No models yet" in client.get("/").text
-        empty_registry.trainings.unlink()
+        empty_registry.training_journal.unlink()
         empty_registry.folder.rmdir()
         assert "No registry yet" in every_answer(client)["/"]
 
 
 def test_a_broken_log_is_told_and_never_an_error(visit: Visit, registry_with_two_models: Registry) -> None:
     registry = registry_with_two_models
-    with registry.trainings.open("ab") as file:
+    with registry.training_journal.open("ab") as file:
         file.write(b'{"model_hash": "tor\n\xff\xfe\x00\n[]\n' + b"[" * 100_000 + b"\n")
-    registry.inferences.write_bytes(b"\x00" * 1000 + b'\n{"inference_time": 7}\n{"torn')
+    registry.inference_journal.write_bytes(b"\x00" * 1000 + b'\n{"inference_time": 7}\n{"torn')
     with visit(registry) as client:
         texts = every_answer(client)
         assert "models/log.txt: 4 lines cannot be read as records" in texts["/"]
         assert "models/log_inference.txt: 2 lines cannot be read as records" in texts["/"]
         assert texts["/verify"].count("<td>log.txt</td>") == 4
-        registry.inferences.unlink()
-        registry.inferences.mkdir()
+        registry.inference_journal.unlink()
+        registry.inference_journal.mkdir()
         texts = every_answer(client)
         assert "models/log_inference.txt cannot be read: Is a directory" in texts["/"]
 
@@ -225,7 +225,7 @@ FUTURE = (
 def test_a_registry_whose_every_line_is_unreadable_is_never_shown_as_empty(
     visit: Visit, empty_registry: Registry
 ) -> None:
-    empty_registry.trainings.write_bytes(FUTURE * 7)
+    empty_registry.training_journal.write_bytes(FUTURE * 7)
     with visit(empty_registry) as client:
         text = client.get("/").text
         answer = client.get("/api/v1/models").json()
@@ -244,9 +244,9 @@ def test_an_unreadable_line_that_may_hide_a_newer_model_is_told_at_what_is_serve
     visit: Visit, empty_registry: Registry
 ) -> None:
     publish(empty_registry, "dev")
-    with empty_registry.trainings.open("ab") as file:
+    with empty_registry.training_journal.open("ab") as file:
         file.write(FUTURE)
-    offset = empty_registry.trainings.stat().st_size - len(FUTURE)
+    offset = empty_registry.training_journal.stat().st_size - len(FUTURE)
     publish(empty_registry, "prd")
     warning = f"Byte {offset:,} of log.txt, after this model, cannot be read"
     with visit(empty_registry) as client:
@@ -260,12 +260,12 @@ def test_an_unreadable_line_that_may_hide_a_newer_model_is_told_at_what_is_serve
             quarantine_time="2026-01-01T00:00:00.000000+00:00", path="models/log.txt", offset=offset,
             size_bytes=len(FUTURE) - 1, sha256="s", moved_to="models/quarantine/x", by="b", reason="r",
         )  # fmt: skip
-        journal.append(empty_registry.trainings, quarantine)
+        journal.append(empty_registry.training_journal, quarantine)
         assert "cannot be read" not in client.get("/").text
 
 
 def test_a_log_edited_in_its_middle_is_read_anew_and_no_error(visit: Visit, registry_with_two_models: Registry) -> None:
-    path = registry_with_two_models.trainings
+    path = registry_with_two_models.training_journal
     with visit(registry_with_two_models) as client:
         client.get("/")
         content = path.read_bytes()
@@ -281,8 +281,8 @@ def test_a_log_edited_in_its_middle_is_read_anew_and_no_error(visit: Visit, regi
 
 
 def test_legacy_records_are_shown(visit: Visit, empty_registry: Registry) -> None:
-    empty_registry.trainings.write_bytes(LEGACY_TRAININGS)
-    empty_registry.inferences.write_bytes(LEGACY_INFERENCES)
+    empty_registry.training_journal.write_bytes(LEGACY_TRAININGS)
+    empty_registry.inference_journal.write_bytes(LEGACY_INFERENCES)
     with visit(empty_registry) as client:
         texts = every_answer(client)
         assert client.get("/models/model_2024-01-31:23-59-59_3f2a.pkl").status_code == 200
@@ -332,8 +332,8 @@ def test_hostile_text_is_text_on_every_page(visit: Visit, empty_registry: Regist
         used | {"predictions": [value] * 9},
         {"error_time": text, "error_message": text, **failed},
     ]
-    empty_registry.trainings.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    empty_registry.inferences.write_text("".join(json.dumps(line) + "\n" for line in inferences))
+    empty_registry.training_journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    empty_registry.inference_journal.write_text("".join(json.dumps(line) + "\n" for line in inferences))
     with visit(empty_registry) as client:
         texts = every_answer(client)
         texts["model"] = client.get("/models/model_x.joblib").text

@@ -32,7 +32,7 @@ SEEN = ("before the sync of the append", "after the append")
 
 
 def whole_records(registry: Registry) -> list[ModelRecord]:
-    return [record for record in journal.read(registry.trainings) if isinstance(record, ModelRecord)]
+    return [record for record in journal.read(registry.training_journal) if isinstance(record, ModelRecord)]
 
 
 @pytest.mark.parametrize("stage", UNSEEN)
@@ -71,25 +71,25 @@ def test_the_publish_after_a_killed_one_works(
 def test_a_record_after_a_torn_one_starts_a_line_of_its_own(registry_with_a_torn_record: Registry) -> None:
     first = registry_with_a_torn_record.latest("prd")
     second = publish(registry_with_a_torn_record)
-    before, torn, after = journal.read(registry_with_a_torn_record.trainings)
+    before, torn, after = journal.read(registry_with_a_torn_record.training_journal)
     assert (before, after) == (first, second)
     assert isinstance(torn, Unreadable)
 
 
 def test_a_record_torn_only_of_its_line_break_counts_once(registry_with_a_model: Registry) -> None:
     first = registry_with_a_model.latest("prd")
-    registry_with_a_model.trainings.write_bytes(registry_with_a_model.trainings.read_bytes().rstrip())
+    registry_with_a_model.training_journal.write_bytes(registry_with_a_model.training_journal.read_bytes().rstrip())
     second = publish(registry_with_a_model)
-    assert list(journal.read(registry_with_a_model.trainings)) == [first, second]
+    assert list(journal.read(registry_with_a_model.training_journal)) == [first, second]
 
 
 @contextmanager
 def nothing_changed(registry: Registry) -> Iterator[None]:
     """The registry's files and the log's bytes are the same after the block as before."""
-    files, content = files_in(registry.folder), registry.trainings.read_bytes()
+    files, content = files_in(registry.folder), registry.training_journal.read_bytes()
     yield
     assert files_in(registry.folder) == files
-    assert registry.trainings.read_bytes() == content
+    assert registry.training_journal.read_bytes() == content
 
 
 def test_a_disk_that_takes_half_a_record_leaves_the_log_as_it_was_and_no_model(
@@ -118,7 +118,7 @@ def test_a_kernel_that_cuts_a_record_short_leaves_the_log_as_it_was_and_no_model
     room: int, registry_with_a_model: Registry
 ) -> None:
     """No patch: the kernel itself takes only ``room`` bytes of the record."""
-    log_file = registry_with_a_model.trainings
+    log_file = registry_with_a_model.training_journal
     log_file.write_bytes(log_file.read_bytes() * 9)
     limit = files_at_most(log_file.stat().st_size + room)
     too_large = pytest.raises(OSError, match=r"No space left|File too large")

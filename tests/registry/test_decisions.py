@@ -144,8 +144,8 @@ def test_a_promotion_that_says_another_thing_of_its_model_is_found(clean_project
     promoted = decisions.promote(clean_project.registry, model.model_filename, DECIDED, passes)
     assert clean_project.verify() == []
     edited = msgspec.structs.replace(promoted, transformation="0" * 64)
-    text = clean_project.registry.trainings.read_bytes()
-    clean_project.registry.trainings.write_bytes(text.replace(records.encode(promoted), records.encode(edited)))
+    text = clean_project.registry.training_journal.read_bytes()
+    clean_project.registry.training_journal.write_bytes(text.replace(records.encode(promoted), records.encode(edited)))
     assert clean_project.damage() == ["unfounded_promotion"]
 
 

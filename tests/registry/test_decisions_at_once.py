@@ -32,7 +32,7 @@ def ends_of(registry: Registry, *acts: str) -> list[str]:
 
 
 def promotions(registry: Registry) -> list[ModelRecord]:
-    return [r for r in records_of(registry.trainings) if isinstance(r, ModelRecord) and r.promotion is not None]
+    return [r for r in records_of(registry.training_journal) if isinstance(r, ModelRecord) and r.promotion is not None]
 
 
 def test_of_fifty_promotions_of_one_model_at_once_one_is_recorded_and_the_others_are_told(
@@ -67,7 +67,7 @@ def test_of_fifty_revocations_of_one_model_at_once_one_is_recorded_and_the_other
     ends = ends_of(registry_with_a_model, *[f"revoke:{name}"] * MANY)
     assert ends.count("done") == 1
     assert sum(end.startswith(f"OutOfService: {name}: it was revoked by somebody") for end in ends) == MANY - 1
-    assert sum(isinstance(r, Revocation) for r in records_of(registry_with_a_model.trainings)) == 1
+    assert sum(isinstance(r, Revocation) for r in records_of(registry_with_a_model.training_journal)) == 1
 
 
 def test_promotions_trainings_rollbacks_and_revocations_at_once_leave_a_log_in_which_each_saw_what_was_served(
@@ -85,7 +85,7 @@ def test_promotions_trainings_rollbacks_and_revocations_at_once_leave_a_log_in_w
     told = Counter(end.partition(":")[0] for end in ends)
     assert set(told) <= {"done", "Overtaken", "OutOfService"}
     assert told["done"] >= 10 + len(served[::4]), "nothing overtakes a training or a revocation"
-    records = records_of(empty_registry.trainings)
+    records = records_of(empty_registry.training_journal)
     assert len(records) == len(served) + len(devs) + told["done"], "no loser wrote, no winner's record is lost"
     state = RegistryState()
     for record in records:
@@ -110,5 +110,7 @@ def test_a_promotion_and_a_training_at_once_end_with_the_later_of_them_served(em
         dev = publish(empty_registry, "dev", model=number).model_filename
         ends = ends_of(empty_registry, f"promote:{dev}", "publish:")
         assert ends.count("done") in (1, 2)
-        newest = next(r for r in journal.read_newest_first(empty_registry.trainings) if isinstance(r, ModelRecord))
+        newest = next(
+            r for r in journal.read_newest_first(empty_registry.training_journal) if isinstance(r, ModelRecord)
+        )
         assert empty_registry.latest("prd") == newest

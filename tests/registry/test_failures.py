@@ -23,14 +23,14 @@ def test_a_failure_nobody_has_recorded_is_written_once(empty_registry: Registry)
     failure = training_failure(AFTER)
     assert empty_registry.record_failure_once("training", failure, START)
     assert not empty_registry.record_failure_once("training", failure, START)
-    assert records_of(empty_registry.trainings) == [failure]
+    assert records_of(empty_registry.training_journal) == [failure]
 
 
 def test_what_the_step_recorded_itself_is_not_recorded_again(empty_registry: Registry) -> None:
     own = training_failure(AFTER, cause="refused", detail="its own sentence")
     empty_registry.record_failure("training", own)
     assert not empty_registry.record_failure_once("training", training_failure(LATER), START)
-    assert records_of(empty_registry.trainings) == [own]
+    assert records_of(empty_registry.training_journal) == [own]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_the_step_recorded_itself_is_not_recorded_again(empty_registry: Reg
 def test_the_record_of_another_attempt_does_not_count(other: dict[str, object], empty_registry: Registry) -> None:
     empty_registry.record_failure("training", training_failure(AFTER, **other))
     assert empty_registry.record_failure_once("training", training_failure(LATER), START)
-    assert len(lines_of(empty_registry.trainings)) == 2
+    assert len(lines_of(empty_registry.training_journal)) == 2
 
 
 def test_the_record_of_an_earlier_attempt_of_the_same_name_does_not_count(empty_registry: Registry) -> None:
@@ -55,19 +55,19 @@ def test_the_record_of_an_earlier_attempt_of_the_same_name_does_not_count(empty_
     empty_registry.record_failure("training", training_failure(AFTER))
     since = empty_registry.journal_size("training")
     assert empty_registry.record_failure_once("training", training_failure(AFTER), since)
-    assert len(lines_of(empty_registry.trainings)) == 2
+    assert len(lines_of(empty_registry.training_journal)) == 2
 
 
 def test_a_model_of_the_same_attempt_is_no_failure(empty_registry: Registry) -> None:
     publish(empty_registry)
     assert empty_registry.record_failure_once("training", training_failure(), START)
-    assert len(lines_of(empty_registry.trainings)) == 2
+    assert len(lines_of(empty_registry.training_journal)) == 2
 
 
 def test_lines_of_others_after_the_attempts_own_record_do_not_hide_it(empty_registry: Registry) -> None:
     own = training_failure(AFTER)
     empty_registry.record_failure("training", own)
-    with empty_registry.trainings.open("ab") as file:
+    with empty_registry.training_journal.open("ab") as file:
         file.write(b"foreign\n\xff\xfe\n{}\n")
         file.write(b'{"error_timestamp": "no time at all", "detail": "x"}\n')
         file.write(b'{"error_timestamp": "0001-01-01T00:00:00+23:00", "detail": "beyond the calendar"}\n')
@@ -87,7 +87,7 @@ def test_a_clock_set_back_does_not_hide_the_attempts_own(
     monkeypatch.setattr(clock, "now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
     empty_registry.record_failure("training", training_failure("2020-01-01T00:00:00.000000+00:00"))
     assert not empty_registry.record_failure_once("training", training_failure(LATER), since)
-    assert len(lines_of(empty_registry.trainings)) == 2
+    assert len(lines_of(empty_registry.training_journal)) == 2
 
 
 def test_each_pipeline_has_its_own_log(empty_registry: Registry) -> None:
@@ -99,8 +99,8 @@ def test_each_pipeline_has_its_own_log(empty_registry: Registry) -> None:
     }
     empty_registry.record_failure("training", made["training"])
     empty_registry.record_failure("inference", made["inference"])
-    assert records_of(empty_registry.trainings) == [made["training"]]
-    assert records_of(empty_registry.inferences) == [made["inference"]]
+    assert records_of(empty_registry.training_journal) == [made["training"]]
+    assert records_of(empty_registry.inference_journal) == [made["inference"]]
     assert isinstance(made["training"], TrainingFailure)
     assert isinstance(made["inference"], InferenceFailure)
 
@@ -121,7 +121,7 @@ def test_a_failure_begins_with_the_original_keys_and_is_one_line(
         identity=identity(),
         evidence=Evidence(),
     )
-    path = empty_registry.trainings if pipeline == "training" else empty_registry.inferences
+    path = empty_registry.training_journal if pipeline == "training" else empty_registry.inference_journal
     journal.append(path, failure)
     (line,) = lines_of(path)
     assert list(line)[: len(first_keys)] == first_keys
@@ -138,20 +138,20 @@ def test_a_registry_that_is_not_there_is_refused_with_the_mount_to_add(empty_reg
 def test_checking_a_registry_writes_no_record(empty_registry: Registry) -> None:
     empty_registry.check_writable("training")
     empty_registry.check_writable("inference")
-    assert lines_of(empty_registry.trainings) == lines_of(empty_registry.inferences) == []
+    assert lines_of(empty_registry.training_journal) == lines_of(empty_registry.inference_journal) == []
 
 
 def test_a_record_whose_writer_cannot_wait_for_the_lock_is_written_once_when_it_is_free(
     empty_registry: Registry,
 ) -> None:
     failure = training_failure(AFTER)
-    journal.make(empty_registry.trainings)
-    with journal.locked(empty_registry.trainings):
+    journal.make(empty_registry.training_journal)
+    with journal.locked(empty_registry.training_journal):
         for _ in range(2):
             detached_writer.record_failure_once(empty_registry, "training", failure, START)
-        assert lines_of(empty_registry.trainings) == []
+        assert lines_of(empty_registry.training_journal) == []
     deadline = time.monotonic() + 20
-    while not lines_of(empty_registry.trainings) and time.monotonic() < deadline:
+    while not lines_of(empty_registry.training_journal) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not empty_registry.record_failure_once("training", failure, START)
-    assert records_of(empty_registry.trainings) == [failure]
+    assert records_of(empty_registry.training_journal) == [failure]

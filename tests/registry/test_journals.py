@@ -89,10 +89,10 @@ def test_from_the_end_come_the_same_lines_in_reverse(spliced: list[bytes], block
 
 
 def test_an_unreadable_line_says_where_it_stands_and_why(registry_with_a_torn_record: Registry) -> None:
-    whole, torn = journal.read(registry_with_a_torn_record.trainings)
+    whole, torn = journal.read(registry_with_a_torn_record.training_journal)
     assert isinstance(whole, ModelRecord)
     assert isinstance(torn, Unreadable)
-    content = registry_with_a_torn_record.trainings.read_bytes()
+    content = registry_with_a_torn_record.training_journal.read_bytes()
     assert content[torn.offset :].startswith(b'{"model_hash"')
     assert torn.offset == content.index(b"\n") + 1
     assert torn.reason
@@ -111,7 +111,7 @@ def test_a_record_of_many_blocks_is_read_whole_from_both_ends(empty_registry: Re
     features = [f"column number {number}" for number in range(20_000)]
     long = publish(empty_registry, features=features)
     short = publish(empty_registry, "dev")
-    assert empty_registry.trainings.stat().st_size > 5 * journal._BLOCK
+    assert empty_registry.training_journal.stat().st_size > 5 * journal._BLOCK
     assert empty_registry.latest("prd") == long
     assert empty_registry.latest("dev") == short
 
@@ -146,7 +146,7 @@ def test_a_model_of_the_other_environment_alone_is_no_model(registry_with_a_mode
 
 
 def test_a_model_is_found_by_its_file_name(registry_with_two_models: Registry) -> None:
-    for record in records_of(registry_with_two_models.trainings):
+    for record in records_of(registry_with_two_models.training_journal):
         assert registry_with_two_models.find(record.model_filename) == record
     with pytest.raises(NoModel, match="just models"):
         registry_with_two_models.find("model_of_nobody.joblib")
@@ -180,12 +180,12 @@ def test_the_latest_model_costs_no_more_in_a_long_log(
     monkeypatch.setattr(_Counting, "total", 0)
     monkeypatch.setattr(Path, "open", lambda self, *_: io.BufferedReader(_Counting(self)))
     registry_with_a_long_log.latest(environment)
-    assert registry_with_a_long_log.trainings.stat().st_size > 7_000_000
+    assert registry_with_a_long_log.training_journal.stat().st_size > 7_000_000
     assert 0 < _Counting.total <= 4 * journal._BLOCK
 
 
 def test_a_writer_waits_for_the_lock_of_another_process(registry_with_a_model: Registry) -> None:
-    path = registry_with_a_model.trainings
+    path = registry_with_a_model.training_journal
     hold = "import fcntl,sys; f=open(sys.argv[1],'a'); fcntl.flock(f,fcntl.LOCK_EX); print('held',flush=True); input()"
     before = path.read_bytes()
     with subprocess.Popen(

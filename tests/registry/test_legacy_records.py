@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def test_every_line_of_the_original_program_is_read(registry_of_legacy_records: Registry) -> None:
-    trainings = list(journal.read(registry_of_legacy_records.trainings))
-    inferences = list(journal.read(registry_of_legacy_records.inferences))
+    trainings = list(journal.read(registry_of_legacy_records.training_journal))
+    inferences = list(journal.read(registry_of_legacy_records.inference_journal))
     assert [type(record) for record in trainings] == [ModelRecord, TrainingFailure, ModelRecord]
     assert [type(record) for record in inferences] == [InferenceRecord, InferenceFailure]
 
 
 def test_what_an_original_line_lacks_is_none(registry_of_legacy_records: Registry) -> None:
-    model, failure, _ = journal.read(registry_of_legacy_records.trainings)
+    model, failure, _ = journal.read(registry_of_legacy_records.training_journal)
     assert isinstance(model, ModelRecord)
     assert isinstance(failure, TrainingFailure)
     assert (model.sha256, model.features, model.metrics, model.run_id) == (None, None, None, None)
@@ -34,7 +34,7 @@ def test_what_an_original_line_lacks_is_none(registry_of_legacy_records: Registr
 
 
 def test_original_predictions_are_kept_as_they_are(registry_of_legacy_records: Registry) -> None:
-    inference, failure = journal.read(registry_of_legacy_records.inferences)
+    inference, failure = journal.read(registry_of_legacy_records.inference_journal)
     assert isinstance(inference, InferenceRecord)
     assert isinstance(failure, InferenceFailure)
     assert inference.predictions == [40.0, 41.0]

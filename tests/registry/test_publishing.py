@@ -52,7 +52,7 @@ def test_the_recorded_sha256_and_size_are_those_of_the_files_bytes(empty_registr
 
 def test_the_original_four_keys_come_first_and_all_others_of_the_design_follow(empty_registry: Registry) -> None:
     publish(empty_registry)
-    line = json.loads(empty_registry.trainings.read_text())
+    line = json.loads(empty_registry.training_journal.read_text())
     assert list(line)[:4] == ORIGINAL_KEYS
     assert set(line) >= ADDED_KEYS
     assert set(line["data"]) == {"path", "sha256", "rows", "source"}
@@ -60,12 +60,12 @@ def test_the_original_four_keys_come_first_and_all_others_of_the_design_follow(e
 
 def test_the_record_that_is_returned_is_the_one_in_the_log(empty_registry: Registry) -> None:
     record = publish(empty_registry)
-    assert records_of(empty_registry.trainings) == [record]
+    assert records_of(empty_registry.training_journal) == [record]
 
 
 def test_a_record_is_one_line_whatever_its_text_holds(empty_registry: Registry) -> None:
     record = publish(empty_registry, features=["a\nb", "c\r\u2028d"], target='q"\\')
-    assert empty_registry.trainings.read_bytes().count(b"\n") == 1
+    assert empty_registry.training_journal.read_bytes().count(b"\n") == 1
     assert empty_registry.latest("prd") == record
 
 
@@ -76,7 +76,7 @@ def test_a_published_model_is_readable_by_all_and_writable_by_none(empty_registr
     finally:
         os.umask(previous)
     assert (empty_registry.folder / record.model_filename).stat().st_mode & 0o777 == 0o444
-    assert empty_registry.trainings.stat().st_mode & 0o777 == 0o664
+    assert empty_registry.training_journal.stat().st_mode & 0o777 == 0o664
 
 
 def test_publishing_leaves_the_model_and_the_log_and_nothing_else(empty_registry: Registry) -> None:
@@ -137,7 +137,7 @@ def test_everything_is_synced_before_the_record_is_written(
         steps.append("append")
         return real_write(descriptor, data)
 
-    empty_registry.trainings.touch()
+    empty_registry.training_journal.touch()
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "link", linked)
     monkeypatch.setattr(os, "write", written)
@@ -164,7 +164,7 @@ def hundred_publishers(request: pytest.FixtureRequest, registry_with_a_model: Re
 def test_a_hundred_publishers_at_once_leave_a_hundred_models_and_a_hundred_whole_records(
     hundred_publishers: Registry,
 ) -> None:
-    recorded = [decode(line) for line in hundred_publishers.trainings.read_bytes().splitlines()][1:]
+    recorded = [decode(line) for line in hundred_publishers.training_journal.read_bytes().splitlines()][1:]
     models = [record for record in recorded if isinstance(record, ModelRecord)]
     assert len(recorded) == len(models) == 100
     assert sorted(int(record.run_id or "") for record in models) == list(range(100))
@@ -187,6 +187,6 @@ def test_an_inference_record_begins_with_the_original_keys(empty_registry: Regis
     empty_registry.record_inference(
         InferenceRecord(inference_time="t", environment="prd", inference_data="d", model_used="m", predictions=[1.0])
     )
-    (line,) = lines_of(empty_registry.inferences)
+    (line,) = lines_of(empty_registry.inference_journal)
     assert list(line)[:5] == ["inference_time", "environment", "inference_data", "model_used", "predictions"]
     assert set(line) >= {"model_hash", "predictions_path", "rows", "input_sha256", "output_sha256", "dag_id", "run_id"}

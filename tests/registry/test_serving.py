@@ -87,10 +87,10 @@ def test_each_rollback_goes_one_further_back_until_there_is_nothing_left(empty_r
     assert empty_registry.latest("prd").model_filename == third
     assert rolled_back(empty_registry) == second
     assert rolled_back(empty_registry) == first
-    before = empty_registry.trainings.read_bytes()
+    before = empty_registry.training_journal.read_bytes()
     with pytest.raises(Refused, match="no earlier good model"):
         rolled_back(empty_registry)
-    assert empty_registry.trainings.read_bytes() == before
+    assert empty_registry.training_journal.read_bytes() == before
 
 
 def test_a_model_published_after_a_rollback_is_served_and_rolls_back_to_where_it_was(empty_registry: Registry) -> None:
@@ -105,7 +105,7 @@ def test_a_model_published_after_a_rollback_is_served_and_rolls_back_to_where_it
 def test_a_rollback_to_a_named_model_withdraws_everything_above_it(empty_registry: Registry) -> None:
     first, second, third = three_models(empty_registry)
     assert rolled_back(empty_registry, to=first) == first
-    record = records_of(empty_registry.trainings)[-1]
+    record = records_of(empty_registry.training_journal)[-1]
     assert record.withdrawn == [third, second]
     with pytest.raises(Refused, match="not below what prd serves"):
         rolled_back(empty_registry, to=third)
@@ -120,7 +120,7 @@ def test_a_rollback_passes_over_revoked_missing_and_altered_models(empty_registr
     (empty_registry.folder / missing).unlink()
     decisions.revoke(empty_registry, revoked, WHY)
     assert rolled_back(empty_registry) == good
-    assert records_of(empty_registry.trainings)[-1].withdrawn == [_served, missing, altered]
+    assert records_of(empty_registry.training_journal)[-1].withdrawn == [_served, missing, altered]
 
 
 @pytest.mark.parametrize("trouble", ["missing", "altered", "revoked"])
@@ -136,10 +136,10 @@ def test_a_rollback_to_a_named_model_that_is_not_good_is_refused_by_its_reason(
             (empty_registry.folder / second).write_bytes(b"another")
         case _:
             decisions.revoke(empty_registry, second, WHY)
-    before = empty_registry.trainings.read_bytes()
+    before = empty_registry.training_journal.read_bytes()
     with pytest.raises(Refused, match={"altered": "not the file"}.get(trouble, trouble)):
         rolled_back(empty_registry, to=second)
-    assert empty_registry.trainings.read_bytes() == before
+    assert empty_registry.training_journal.read_bytes() == before
 
 
 def test_a_revoked_model_leaves_its_predecessor_serving_in_every_environment(empty_registry: Registry) -> None:
@@ -188,10 +188,10 @@ def test_a_promotion_that_its_check_refuses_changes_nothing(registry_with_two_mo
     def check(*_: object) -> dict[str, str]:
         raise NotVerified("the file is another one. Train a new model.")
 
-    before = registry_with_two_models.trainings.read_bytes()
+    before = registry_with_two_models.training_journal.read_bytes()
     with pytest.raises(NotVerified):
         decisions.promote(registry_with_two_models, registry_with_two_models.latest("dev").model_filename, WHY, check)
-    assert registry_with_two_models.trainings.read_bytes() == before
+    assert registry_with_two_models.training_journal.read_bytes() == before
 
 
 def test_a_promotion_during_which_another_model_is_published_is_overtaken(registry_with_two_models: Registry) -> None:
@@ -203,7 +203,7 @@ def test_a_promotion_during_which_another_model_is_published_is_overtaken(regist
     with pytest.raises(Overtaken, match="another decision or training came first"):
         decisions.promote(registry_with_two_models, dev, WHY, check)
     assert registry_with_two_models.latest("prd").promotion is None
-    assert len(records_of(registry_with_two_models.trainings)) == 3
+    assert len(records_of(registry_with_two_models.training_journal)) == 3
 
 
 def test_a_promotion_during_which_its_model_is_revoked_is_refused(registry_with_two_models: Registry) -> None:

@@ -42,7 +42,7 @@ def done_before(project: Project, task: str) -> None:
 
 
 def journal_of(project: Project, image: str) -> Path:
-    return project.registry.trainings if image == "trainer" else project.registry.inferences
+    return project.registry.training_journal if image == "trainer" else project.registry.inference_journal
 
 
 def raising(error: BaseException) -> Callable[..., NoReturn]:

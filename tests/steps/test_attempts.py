@@ -20,7 +20,7 @@ def test_a_second_container_of_a_step_on_the_same_run_folder_is_refused_and_writ
     assert ended.code == 1
     assert "another container runs preprocessing" in ended.err
     assert files_in(project.shared) == held
-    (record,) = lines_of(project.registry.trainings)
+    (record,) = lines_of(project.registry.training_journal)
     assert record["cause"] == "refused"
     first.drop()
     assert project.trainer("preprocessing").code == 0
@@ -28,7 +28,7 @@ def test_a_second_container_of_a_step_on_the_same_run_folder_is_refused_and_writ
 
 def test_a_failures_evidence_says_how_long_it_ran_how_it_ended_and_how_much_memory_it_took(project: Project) -> None:
     project.trainer("preprocessing", "--source", "nowhere.csv")
-    (record,) = lines_of(project.registry.trainings)
+    (record,) = lines_of(project.registry.training_journal)
     assert record["evidence"]["exit_code"] == 1
     assert record["evidence"]["duration_seconds"] > 0
     assert record["evidence"]["peak_memory_bytes"] > 1_000_000

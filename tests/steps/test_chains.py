@@ -120,7 +120,7 @@ def test_the_record_says_who_trained_what_from_what(project: Project, monkeypatc
     record = project.train(
         "--source", "my.csv", "--target", "y", "--features", "b,a", environment="prd", fraction="0.3", seed="5"
     )
-    (line,) = lines_of(project.registry.trainings)
+    (line,) = lines_of(project.registry.training_journal)
     model = project.registry.load(record)
     assert line["model_hash"] == joblib.hash(model)
     assert (line["dag_id"], line["run_id"]) == ("prd_train_model_dag", "manual__2026-01-01T00:00:00+00:00")
@@ -138,7 +138,7 @@ def test_the_record_says_who_trained_what_from_what(project: Project, monkeypatc
     assert line["parameters"] == {"estimator": "LinearRegression", "test_fraction": 0.3, "seed": 5}
     libraries = {name: version(name) for name in ("scikit-learn", "pandas", "numpy", "joblib")}
     assert line["libraries"] == {"python": platform.python_version(), **libraries}
-    assert str(project.folder) not in project.registry.trainings.read_text()
+    assert str(project.folder) not in project.registry.training_journal.read_text()
 
 
 def test_the_inference_record_says_what_was_predicted_from_what_by_what(project: Project) -> None:
@@ -153,7 +153,7 @@ def test_the_inference_record_says_what_was_predicted_from_what_by_what(project:
     sample = "feature1,feature2\n" + "".join(f"{i},{i + 20}\n" for i in range(20))
     assert line["input_sha256"] == hashlib.sha256(sample.encode()).hexdigest()
     assert (line["run_id"], line["task_id"], line["try_number"]) == ("debug", "model_inference", 1)
-    assert str(project.folder) not in project.registry.inferences.read_text()
+    assert str(project.folder) not in project.registry.inference_journal.read_text()
 
 
 TASKS = ("preprocessing", "train_model", "generate_inf_data", "preprocess_inf_data", "model_inference")

@@ -21,7 +21,7 @@ from bulkhead.registry.store import Registry
 def assert_only_this_failure_was_left(project: Project, image: str, task: str, cause: str) -> dict[str, Any]:
     """One record in the right log; no result, no output, no model, nothing half-written."""
     own = [line for line in lines_of(journal_of(project, image)) if "cause" in line]
-    other = project.registry.inferences if image == "trainer" else project.registry.trainings
+    other = project.registry.inference_journal if image == "trainer" else project.registry.training_journal
     assert [(line["cause"], line["step"], line["environment"]) for line in own] == [(cause, task, "dev")]
     assert [line for line in lines_of(other) if "cause" in line] == []
     assert not (project.shared / f"{task}.json").exists()
@@ -142,7 +142,7 @@ def test_sigterm_while_an_inference_is_recorded_waits_until_it_is(
 
     monkeypatch.setattr(journal, "append", terminate_before)
     trained_project.done("inference", "model_inference")
-    assert len(lines_of(trained_project.registry.inferences)) == 1
+    assert len(lines_of(trained_project.registry.inference_journal)) == 1
     assert len(trained_project.predictions_files()) == 1
 
 

@@ -32,7 +32,7 @@ def test_each_environment_predicts_with_its_own_newest_model(
 
 
 def test_an_older_model_can_be_asked_for_by_name(project_with_both_models: Project) -> None:
-    oldest = lines_of(project_with_both_models.registry.trainings)[0]["model_filename"]
+    oldest = lines_of(project_with_both_models.registry.training_journal)[0]["model_filename"]
     assert oldest != project_with_both_models.registry.latest("dev").model_filename
     assert project_with_both_models.infer("sample", "--model", oldest)["model_used"] == oldest
 
@@ -145,7 +145,7 @@ def test_a_refused_step_stops_all_that_follow(trained_project: Project) -> None:
     assert trained_project.inference("generate_inf_data", "--source", "missing.csv").code == 1
     assert trained_project.inference("preprocess_inf_data").code == 1
     assert trained_project.inference("model_inference").code == 1
-    assert len(lines_of(trained_project.registry.inferences)) == 4
+    assert len(lines_of(trained_project.registry.inference_journal)) == 4
 
 
 def test_a_changed_transformation_refuses_the_models_of_before(
@@ -172,7 +172,7 @@ def test_an_altered_model_is_refused_and_predicts_nothing(trained_project: Proje
 def test_a_model_of_the_original_program_is_refused(project: Project) -> None:
     from tests.support.project import LEGACY_TRAININGS
 
-    project.registry.trainings.write_bytes(LEGACY_TRAININGS)
+    project.registry.training_journal.write_bytes(LEGACY_TRAININGS)
     project.prepare_inference()
     ended = project.inference("model_inference")
     project.assert_refused(ended, "model_inference", "Train a new model")
@@ -181,9 +181,9 @@ def test_a_model_of_the_original_program_is_refused(project: Project) -> None:
 def test_training_goes_on_in_a_registry_of_legacy_records(project: Project) -> None:
     from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS
 
-    project.registry.trainings.write_bytes(LEGACY_TRAININGS)
-    project.registry.inferences.write_bytes(LEGACY_INFERENCES)
+    project.registry.training_journal.write_bytes(LEGACY_TRAININGS)
+    project.registry.inference_journal.write_bytes(LEGACY_INFERENCES)
     project.train(environment="prd")
     project.infer(environment="prd")
-    assert project.registry.trainings.read_bytes().startswith(LEGACY_TRAININGS)
-    assert project.registry.inferences.read_bytes().startswith(LEGACY_INFERENCES)
+    assert project.registry.training_journal.read_bytes().startswith(LEGACY_TRAININGS)
+    assert project.registry.inference_journal.read_bytes().startswith(LEGACY_INFERENCES)

@@ -81,7 +81,7 @@ def test_a_failure_that_cannot_be_recorded_says_so(project: Project, monkeypatch
     first, second = ended.said
     assert first.startswith("preprocessing: refused: source 'missing.csv'")
     assert second.startswith("preprocessing: not recorded: models/log.txt: No space left on device.")
-    assert lines_of(project.registry.trainings) == []
+    assert lines_of(project.registry.training_journal) == []
 
 
 @each_step

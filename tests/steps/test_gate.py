@@ -48,7 +48,7 @@ def train(project: Project, source: str, environment: str = "prd", *flags: str) 
 
 
 def last_failure(project: Project) -> dict[str, Any]:
-    return lines_of(project.registry.trainings)[-1]
+    return lines_of(project.registry.training_journal)[-1]
 
 
 def test_the_file_that_comes_with_the_project_holds_the_defaults(pytestconfig: pytest.Config) -> None:

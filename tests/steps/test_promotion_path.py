@@ -39,7 +39,7 @@ def test_a_model_goes_along_the_whole_promotion_path(project: Project) -> None:
         facts = msgspec.json.decode((project.shared / "check_model.json").read_bytes())["facts"]
         assert (facts["origin"], facts["candidate"]["model_filename"], facts["served"]) == (origin, model, None)
         project.done("inference", "promote_model", *named, "--by", "ada", "--reason", "good", "--replacing", "none")
-        line = lines_of(project.registry.trainings)[-1]
+        line = lines_of(project.registry.training_journal)[-1]
         assert (line["environment"], line["promotion"]["origin"]) == (environment, origin)
         assert project.infer(environment=environment)["model_used"] == model
 
@@ -50,5 +50,5 @@ def test_a_promotion_goes_to_prd_whatever_environment_the_step_runs_in(
     """``BULKHEAD_ENVIRONMENT`` says where a step runs, and ``--environment`` alone what a promotion changes."""
     monkeypatch.setenv("BULKHEAD_ENVIRONMENT", "dev")
     trained_project.inference("promote_model", "--model", "x.joblib", "--by", "ada", "--reason", "good")
-    assert lines_of(trained_project.registry.trainings)[-1]["environment"] == "prd"
+    assert lines_of(trained_project.registry.training_journal)[-1]["environment"] == "prd"
     assert trained_project.inference("check_model", "--model", "x.joblib", "--environment", "dev").code == 2

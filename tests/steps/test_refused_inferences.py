@@ -50,7 +50,7 @@ def test_data_that_a_model_was_not_trained_for_is_refused(table: str, project_tr
     project.prepare_inference("new.csv")
     sentence = project.assert_refused(project.inference("model_inference"), "model_inference", fragment)
     assert "shared/inputs/new.csv is not what model_" in sentence
-    assert "predictions" not in lines_of(project.registry.inferences)[-1]
+    assert "predictions" not in lines_of(project.registry.inference_journal)[-1]
 
 
 @pytest.mark.parametrize("table", NO_DATA)

@@ -196,7 +196,7 @@ def test_a_bad_table_is_refused_with_its_own_sentence(bad: Bad, project: Project
     project.assert_refused(ended, "preprocessing", bad.fragment)
     assert project.model_files() == []
     assert files_in(project.shared) == []
-    assert lines_of(project.registry.inferences) == []
+    assert lines_of(project.registry.inference_journal) == []
 
 
 def test_no_two_kinds_of_mistake_share_a_sentence(project: Project) -> None:
@@ -212,7 +212,7 @@ def test_no_two_kinds_of_mistake_share_a_sentence(project: Project) -> None:
         content = bad.content() if callable(bad.content) else bad.content
         project.put(bad.name, content)
         assert project.trainer("preprocessing", "--source", bad.name, *bad.flags).code == 1
-    details = [line["detail"] for line in lines_of(project.registry.trainings)]
+    details = [line["detail"] for line in lines_of(project.registry.training_journal)]
     # Without the names, rows and values that a sentence fills in.
     import re
 

@@ -76,21 +76,21 @@ def test_verify_finds_it_clean(registry: Command) -> None:
 
 
 def test_a_trace_leads_from_each_inference_to_its_model(registry: Command) -> None:
-    for line in lines_of(registry.registry.inferences):
+    for line in lines_of(registry.registry.inference_journal):
         told = registry.done("trace", line["predictions_path"])
         assert f"predictions  {line['predictions_path']}  (as recorded" in told
         assert f"models/{line['model_used']}  (as recorded" in told
 
 
 def test_a_trace_leads_to_the_data_of_the_inference_and_of_the_training(registry: Command) -> None:
-    told = registry.done("trace", lines_of(registry.registry.inferences)[0]["predictions_path"])
+    told = registry.done("trace", lines_of(registry.registry.inference_journal)[0]["predictions_path"])
     assert "input        shared/inputs/diabetes.csv  (as recorded" in told
     assert "data        shared/inputs/diabetes.csv  (as recorded" in told
 
 
 @pytest.mark.parametrize("environment", ["dev", "prd"])
 def test_the_served_model_predicts_what_it_predicted_then(old_project: Project, environment: str) -> None:
-    then = lines_of(old_project.registry.inferences)[0]
+    then = lines_of(old_project.registry.inference_journal)[0]
     line = old_project.infer("diabetes.csv", "--allow-version-drift", environment=environment)
     assert line["model_used"] == SERVED
     assert line["predictions"] == pytest.approx(then["predictions"], rel=1e-9)
@@ -100,7 +100,7 @@ def test_a_run_that_was_begun_then_can_be_finished_now(old_project: Project, reg
     """Its result files name no version."""
     assert b"protocol" not in (old_project.shared / "preprocess_inf_data.json").read_bytes()
     old_project.done("inference", "model_inference", "--model", SMALL, "--allow-version-drift")
-    assert lines_of(old_project.registry.inferences)[-1]["predictions"] == pytest.approx(list(range(40, 60)))
+    assert lines_of(old_project.registry.inference_journal)[-1]["predictions"] == pytest.approx(list(range(40, 60)))
     assert registry.done("verify") == "clean\n"
 
 

@@ -46,14 +46,14 @@ here = libraries.versions()
 
 
 def served(project: Project, environment: str) -> str | None:
-    record = RegistryState(journal.read(project.registry.trainings)).served(environment)
+    record = RegistryState(journal.read(project.registry.training_journal)).served(environment)
     return record.model_filename if record else None
 
 
 def rewrite(project: Project, **changes: Any) -> ModelRecord:
     """The newest model's record as somebody might have edited it, appended once more."""
     record = msgspec.structs.replace(project.registry.latest("dev"), **changes)
-    journal.append(project.registry.trainings, record)
+    journal.append(project.registry.training_journal, record)
     return record
 
 
@@ -194,7 +194,7 @@ def test_the_step_promote_model_serves_the_dev_model_in_prd(trained_project: Pro
     )
     assert served(trained_project, "prd") == model
     assert trained_project.infer(environment="prd")["model_used"] == model
-    line = lines_of(trained_project.registry.trainings)[-1]
+    line = lines_of(trained_project.registry.training_journal)[-1]
     assert line["promotion"]["libraries"] == here
     assert line["task_id"] == "train_model"
     assert line["promotion"]["task_id"] == "promote_model"
@@ -224,7 +224,7 @@ def test_the_step_rollback_model_serves_the_model_before(trained_project: Projec
     newer = trained_project.train().model_filename
     trained_project.done("inference", "rollback_model", "--by", "ada", "--reason", "odd")
     assert served(trained_project, "dev") == older
-    line = lines_of(trained_project.registry.trainings)[-1]
+    line = lines_of(trained_project.registry.training_journal)[-1]
     assert (line["model_filename"], line["withdrawn"]) == (older, [newer])
     ended = trained_project.inference("rollback_model", "--by", "ada", "--reason", "odd")
     trained_project.assert_refused(ended, "rollback_model", "dev has no earlier good model")
@@ -262,7 +262,7 @@ def test_a_model_that_cannot_be_loaded_or_does_not_predict_is_refused_and_no_cra
 def test_prd_serving_a_model_of_the_original_program_keeps_no_model_from_being_checked(project: Project) -> None:
     from tests.support.project import LEGACY_TRAININGS
 
-    project.registry.trainings.write_bytes(LEGACY_TRAININGS)
+    project.registry.training_journal.write_bytes(LEGACY_TRAININGS)
     model = project.train().model_filename
     project.done("inference", "check_model", "--model", model)
     facts = msgspec.json.decode((project.shared / "check_model.json").read_bytes())["facts"]

@@ -207,7 +207,7 @@ class Project:
         """Predict; ``flags`` go to model_inference. Returns the record."""
         self.prepare_inference(source, environment)
         self.done("inference", "model_inference", "--environment", environment, *flags)
-        return lines_of(self.registry.inferences)[-1]
+        return lines_of(self.registry.inference_journal)[-1]
 
     def model_files(self) -> list[str]:
         """The names of the model files."""
@@ -224,7 +224,7 @@ class Project:
     def assert_refused(self, ended: Ended, task: str, fragment: str, environment: str = "dev") -> str:
         """The step was refused as design.md promises; returns its sentence."""
         pipeline = "inference" if task in INFERENCE_STEPS else "training"
-        log = self.registry.trainings if pipeline == "training" else self.registry.inferences
+        log = self.registry.training_journal if pipeline == "training" else self.registry.inference_journal
         assert ended.code == 1, ended.err
         assert len(ended.said) == 1, ended.err
         prefix = f"{task}: refused: "

@@ -84,7 +84,7 @@ class RegistryProject:
     def append(self, *added: Record) -> None:
         """Append to ``log.txt``."""
         for record in added:
-            journal.append(self.registry.trainings, record)
+            journal.append(self.registry.training_journal, record)
 
     def promoted(self, model: ModelRecord, **changes: Any) -> ModelRecord:
         """The record of a promotion of ``model`` to prd, not appended."""
@@ -146,8 +146,8 @@ class RegistryProject:
         name = f"model_{clock.in_filename(moment)}_{model.model_hash}.joblib"
         old = msgspec.structs.replace(model, model_filename=name, training_timestamp=clock.in_record(moment))
         self.file_of(model).rename(self.models / name)
-        content = self.registry.trainings.read_bytes()
-        self.registry.trainings.write_bytes(content.replace(records.encode(model), records.encode(old)))
+        content = self.registry.training_journal.read_bytes()
+        self.registry.training_journal.write_bytes(content.replace(records.encode(model), records.encode(old)))
         return old
 
     def removed(self, *paths: str, **changes: Any) -> Removal:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 
 def served(stack: Stack, environment: str) -> str | None:
-    record = RegistryState(journal.read(Registry(stack.models).trainings)).served(environment)
+    record = RegistryState(journal.read(Registry(stack.models).training_journal)).served(environment)
     return record.model_filename if record else None
 
 

@@ -130,7 +130,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
             findings=[responses.FindingResponse.model_validate(responses.plain(one)) for one in found],
         )
 
-    @api.get("/index", summary="How much of the two logs has been read")
+    @api.get("/index", summary="How much of the two journals has been read")
     def get_index() -> responses.IndexResponse:
         return responses.IndexResponse.of(registry_view.look())
 

@@ -76,14 +76,14 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
         return _attempts(request, BOTH, msgspec.structs.replace(wanted, outcome="failed"), cursor)
 
     def _attempts(
-        request: Request, logs: Sequence[JournalName], wanted: AttemptFilter, cursor: str | None
+        request: Request, journals: Sequence[JournalName], wanted: AttemptFilter, cursor: str | None
     ) -> HTMLResponse:
-        environments, causes = registry_view.choices(logs)
-        found = registry_view.attempts(logs, wanted, PAGE, query_parameters.position(cursor))
+        environments, causes = registry_view.choices(journals)
+        found = registry_view.attempts(journals, wanted, PAGE, query_parameters.position(cursor))
         return templates.page(
             request,
             "attempts.html",
-            of_failures=len(logs) > 1,
+            of_failures=len(journals) > 1,
             environments=environments,
             causes=causes,
             found=found,

@@ -35,8 +35,8 @@ def position(cursor: str | None) -> Position | None:
     """Where the page begins that ``cursor`` names."""
     if cursor is None or "." not in cursor:
         return None
-    time, log, number = cursor.split(".")
-    return int(time), log, int(number)
+    time, journal, number = cursor.split(".")
+    return int(time), journal, int(number)
 
 
 def cursor_of(at: Position | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What the pages and the API tell, out of the state in memory, the index and the logs. Knows nothing of HTTP."""
+"""What the pages and the API tell, out of the state in memory, the index and the journals. Knows nothing of HTTP."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Unknown(Exception):  # as above
 
 
 class UnreadableLine(msgspec.Struct, frozen=True):
-    """A line of a log that cannot be read as a record."""
+    """A line of a journal that cannot be read as a record."""
 
     journal: JournalName
     offset: int
@@ -124,7 +124,7 @@ class RegistryView:
         """Bring everything up to date, first of all that a request does: what was just written is seen."""
         status = self._index.refresh()
         percent = 100
-        with suppress(OSError):  # the index cannot read the log either, and the status says why
+        with suppress(OSError):  # the index cannot read the journal either, and the status says why
             percent = self._reader.refresh()
         with self._reader.reading() as state:
             ready = status.trainings.ready and state is not None
@@ -149,9 +149,9 @@ class RegistryView:
         found: set[str] = set()
         with suppress(NotReady), self._state() as state:
             found.update(state.environments)
-        for log in get_args(JournalName):
-            with suppress(NotReady), self._reading((log,)) as db:
-                found.update(attempts.environments(db, (log,)))
+        for journal in get_args(JournalName):
+            with suppress(NotReady), self._reading((journal,)) as db:
+                found.update(attempts.environments(db, (journal,)))
         return found - {""}  # legacy records name none
 
     def served(self) -> list[ServedVersion]:
@@ -211,7 +211,7 @@ class RegistryView:
         """Everything about one model file.
 
         Raises:
-            Unknown: the log has none of this name.
+            Unknown: the journal has none of this name.
         """
         with self._state() as state:
             known = state.models.get(filename)
@@ -225,27 +225,27 @@ class RegistryView:
         return ModelDetails(self._listed(chosen), decisions, out_of_service, uses)
 
     def attempts(
-        self, logs: Sequence[JournalName], wanted: AttemptFilter, limit: int, cursor: Position | None = None
+        self, journals: Sequence[JournalName], wanted: AttemptFilter, limit: int, cursor: Position | None = None
     ) -> Attempts:
         """A page of attempts, newest first."""
-        with self._reading(logs) as db:
-            found = attempts.page(db, logs, wanted, limit + 1, cursor)
-            total = attempts.amount(db, logs, wanted)
+        with self._reading(journals) as db:
+            found = attempts.page(db, journals, wanted, limit + 1, cursor)
+            total = attempts.amount(db, journals, wanted)
             shown = [(one, self._attempt(one)) for one in found[:limit]]
         return Attempts(shown, total, found[limit - 1].position if len(found) > limit else None)
 
-    def choices(self, logs: Sequence[JournalName]) -> tuple[list[str], list[str]]:
+    def choices(self, journals: Sequence[JournalName]) -> tuple[list[str], list[str]]:
         """The environments and the causes that attempts of ``logs`` have; those that a form can hold."""
-        with self._reading(logs) as db:
-            return _printable(attempts.environments(db, logs)), _printable(attempts.causes(db, logs))
+        with self._reading(journals) as db:
+            return _printable(attempts.environments(db, journals)), _printable(attempts.causes(db, journals))
 
     def unreadable(self, most: int, journal: JournalName | None = None) -> list[UnreadableLine]:
-        """The newest lines, of one log or of both, that cannot be read as records and are not in quarantine."""
+        """The newest lines, of one journal or of both, that cannot be read as records and are not in quarantine."""
         with self._reading(()) as db:
             query = (
-                "SELECT log, offset, reason, text FROM unreadable WHERE (log, offset) NOT IN"
-                " (SELECT log, offset FROM quarantined_line) AND log = coalesce(?, log)"
-                " ORDER BY log DESC, offset DESC LIMIT ?"
+                "SELECT journal, offset, reason, text FROM unreadable WHERE (journal, offset) NOT IN"
+                " (SELECT journal, offset FROM quarantined_line) AND journal = coalesce(?, journal)"
+                " ORDER BY journal DESC, offset DESC LIMIT ?"
             )
             return [UnreadableLine(*row) for row in db.execute(query, (journal, most))]
 
@@ -254,7 +254,7 @@ class RegistryView:
 
     def _attempt(self, found: Found) -> Attempt:
         kinds = (InferenceRecord, InferenceFailure, TrainingFailure)
-        record: Attempt = record_reader.read(self._index.models, found.log, [found.offset], *kinds)[0]
+        record: Attempt = record_reader.read(self._index.models, found.journal, [found.offset], *kinds)[0]
         return record
 
     def _with_states(self, state: LoadedState, records: Iterable[ModelRecord]) -> list[tuple[ModelSummary, list[str]]]:
@@ -262,7 +262,7 @@ class RegistryView:
         return [(status.record, status.states) for status in statuses if isinstance(status.record, ModelSummary)]
 
     def _listed(self, chosen: Sequence[tuple[ModelSummary, list[str]]]) -> list[ListedVersion]:
-        """With their whole records, which are read from the log, and their uses, where the index knows those."""
+        """With their whole records, which are read from the journal, and their uses, where the index knows those."""
         with self._outdated():
             offsets = [summary.offset for summary, _ in chosen]
             records: list[ModelRecord] = record_reader.read(self._index.models, "training", offsets, ModelRecord)
@@ -278,8 +278,10 @@ class RegistryView:
         ]
 
     @staticmethod
-    def _knows(db: sqlite3.Connection, log: JournalName) -> bool:
-        return db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (f"{log}_cause_here",)).fetchone() is not None
+    def _knows(db: sqlite3.Connection, journal: JournalName) -> bool:
+        return (
+            db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (f"{journal}_cause_here",)).fetchone() is not None
+        )
 
     @contextmanager
     def _state(self) -> Iterator[LoadedState]:
@@ -296,7 +298,7 @@ class RegistryView:
         raise NotReady(self.look())
 
     @contextmanager
-    def _reading(self, logs: Sequence[JournalName] = ("training",)) -> Iterator[sqlite3.Connection]:
+    def _reading(self, journals: Sequence[JournalName] = ("training",)) -> Iterator[sqlite3.Connection]:
         """The index, once it has read ``logs``.
 
         Raises:
@@ -304,7 +306,7 @@ class RegistryView:
         """
         try:
             with self._outdated(), self._index.reading() as db:
-                if not all(self._knows(db, log) for log in logs):
+                if not all(self._knows(db, journal) for journal in journals):
                     raise NotReady(self.look())
                 yield db
         except (sqlite3.Error, OSError):

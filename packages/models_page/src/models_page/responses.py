@@ -99,13 +99,13 @@ class AttemptResponse(BaseModel):
     pipeline: Literal["training", "inference"]
     outcome: Literal["success", "failed"]
     at: str = Field(description="UTC, to the second.")
-    record: dict[str, Any] = Field(description="The whole record, from the log.")
+    record: dict[str, Any] = Field(description="The whole record, from the journal.")
 
     @classmethod
     def of(cls, found: Found, record: Attempt) -> AttemptResponse:
         """The answer for the attempt ``found``."""
         outcome: Literal["success", "failed"] = "success" if hasattr(record, "inference_time") else "failed"
-        return cls(pipeline=found.log, outcome=outcome, at=formatting.moment(found.time), record=plain(record))
+        return cls(pipeline=found.journal, outcome=outcome, at=formatting.moment(found.time), record=plain(record))
 
 
 class InferenceCollectionResponse(BaseModel):
@@ -165,7 +165,7 @@ class VerifyResponse(BaseModel):
 
 
 class LogResponse(BaseModel):
-    """How much of a log has been read."""
+    """How much of a journal has been read."""
 
     ready: bool
     percent: int
@@ -174,7 +174,7 @@ class LogResponse(BaseModel):
 
 
 class IndexResponse(BaseModel):
-    """How much of the two logs has been read."""
+    """How much of the two journals has been read."""
 
     trainings: LogResponse
     inferences: LogResponse

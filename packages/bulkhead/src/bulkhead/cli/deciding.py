@@ -66,9 +66,9 @@ def promote(place: Place, model: str, environment: str, by: str, reason: str, re
     """
     registry = place.registry
     state = read_state(registry)
-    name = references.model(state, model).record.model_filename
+    name = references.resolve_model(state, model).record.model_filename
     if replacing not in (None, "none"):
-        replacing = references.model(state, str(replacing)).record.model_filename
+        replacing = references.resolve_model(state, str(replacing)).record.model_filename
     decision = _context(by, reason)
     record = decisions.promote(registry, name, decision, serving_check(), environment=environment, replacing=replacing)
     replaced = record.promotion.replaces if record.promotion else None
@@ -127,7 +127,7 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     """
     registry = place.registry
     state = read_state(registry)
-    to = None if model is None else references.model(state, model).record.model_filename
+    to = None if model is None else references.resolve_model(state, model).record.model_filename
     record = decisions.roll_back(registry, environment, _context(by, reason), to)
     withdrawn = record.withdrawn[0]
     output.pairs(
@@ -157,9 +157,9 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     """
     registry = place.registry
     before = read_state(registry)
-    name = references.model(before, model).record.model_filename
+    name = references.resolve_model(before, model).record.model_filename
     decisions.revoke(registry, name, _context(by, reason))
-    after = RegistryState(journal.read(registry.trainings))
+    after = RegistryState(journal.read(registry.training_journal))
     rows = [("revoked", f"{name}, by {by}, for ever")]
     for environment in after.environments:
         served, now = (

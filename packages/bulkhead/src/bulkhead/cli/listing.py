@@ -101,12 +101,12 @@ _NO_MODELS = "No models yet. Trigger a train_model DAG, or run: just demo"
 def read_state(registry: Registry) -> RegistryState:
     """The registry's state; says on stderr how many lines of ``log.txt`` could not be read as records."""
     state, unreadable = RegistryState(), 0
-    for record in journal.read(registry.trainings):
+    for record in journal.read(registry.training_journal):
         unreadable += isinstance(record, Unreadable)
         state.feed(record)
     if unreadable:
         lines = f"{unreadable} unreadable line{'s' * (unreadable > 1)}"
-        output.say(f"{registry.trainings.name}: passed over {lines}", err=True)
+        output.say(f"{registry.training_journal.name}: passed over {lines}", err=True)
     return state
 
 
@@ -145,7 +145,7 @@ def _with_state(status: VersionStatus) -> dict[str, Any]:
 
 
 def _list_failures(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
-    found, more = _newest_last([registry.trainings, registry.inferences], Failure, environment, most)
+    found, more = _newest_last([registry.training_journal, registry.inference_journal], Failure, environment, most)
     if as_json:
         output.lines(map(output.as_json, found))
     elif rows := [_failure_row(record) for record in found]:
@@ -163,7 +163,7 @@ def _failure_row(record: Failure) -> tuple[str, ...]:
 
 
 def _list_inferences(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
-    found, more = _newest_last([registry.inferences], InferenceRecord, environment, most)
+    found, more = _newest_last([registry.inference_journal], InferenceRecord, environment, most)
     if as_json:
         output.lines(map(output.as_json, found))
     elif rows := list(found):

@@ -47,10 +47,10 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
     """
     registry = place.registry
     state = read_state(registry)
-    known = references.model(state, model)
+    known = references.resolve_model(state, model)
     name = known.record.model_filename
     status = version_statuses(state, registry.folder, known.publications)
-    decision = history(journal.read(registry.trainings), name)
+    decision = history(journal.read(registry.training_journal), name)
     if as_json:
         states = {s.record.environment: s.states for s in status}  # the last one of each environment
         click.echo(output.as_json({"record": known.record, "state": states, "history": decision}))
@@ -86,7 +86,7 @@ def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool,
     transformation, libraries, coefficients, commit and image.
     """
     state = read_state(place.registry)
-    left, right = (references.model(state, name).record for name in (model_a, model_b))
+    left, right = (references.resolve_model(state, name).record for name in (model_a, model_b))
     rows = compare(left, right)
     if as_json:
         click.echo(output.as_json({"a": left, "b": right, "rows": rows}))

@@ -58,7 +58,7 @@ def trace_inference(place: Place, inference: str, airflow: str, *, as_json: bool
     Exit code 1 also where the chain is broken: a file is not the one recorded, a record is missing.
     """
     registry = place.registry
-    found = references.inference(registry, place.in_project(inference))
+    found = references.resolve_inference(registry, place.in_project(inference))
     state = read_state(registry)
     traced = trace(registry, state, found, place.path, airflow)
     if as_json:
@@ -186,9 +186,9 @@ def _reach(place: Place, state: RegistryState, what: str) -> ImpactScope:
         if sha256 is None:
             raise Refused(f"{short(what, 200)}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256.")
         return reach_of_data(state, sha256)
-    sha256 = references.data(state, what)
+    sha256 = references.resolve_data(state, what)
     try:
-        model = references.model(state, what)
+        model = references.resolve_model(state, what)
     except NoModel:
         if sha256 is None:
             raise

@@ -1,6 +1,6 @@
-"""An index of the attempts in the two logs, for readers who may not read a million lines for an answer.
+"""An index of the attempts in the two journals, for readers who may not read a million lines for an answer.
 
-The logs are the truth: the index is a temporary file, filled from them, and it knows of each record little
+The journals are the truth: the index is a temporary file, filled from them, and it knows of each record little
 more than where it lies. :class:`Index` keeps it in step. Models are few enough to be kept in memory, and what is served
 is decided there: :class:`~bulkhead.index.state_reader.StateReader`.
 """
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 __all__ = ["Index", "State", "Status"]
 
 _SMALL = 1 << 20
-"""Bytes of a log that a reader waits for; what is more is read by a process of its own."""
+"""Bytes of a journal that a reader waits for; what is more is read by a process of its own."""
 _WAIT_SECONDS = 0.1
 """For another process that is adding the same few lines."""
 _RETRY_SECONDS = 30
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the index of one log is."""
+    """How far the index of one journal is."""
 
     ready: bool
     percent: int
@@ -50,7 +50,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     trainings: State
     inferences: State
     trouble: str | None
-    """What keeps it from being what the logs are: what, where and what to do next."""
+    """What keeps it from being what the journals are: what, where and what to do next."""
 
     @property
     def percent(self) -> int:
@@ -88,7 +88,7 @@ class Index:
         return self._store.reading()
 
     def refresh(self) -> Status:
-        """Bring the index up to the logs where that takes no time, else set about it. Never raises, nor waits long."""
+        """Bring the index up to the journals where that is quick, else set about it. Never raises, nor waits long."""
         trouble = None
         try:
             behind = self._behind()
@@ -106,7 +106,7 @@ class Index:
         return self._status(trouble or self._failure)
 
     def wait(self, seconds: float = 600) -> Status:
-        """Refresh until the index is what the logs are.
+        """Refresh until the index is what the journals are.
 
         Raises:
             TimeoutError: it is not, after ``seconds``.
@@ -128,9 +128,9 @@ class Index:
             self._child.wait()
 
     def distrust(self) -> None:
-        """Make it all anew: a record is not where the index says, so a log was edited in its middle."""
+        """Make it all anew: a record is not where the index says, so a journal was edited in its middle."""
         with self._store.writing(wait=True) as db:
-            db.execute("UPDATE log SET inode = 0")
+            db.execute("UPDATE journal SET inode = 0")
 
     def _behind(self) -> int:
         try:
@@ -192,19 +192,19 @@ class Index:
 
     def _status(self, trouble: str | None) -> Status:
         states: dict[JournalName, State] = {}
-        for log in JOURNALS:
+        for journal in JOURNALS:
             try:
                 with self._store.reading() as db:
-                    states[log] = self._state(db, log)
+                    states[journal] = self._state(db, journal)
             except (sqlite3.Error, OSError):
-                states[log] = _NOT_BEGUN
+                states[journal] = _NOT_BEGUN
         return Status(trainings=states["training"], inferences=states["inference"], trouble=trouble)
 
-    def _state(self, db: sqlite3.Connection, log: JournalName) -> State:
-        path = self.models / JOURNALS[log]
+    def _state(self, db: sqlite3.Connection, journal: JournalName) -> State:
+        path = self.models / JOURNALS[journal]
         size = path.stat().st_size if path.exists() else 0
-        upto, ready = self._store.progress(db, log)
-        unreadable = self._store.unreadable(db, log)
+        upto, ready = self._store.progress(db, journal)
+        unreadable = self._store.unreadable(db, journal)
         # The last part is the making of SQLite's own indexes.
         percent = 100 if ready else min(95, 95 * upto // max(1, size))
         return State(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["success", "failed"]
 Position = tuple[int, str, int]
-"""Time, log and number: where an attempt stands among all."""
+"""Time, journal and number: where an attempt stands among all."""
 
 
 class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
 class Found(msgspec.Struct, frozen=True):
     """An attempt, and where its record is."""
 
-    log: JournalName
+    journal: JournalName
     number: int
     time: int
     offset: int
@@ -46,34 +46,34 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def position(self) -> Position:
         """Where it stands among all."""
-        return self.time, self.log, self.number
+        return self.time, self.journal, self.number
 
 
 def page(
     db: sqlite3.Connection,
-    logs: Sequence[JournalName],
+    journals: Sequence[JournalName],
     wanted: AttemptFilter,
     limit: int,
     before: Position | None = None,
 ) -> list[Found]:
     """At most ``limit`` attempts of ``logs`` that are ``wanted``, newest first, from ``before`` on."""
-    found = [row for log in logs for row in _page_of(db, log, wanted, limit, before)]
+    found = [row for journal in journals for row in _page_of(db, journal, wanted, limit, before)]
     return sorted(found, key=lambda row: row.position, reverse=True)[:limit]
 
 
-def amount(db: sqlite3.Connection, logs: Sequence[JournalName], wanted: AttemptFilter) -> int:
+def amount(db: sqlite3.Connection, journals: Sequence[JournalName], wanted: AttemptFilter) -> int:
     """How many attempts of ``logs`` are ``wanted``."""
-    return sum(_amount_of(db, log, wanted) for log in logs)
+    return sum(_amount_of(db, journal, wanted) for journal in journals)
 
 
-def causes(db: sqlite3.Connection, logs: Sequence[JournalName]) -> list[str]:
+def causes(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
     """Every cause of failure in ``logs``."""
-    return _words(db, logs, "cause")
+    return _words(db, journals, "cause")
 
 
-def environments(db: sqlite3.Connection, logs: Sequence[JournalName]) -> list[str]:
+def environments(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
     """Every environment that an attempt in ``logs`` names."""
-    return _words(db, logs, "environment")
+    return _words(db, journals, "environment")
 
 
 def uses(db: sqlite3.Connection, model: str, environment: str | None = None) -> int:
@@ -81,13 +81,15 @@ def uses(db: sqlite3.Connection, model: str, environment: str | None = None) -> 
     return _amount_of(db, "inference", AttemptFilter(model=model, environment=environment))
 
 
-def _words(db: sqlite3.Connection, logs: Sequence[JournalName], column: str) -> list[str]:
+def _words(db: sqlite3.Connection, journals: Sequence[JournalName], column: str) -> list[str]:
     found: set[str] = set()
-    for log in logs:
+    for journal in journals:
         # One step through the index for each word, not one for each row.
         found |= {
             text
-            for (text,) in db.execute(f"SELECT text FROM word WHERE id IN (SELECT DISTINCT {column} FROM {log}_tally)")
+            for (text,) in db.execute(
+                f"SELECT text FROM word WHERE id IN (SELECT DISTINCT {column} FROM {journal}_tally)"
+            )
         }
     return sorted(found)
 
@@ -140,44 +142,45 @@ def _terms(db: sqlite3.Connection, wanted: AttemptFilter) -> _Terms | None:
 
 
 def _page_of(
-    db: sqlite3.Connection, log: JournalName, wanted: AttemptFilter, limit: int, before: Position | None
+    db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilter, limit: int, before: Position | None
 ) -> Iterator[Found]:
     if wanted.model is not None and wanted.environment is None:
         # The index of models is by environment too; few models serve in more than one or two.
-        for environment in _environments_of(db, log, wanted.model):
-            yield from _page_of(db, log, msgspec.structs.replace(wanted, environment=environment), limit, before)
+        for environment in _environments_of(db, journal, wanted.model):
+            yield from _page_of(db, journal, msgspec.structs.replace(wanted, environment=environment), limit, before)
         return
     terms = _terms(db, wanted)
     if terms is None:
         return
     if before is not None:
         time, other, number = before
-        if log == other:
+        if journal == other:
             terms.add("(time, number) < (?, ?)", time, number)
         else:
-            terms.add("time <= ?" if log < other else "time < ?", time)
+            terms.add("time <= ?" if journal < other else "time < ?", time)
     rows = db.execute(
-        f"SELECT number, time, offset FROM {log}_attempt WHERE {terms.where} ORDER BY time DESC, number DESC LIMIT ?",
+        f"SELECT number, time, offset FROM {journal}_attempt WHERE {terms.where}"
+        " ORDER BY time DESC, number DESC LIMIT ?",
         (*terms.values, limit),
     )
     for number, time, offset in rows:
-        yield Found(log, number, time, offset)
+        yield Found(journal, number, time, offset)
 
 
-def _environments_of(db: sqlite3.Connection, log: JournalName, model: str) -> list[str]:
+def _environments_of(db: sqlite3.Connection, journal: JournalName, model: str) -> list[str]:
     rows = db.execute(
-        f"SELECT DISTINCT text FROM {log}_tally JOIN word ON word.id = environment WHERE model = ?"
-        f" AND environment IN (SELECT DISTINCT environment FROM {log}_tally)",
+        f"SELECT DISTINCT text FROM {journal}_tally JOIN word ON word.id = environment WHERE model = ?"
+        f" AND environment IN (SELECT DISTINCT environment FROM {journal}_tally)",
         (word(db, model),),
     )
     return [text for (text,) in rows]
 
 
-def _amount_of(db: sqlite3.Connection, log: JournalName, wanted: AttemptFilter) -> int:
+def _amount_of(db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilter) -> int:
     terms = _terms(db, wanted)
     if terms is None:
         return 0
     tallied = wanted.run_id is None and wanted.since is None and wanted.until is None
-    counted = f"sum(amount) FROM {log}_tally" if tallied else f"count(*) FROM {log}_attempt"
+    counted = f"sum(amount) FROM {journal}_tally" if tallied else f"count(*) FROM {journal}_attempt"
     (amount,) = db.execute(f"SELECT {counted} WHERE {terms.where}", terms.values).fetchone()  # as above
     return int(amount or 0)

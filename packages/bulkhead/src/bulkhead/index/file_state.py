@@ -1,4 +1,4 @@
-"""What the index remembers of a log file, to tell one that grew from one that was replaced or edited."""
+"""What the index remembers of a journal file, to tell one that grew from one that was replaced or edited."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SAMPLE = 4096
 
 
 class FileState(msgspec.Struct, frozen=True, kw_only=True):
-    """A log as it was when its last line was indexed."""
+    """A journal as it was when its last line was indexed."""
 
     inode: int
     modified: int
@@ -28,7 +28,7 @@ class FileState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_FILE = -1
-"""The inode of a log that there is not."""
+"""The inode of a journal that there is not."""
 
 NOTHING = FileState(inode=0, modified=0, size=0, upto=0, head=b"", tail=b"")
 

@@ -1,4 +1,4 @@
-"""From the lines of a log to the rows of the index: attempts, and the lines that are not records."""
+"""From the lines of a journal to the rows of the index: attempts, and the lines that are not records."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Filler:
 
     Args:
         db: in a transaction.
-        log: ``training`` or ``inference``.
+        journal: ``training`` or ``inference``.
         last: the time of the last record; what a record without a time of its own is filed under.
     """
 
-    def __init__(self, db: sqlite3.Connection, log: str, last: int) -> None:
+    def __init__(self, db: sqlite3.Connection, journal: str, last: int) -> None:
         self._db = db
-        self._log = log
+        self._journal = journal
         self.last = last
         self.unreadable = 0
         self._words: dict[str, int] = {}
@@ -71,19 +71,20 @@ class Filler:
     def flush(self) -> None:
         """Write what :meth:`put` has collected."""
         self._db.executemany(
-            f"INSERT INTO {self._log}_attempt (offset, time, environment, model, cause, run) VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._journal}_attempt (offset, time, environment, model, cause, run)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             self._attempts,
         )
         self._db.executemany(
-            f"INSERT INTO {self._log}_tally VALUES (?, ?, ?, ?)"
+            f"INSERT INTO {self._journal}_tally VALUES (?, ?, ?, ?)"
             " ON CONFLICT (environment, model, cause) DO UPDATE SET amount = amount + excluded.amount",
             [(*key, amount) for key, amount in self._tally.items()],
         )
         self._db.executemany("INSERT OR IGNORE INTO unreadable VALUES (?, ?, ?, ?)", self._unreadable)
         self._db.execute(
-            "DELETE FROM unreadable WHERE log = ?1 AND offset <="
-            " (SELECT offset FROM unreadable WHERE log = ?1 ORDER BY offset DESC LIMIT 1 OFFSET ?2)",
-            (self._log, _KEPT_UNREADABLE),
+            "DELETE FROM unreadable WHERE journal = ?1 AND offset <="
+            " (SELECT offset FROM unreadable WHERE journal = ?1 ORDER BY offset DESC LIMIT 1 OFFSET ?2)",
+            (self._journal, _KEPT_UNREADABLE),
         )
         self._attempts.clear()
         self._tally.clear()
@@ -117,7 +118,7 @@ class Filler:
     def _put_unreadable(self, line: Unreadable) -> None:
         self.unreadable += 1
         text = line.text.encode(errors="replace").decode()
-        self._unreadable.append((self._log, line.offset, line.reason[:_LONGEST], text))
+        self._unreadable.append((self._journal, line.offset, line.reason[:_LONGEST], text))
 
 
 def moment(text: str, otherwise: int) -> int:

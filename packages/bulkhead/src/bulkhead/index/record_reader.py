@@ -1,4 +1,4 @@
-"""The records themselves, read from the logs where the index says that they are."""
+"""The records themselves, read from the journals where the index says that they are."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 class IndexOutdated(Exception):  # a state, not an error
-    """What the index knows is not what the log holds: somebody edited it, and the index must be made anew."""
+    """What the index knows is not what the journal holds: somebody edited it, and the index must be made anew."""
 
 
-def read(models: Path, log: JournalName, offsets: Iterable[int], *kinds: type[Record]) -> list[Any]:
-    """The records at ``offsets`` of a log, each of one of ``kinds``.
+def read(models: Path, journal: JournalName, offsets: Iterable[int], *kinds: type[Record]) -> list[Any]:
+    """The records at ``offsets`` of a journal, each of one of ``kinds``.
 
     Raises:
         IndexOutdated: one is not, or there is none.
-        OSError: the log cannot be read.
+        OSError: the journal cannot be read.
     """
     offsets = list(offsets)
     found: list[Any] = []
     if not offsets:
         return found
     try:
-        with (models / JOURNALS[log]).open("rb") as file:
+        with (models / JOURNALS[journal]).open("rb") as file:
             for offset in offsets:
                 file.seek(offset)
                 record = records.decode(file.readline().rstrip(b"\n"), offset)

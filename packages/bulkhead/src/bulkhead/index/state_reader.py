@@ -34,7 +34,7 @@ _PAUSE_SECONDS = 0.005
 
 
 class ModelSummary(ModelRecord, frozen=True, kw_only=True):
-    """A model's record as far as lists and charts need it; its other keys are None, and in the log at ``offset``."""
+    """A model's record as far as lists and charts need it; the rest is None here, and in the journal at ``offset``."""
 
     offset: int
     """Of its line in ``log.txt``."""
@@ -53,11 +53,11 @@ class LoadedState(RegistryState):
         super().__init__()
         self.seen = file_state.NOTHING
         self.is_complete = False
-        """It once had all that the log had."""
+        """It once had all that the journal had."""
 
     @property
     def summaries(self) -> Sequence[ModelSummary]:
-        """Every publication and promotion, in the order of the log."""
+        """Every publication and promotion, in the order of the journal."""
         return cast("list[ModelSummary]", self.records)
 
 
@@ -75,7 +75,7 @@ class StateReader:
         """Read what was appended, where that takes no time; else begin to, in a thread.
 
         Returns:
-            How much of the log is read, in percent; 100: all that there is.
+            How much of the journal is read, in percent; 100: all that there is.
 
         Raises:
             OSError: it cannot be read; what was read before is kept.
@@ -93,12 +93,12 @@ class StateReader:
 
     @contextmanager
     def reading(self) -> Iterator[LoadedState | None]:
-        """The state, which does not change meanwhile; None: the log was not read to its end yet."""
+        """The state, which does not change meanwhile; None: the journal was not read to its end yet."""
         with self._lock:
             yield self._state if self._state.is_complete else None
 
     def distrust(self) -> None:
-        """Read everything anew: a record is not where it was, so the log was edited in its middle."""
+        """Read everything anew: a record is not where it was, so the journal was edited in its middle."""
         with self._lock:
             self._state = LoadedState()
 

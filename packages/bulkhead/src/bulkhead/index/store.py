@@ -1,6 +1,6 @@
 """The index's file: who writes it, who reads it, and when it is made anew.
 
-It is temporary, and holds nothing that the logs do not. Any number of processes share it: one at a time
+It is temporary, and holds nothing that the journals do not. Any number of processes share it: one at a time
 writes (an ``flock`` beside it), all read (SQLite's write-ahead log lets them). Whatever is wrong with it
 is fixed by making it anew.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bulkhead.registry.records import JournalName
 
 _BATCH_BYTES = 4 << 20
-"""Of a log, in one transaction."""
+"""Of a journal, in one transaction."""
 _SECONDS_OF_PATIENCE = 10
 
 
@@ -88,10 +88,10 @@ class Store:
             finally:
                 db.close()
 
-    def seen(self, db: sqlite3.Connection, log: str) -> file_state.FileState:
+    def seen(self, db: sqlite3.Connection, journal: str) -> file_state.FileState:
         """What was indexed of ``log``."""
         columns = ", ".join(file_state.FileState.__struct_fields__)
-        row = db.execute(f"SELECT {columns} FROM log WHERE name = ?", (log,)).fetchone()
+        row = db.execute(f"SELECT {columns} FROM journal WHERE name = ?", (journal,)).fetchone()
         return (
             file_state.NOTHING
             if row is None
@@ -99,15 +99,15 @@ class Store:
         )
 
     def behind(self, db: sqlite3.Connection) -> int:
-        """How many bytes must be read until the index is what the logs are; 0: it is.
+        """How many bytes must be read until the index is what the journals are; 0: it is.
 
         Raises:
-            OSError: a log cannot be read.
+            OSError: a journal cannot be read.
         """
-        return sum(self._behind(self.seen(db, log), log) for log in JOURNALS)
+        return sum(self._behind(self.seen(db, journal), journal) for journal in JOURNALS)
 
-    def _behind(self, seen: file_state.FileState, log: JournalName) -> int:
-        with _opened(self.models / JOURNALS[log]) as file:
+    def _behind(self, seen: file_state.FileState, journal: JournalName) -> int:
+        with _opened(self.models / JOURNALS[journal]) as file:
             if file is None:
                 return 0 if seen.inode == file_state.NO_FILE else 1
             state = os.fstat(file.fileno())
@@ -117,51 +117,51 @@ class Store:
             return max(1, state.st_size - seen.upto if grown else state.st_size)
 
     def fill(self, db: sqlite3.Connection) -> None:
-        """Bring the index to where the logs are now.
+        """Bring the index to where the journals are now.
 
         Raises:
-            OSError: a log cannot be read.
+            OSError: a journal cannot be read.
         """
-        for log in JOURNALS:
-            self._fill(db, log)
+        for journal in JOURNALS:
+            self._fill(db, journal)
 
-    def _fill(self, db: sqlite3.Connection, log: JournalName) -> None:
-        with _opened(self.models / JOURNALS[log]) as file:
-            seen = self.seen(db, log)
+    def _fill(self, db: sqlite3.Connection, journal: JournalName) -> None:
+        with _opened(self.models / JOURNALS[journal]) as file:
+            seen = self.seen(db, journal)
             if file is None:
                 if seen.inode != file_state.NO_FILE:
-                    self._start_anew(db, log)
-                    _remember(db, log, msgspec.structs.replace(file_state.NOTHING, inode=file_state.NO_FILE), 0, 0)
+                    self._start_anew(db, journal)
+                    _remember(db, journal, msgspec.structs.replace(file_state.NOTHING, inode=file_state.NO_FILE), 0, 0)
             else:
                 state = os.fstat(file.fileno())
                 if file_state.unchanged(seen, state):
                     return
                 if not file_state.has_grown(file, seen, state):
-                    self._start_anew(db, log)
-                while self._fill_a_batch(db, log, file):
+                    self._start_anew(db, journal)
+                while self._fill_a_batch(db, journal, file):
                     pass
-            db.executescript(schema.indexes_of(log))
+            db.executescript(schema.indexes_of(journal))
 
-    def _start_anew(self, db: sqlite3.Connection, log: str) -> None:
+    def _start_anew(self, db: sqlite3.Connection, journal: str) -> None:
         tables = [
             name
             for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-            if name.startswith(f"{log}_") or (log == "training" and name == "quarantined_line")
+            if name.startswith(f"{journal}_") or (journal == "training" and name == "quarantined_line")
         ]
         db.execute("BEGIN IMMEDIATE")
         for name in tables:
             db.execute(f"DROP TABLE {name}")
-        db.execute("DELETE FROM unreadable WHERE log = ?", (log,))
-        db.execute("DELETE FROM log WHERE name = ?", (log,))
-        for statement in schema.tables_of(log).split(";"):
+        db.execute("DELETE FROM unreadable WHERE journal = ?", (journal,))
+        db.execute("DELETE FROM journal WHERE name = ?", (journal,))
+        for statement in schema.tables_of(journal).split(";"):
             db.execute(statement)
         db.execute("COMMIT")
 
-    def _fill_a_batch(self, db: sqlite3.Connection, log: JournalName, file: BinaryIO) -> bool:
+    def _fill_a_batch(self, db: sqlite3.Connection, journal: JournalName, file: BinaryIO) -> bool:
         """Whether there is more."""
-        row = db.execute("SELECT upto, last, unreadable FROM log WHERE name = ?", (log,)).fetchone()
+        row = db.execute("SELECT upto, last, unreadable FROM journal WHERE name = ?", (journal,)).fetchone()
         begin, last, unreadable = row or (0, 0, 0)
-        filler = Filler(db, log, last)
+        filler = Filler(db, journal, last)
         state = os.fstat(file.fileno())
         upto = file.seek(begin)
         db.execute("BEGIN IMMEDIATE")
@@ -173,21 +173,23 @@ class Store:
                 break
         filler.flush()
         more = upto - begin > _BATCH_BYTES
-        _remember(db, log, file_state.look(file, state, upto, more=more), filler.last, unreadable + filler.unreadable)
+        _remember(
+            db, journal, file_state.look(file, state, upto, more=more), filler.last, unreadable + filler.unreadable
+        )
         db.execute("COMMIT")
         return more
 
-    def progress(self, db: sqlite3.Connection, log: str) -> tuple[int, bool]:
+    def progress(self, db: sqlite3.Connection, journal: str) -> tuple[int, bool]:
         """How many bytes of ``log`` are read, and whether its rows can be asked for."""
-        row = db.execute("SELECT upto FROM log WHERE name = ?", (log,)).fetchone()
-        last_index = f"{log}_cause_here"
+        row = db.execute("SELECT upto FROM journal WHERE name = ?", (journal,)).fetchone()
+        last_index = f"{journal}_cause_here"
         ready = db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (last_index,)).fetchone()
         return row[0] if row else 0, ready is not None
 
-    def unreadable(self, db: sqlite3.Connection, log: str) -> int:
+    def unreadable(self, db: sqlite3.Connection, journal: str) -> int:
         """How many lines of ``log`` cannot be read as records, without those that were put into quarantine."""
-        (lines,) = db.execute("SELECT coalesce(max(unreadable), 0) FROM log WHERE name = ?", (log,)).fetchone()
-        (known,) = db.execute("SELECT count(*) FROM quarantined_line WHERE log = ?", (log,)).fetchone()
+        (lines,) = db.execute("SELECT coalesce(max(unreadable), 0) FROM journal WHERE name = ?", (journal,)).fetchone()
+        (known,) = db.execute("SELECT count(*) FROM quarantined_line WHERE journal = ?", (journal,)).fetchone()
         return max(0, int(lines) - int(known))
 
     def is_being_written(self) -> bool:
@@ -211,9 +213,9 @@ class Store:
                 path.unlink()
 
 
-def _remember(db: sqlite3.Connection, log: str, seen: file_state.FileState, last: int, unreadable: int) -> None:
-    values = (log, *msgspec.structs.astuple(seen), last, unreadable)
-    db.execute("INSERT OR REPLACE INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+def _remember(db: sqlite3.Connection, journal: str, seen: file_state.FileState, last: int, unreadable: int) -> None:
+    values = (journal, *msgspec.structs.astuple(seen), last, unreadable)
+    db.execute("INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
 
 @contextmanager

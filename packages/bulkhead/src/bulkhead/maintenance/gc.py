@@ -123,7 +123,7 @@ class GarbageCollector:
         gone: list[Expired] = []
         try:
             # Recorded and deleted at one moment, as verify sees it.
-            with journal.locked(self._registry.trainings) as trainings:
+            with journal.locked(self._registry.training_journal) as trainings:
                 _drain(self._history.read(self._registry.journal_size("training")))
                 self._uses.catch_up()
                 old = self._old_models()
@@ -225,7 +225,7 @@ class GarbageCollector:
         still = [item for item in batch if self._still_old(item)]
         new = [item for item in still if not item.recorded]
         if new:
-            with journal.locked(self._registry.trainings) as trainings:
+            with journal.locked(self._registry.training_journal) as trainings:
                 trainings.append(_removal(new, decision))
         for item in still:
             # And one may have begun, or even ended, while others were deleted.

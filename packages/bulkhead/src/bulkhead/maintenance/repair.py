@@ -49,7 +49,7 @@ class Repair:
         self._decided = decision
         self._folder = registry.folder / QUARANTINE
         self._since: dict[Path, int] = {}
-        for path in (registry.trainings, registry.inferences):
+        for path in (registry.training_journal, registry.inference_journal):
             with end_of(path) as end:
                 self._since[path] = end
         self._history = RegistryHistory(registry)
@@ -99,7 +99,7 @@ class Repair:
         try:
             before = path.lstat()
             found = hash_of(path)
-            with journal.locked(self._registry.trainings) as appender:
+            with journal.locked(self._registry.training_journal) as appender:
                 for _ in self._history.read(self._registry.journal_size("training")):
                     pass
                 model = self._history.state.models.get(name)

@@ -79,7 +79,7 @@ def trace(registry: Registry, state: RegistryState, inference: InferenceRecord, 
     attempts: list[tuple[str, Identity | None]] = [("inference", inference)]
     broken = []
     if model is None:
-        broken.append(f"{registry.trainings.name} has no record of {inference.model_used}, which predicted.")
+        broken.append(f"{registry.training_journal.name} has no record of {inference.model_used}, which predicted.")
     else:
         files.append(_file("model", f"models/{model.model_filename}", model.sha256, locate))
         if model.data is not None:
@@ -184,7 +184,7 @@ class _Use(msgspec.Struct, frozen=True):
 def dependents(registry: Registry, reach: ImpactScope) -> Iterator[InferenceRecord]:
     """Every inference by the models of ``reach`` or on its data, oldest first."""
     names = {record.model_filename for record in reach.models}
-    for offset, line in journal.lines(registry.inferences):
+    for offset, line in journal.lines(registry.inference_journal):
         use = references.peek(line, _Use)
         if use is None or not (use.model_used in names or (reach.data and use.input_sha256 == reach.data)):
             continue

@@ -27,7 +27,7 @@ _CANDIDATES = 3
 Glance = TypeVar("Glance", bound=msgspec.Struct)
 
 
-def model(state: RegistryState, name: str) -> ModelVersion:
+def resolve_model(state: RegistryState, name: str) -> ModelVersion:
     """The model that ``name`` means: its file, with or without a folder before it, or the beginning of its hash.
 
     Raises:
@@ -53,7 +53,7 @@ def model(state: RegistryState, name: str) -> ModelVersion:
     )
 
 
-def data(state: RegistryState, name: str) -> str | None:
+def resolve_data(state: RegistryState, name: str) -> str | None:
     """The SHA-256 of training data that ``name`` begins; a whole one is taken as it is. None: it is none.
 
     Raises:
@@ -83,7 +83,7 @@ class _Inference(msgspec.Struct, frozen=True):
     output_sha256: str | None = None
 
 
-def inference(registry: Registry, name: str) -> InferenceRecord:
+def resolve_inference(registry: Registry, name: str) -> InferenceRecord:
     """The inference that ``name`` means: its predictions file or their hash, its time, or its run.
 
     Reads ``log_inference.txt`` from its end: up to the answer for a path, which no two share, else all of it.
@@ -112,7 +112,7 @@ def inference(registry: Registry, name: str) -> InferenceRecord:
 
 
 def _inferences(registry: Registry, name: str) -> Iterator[InferenceRecord]:
-    for offset, line in journal.lines_newest_first(registry.inferences):
+    for offset, line in journal.lines_newest_first(registry.inference_journal):
         seen = peek(line, _Inference)
         if seen is None or seen.inference_time is None:
             continue

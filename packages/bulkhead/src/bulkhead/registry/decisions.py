@@ -106,7 +106,7 @@ def promote(
         raise Overtaken(f"{environment} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
     record = promotable(registry, filename, environment)
     libraries = check(registry, record)
-    with journal.locked(registry.trainings) as trainings:
+    with journal.locked(registry.training_journal) as trainings:
         now = _served(registry, environment)
         if now != seen:
             raise Overtaken(
@@ -141,7 +141,7 @@ def roll_back(registry: Registry, environment: str, decision: DecisionContext, t
         Overtaken: another decision or training came first.
         OSError: the log cannot be written; it is as it was.
     """
-    versions = RegistryState(journal.read(registry.trainings)).serving_order(environment)
+    versions = RegistryState(journal.read(registry.training_journal)).serving_order(environment)
     if not versions:
         raise NoModel(f"{environment} serves no model, so there is nothing to roll back from. Train or promote one.")
     below = versions[1:]
@@ -165,11 +165,11 @@ def roll_back(registry: Registry, environment: str, decision: DecisionContext, t
         )
     above = itertools.takewhile(lambda record: record is not target, versions)
     withdrawn = [record.model_filename for record in above]
-    with journal.locked(registry.trainings) as trainings:
+    with journal.locked(registry.training_journal) as trainings:
         # All that is taken off, not its top alone: a rollback and a promotion may have put the same model there.
         now = [
             record.model_filename
-            for record in RegistryState(journal.read(registry.trainings)).serving_order(environment)
+            for record in RegistryState(journal.read(registry.training_journal)).serving_order(environment)
         ]
         if now[: len(withdrawn) + 1] != [*withdrawn, target.model_filename]:
             raise Overtaken(
@@ -202,8 +202,8 @@ def revoke(registry: Registry, filename: str, decision: DecisionContext) -> Revo
         OutOfService: it was revoked before.
         OSError: the log cannot be written; it is as it was.
     """
-    with journal.locked(registry.trainings) as trainings:
-        model = RegistryState(journal.read(registry.trainings)).models.get(filename)
+    with journal.locked(registry.training_journal) as trainings:
+        model = RegistryState(journal.read(registry.training_journal)).models.get(filename)
         if model is None:
             raise NoModel(f"models/log.txt: no record of a model file {filename!r}. 'just models' lists them.")
         if model.revocation is not None:

@@ -255,7 +255,7 @@ def author(record: Success) -> Identity:
 
 
 def failure(
-    pipeline: JournalName, cause: str, detail: str, *, environment: str, identity: Identity, evidence: Evidence
+    journal: JournalName, cause: str, detail: str, *, environment: str, identity: Identity, evidence: Evidence
 ) -> Failure:
     """The record, as of now, of the failed attempt ``identity``; ``detail`` is made one line."""
     common: dict[str, Any] = {
@@ -266,7 +266,7 @@ def failure(
         **msgspec.structs.asdict(identity),
     }
     moment = clock.in_record(clock.now())
-    if pipeline == "training":
+    if journal == "training":
         return TrainingFailure(error_timestamp=moment, detail=one_line(detail), **common)
     return InferenceFailure(error_time=moment, error_message=one_line(detail), **common)
 

@@ -56,8 +56,8 @@ class Registry:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.trainings = folder / TRAININGS
-        self.inferences = folder / INFERENCES
+        self.training_journal = folder / TRAININGS
+        self.inference_journal = folder / INFERENCES
 
     def journal_of(self, name: JournalName) -> Path:
         """The journal called ``name``."""
@@ -81,7 +81,7 @@ class Registry:
         with (
             temporary_beside(self.folder / f"model_{model_hash}.joblib", content, _MODEL_MODE) as temporary,
             # Locked before the name exists: a journal that cannot be written must not leave a model behind.
-            journal.locked(self.trainings) as trainings,
+            journal.locked(self.training_journal) as trainings,
         ):
             moment = clock.now()
             while True:
@@ -208,7 +208,7 @@ class Registry:
         Raises:
             OSError: the journal cannot be written; it is as it was.
         """
-        journal.append(self.inferences, record)
+        journal.append(self.inference_journal, record)
 
     def record_failure(self, name: JournalName, failure: Failure) -> None:
         """Append ``failure`` to the journal called ``name``.
@@ -265,9 +265,9 @@ class Registry:
 
     def records_newest_first(self) -> Iterator[Record]:
         """Every record of ``log.txt``, newest first; unreadable lines are reported and passed over."""
-        for record in journal.read_newest_first(self.trainings):
+        for record in journal.read_newest_first(self.training_journal):
             if isinstance(record, Unreadable):
-                journal.report(record, self.trainings)
+                journal.report(record, self.training_journal)
             else:
                 yield record
 

@@ -2,7 +2,7 @@
 
 A step is a function of a :class:`Step`; it returns its outputs and facts, or raises. This module
 does the rest of the contract: the folders are checked, SIGTERM is turned into an end that leaves
-nothing half-written, a failure becomes one record in the pipeline's log and one line on stderr
+nothing half-written, a failure becomes one record in the registry's journal and one line on stderr
 (and a traceback only for a bug), a success becomes the result file.
 """
 
@@ -60,8 +60,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Step:
     """One attempt of one step: who it is, and where it reads and writes."""
 
-    def __init__(self, task_id: str, pipeline: JournalName, environment: Environment) -> None:
-        self.pipeline = pipeline
+    def __init__(self, task_id: str, journal: JournalName, environment: Environment) -> None:
+        self.journal = journal
         self.environment = environment
         self.identity = Identity.from_environment(task_id)
         self.task_id = task_id
@@ -113,7 +113,7 @@ class Step:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def run(task_id: str, pipeline: JournalName, environment: Environment, work: Callable[[Step], Outcome]) -> int:
+def run(task_id: str, journal: JournalName, environment: Environment, work: Callable[[Step], Outcome]) -> int:
     """Run ``work`` as the step ``task_id``.
 
     Returns:
@@ -122,14 +122,14 @@ def run(task_id: str, pipeline: JournalName, environment: Environment, work: Cal
     os.umask(0o002)  # files are shared through group 0, which every container has
     started = clock.in_record(clock.now())
     try:
-        step = Step(task_id, pipeline, environment)
+        step = Step(task_id, journal, environment)
     except Refused as error:
         _say(task_id, "refused", str(error))
         return EXIT_REFUSED
     try:
         signal.signal(signal.SIGTERM, _stop)
         _check_protocol(step.identity)
-        step.registry.check_writable(pipeline)
+        step.registry.check_writable(journal)
         reservation = _reserve(step)
         try:
             outcome = work(step)
@@ -194,14 +194,14 @@ def _failed(step: Step, error: Exception | Stopped) -> int:
     _say(step.task_id, cause, detail)
     evidence = Evidence(exit_code=code, **step.cost())
     record = failure(
-        step.pipeline, cause, detail, environment=step.environment, identity=step.identity, evidence=evidence
+        step.journal, cause, detail, environment=step.environment, identity=step.identity, evidence=evidence
     )
     if isinstance(error, NotGoodEnough):
         record = msgspec.structs.replace(record, metrics=error.metrics)
     try:
-        step.registry.record_failure(step.pipeline, record)
+        step.registry.record_failure(step.journal, record)
     except OSError as unrecorded:
-        where = step.in_project(str(step.registry.journal_of(step.pipeline)))
+        where = step.in_project(str(step.registry.journal_of(step.journal)))
         _say(step.task_id, "not recorded", f"{where}: {unrecorded.strerror}. The failure above is in no log.")
     return code
 

@@ -54,7 +54,7 @@ def verify(
         OSError: something cannot be read.
     """
     # First: a model that an inference used before this moment has its record in log.txt by now.
-    with end_of(registry.inferences) as inferences_end:
+    with end_of(registry.inference_journal) as inferences_end:
         pass
     history = RegistryHistory(registry, progress)
     end, listing = _at_one_moment(registry)
@@ -74,11 +74,11 @@ def verify(
 def _at_one_moment(registry: Registry) -> tuple[int, dict[str, Entry]]:
     """The end of ``log.txt``, and the names in ``models/`` at that moment: nobody is between file and record."""
     while True:
-        locked = registry.trainings.exists()
-        with end_of(registry.trainings) as end:
+        locked = registry.training_journal.exists()
+        with end_of(registry.training_journal) as end:
             listing = model_files.entries(registry.folder)
         # Without a journal there was no lock to take: whoever has made one meanwhile may be publishing.
-        if locked or registry.trainings.name not in listing:
+        if locked or registry.training_journal.name not in listing:
             return end, listing
 
 

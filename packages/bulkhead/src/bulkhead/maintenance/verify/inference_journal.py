@@ -89,8 +89,8 @@ class Inferences:
     def __init__(
         self, registry: Registry, shared: Path, end: int, history: RegistryHistory, progress: Progress
     ) -> None:
-        self.lines = JournalLines(registry.inferences, progress)
-        self._again = registry.inferences
+        self.lines = JournalLines(registry.inference_journal, progress)
+        self._again = registry.inference_journal
         self._end = end
         self._history = history
         self._runs = str(shared / "runs")
@@ -211,7 +211,7 @@ class LastUses:
     """When each model was last used, by the inferences' own times."""
 
     def __init__(self, registry: Registry) -> None:
-        self.lines = JournalLines(registry.inferences)
+        self.lines = JournalLines(registry.inference_journal)
         self.last: dict[str, datetime] = {}
         self.catch_up()
 

@@ -56,7 +56,7 @@ class RegistryHistory:
     """What ``log.txt`` says, as far as it was read."""
 
     def __init__(self, registry: Registry, progress: Progress = nobody) -> None:
-        self.lines = JournalLines(registry.trainings, progress)
+        self.lines = JournalLines(registry.training_journal, progress)
         self.state = RegistryState()
         """With records that hold no more than verify needs."""
         self.removed_runs: dict[str, str] = {}
