@@ -140,6 +140,18 @@ def test_a_trace_whose_predictions_or_model_file_was_altered_is_broken(
     assert broken(registry, pipeline.path) == [f"models/{model.name} is not the model file that was recorded."]
 
 
+def test_the_input_of_an_inference_on_the_built_in_sample_is_not_called_altered(
+    registry: Command, pipeline: PipelineFiles
+) -> None:
+    """Its record names the file in the run folder, and has the hash of the built-in table."""
+    path = "shared/runs/prd_inference_pipe_dag/r9/generate_inf_data.parquet"
+    file = registry.shared / path.removeprefix("shared/")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"the same rows as Parquet")
+    made = inferred(registry.registry, pipeline.model, 9, source="sample", inference_data=path)
+    assert f"input        {path}  (no hash recorded)" in registry.done("trace", made.inference_time)
+
+
 def test_a_trace_whose_files_are_gone_is_whole_and_says_so(registry: Command, pipeline: PipelineFiles) -> None:
     pipeline.file.unlink()
     pipeline.table.write_bytes(b"newer")
@@ -166,7 +178,7 @@ def test_a_trace_to_a_revoked_model_says_who_revoked_it_and_why(registry: Comman
 
 
 @pytest.mark.usefixtures("registry_of_legacy_records")
-def test_an_inference_of_the_original_program_is_traced_as_far_as_it_goes(registry: Command) -> None:
+def test_an_inference_among_legacy_records_is_traced_as_far_as_it_goes(registry: Command) -> None:
     told = registry.done("trace", "2024-02-03:10-00-00")
     assert "model_2024-01-31:23-59-59_3f2a.pkl  (no hash recorded)" in told
     assert "in Airflow" in told

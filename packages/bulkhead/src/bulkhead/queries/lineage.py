@@ -72,9 +72,11 @@ def trace(registry: Registry, state: RegistryState, inference: InferenceRecord, 
     if known is not None:
         candidates = [*reversed(known.promotions), known.record]
         model = next((r for r in candidates if r.environment == inference.environment), known.record)
+    # The recorded hash is that of the built-in table; the file that the record names holds it as Parquet.
+    of_sample = inference.source == "sample"
     files = [
         _file("predictions", inference.predictions_path, inference.output_sha256, locate),
-        _file("inference data", inference.inference_data, inference.input_sha256, locate),
+        _file("inference data", inference.inference_data, None if of_sample else inference.input_sha256, locate),
     ]
     attempts: list[tuple[str, Identity | None]] = [("inference", inference)]
     broken = []
