@@ -102,7 +102,7 @@ def test_show_has_the_whole_record_and_what_was_decided(registry: Command) -> No
 
 
 @pytest.mark.usefixtures("registry_of_legacy_records")
-def test_a_model_of_the_original_program_is_shown_with_what_is_known(registry: Command) -> None:
+def test_a_model_of_a_legacy_record_is_shown_with_what_is_known(registry: Command) -> None:
     told = registry.done("show", "model_2024-01-31:23-59-59_3f2a.pkl")
     assert "  prd  served, unverifiable" in told
     assert "metrics" not in told

@@ -40,7 +40,7 @@ def test_an_empty_registry_is_clean(tmp_path: Path) -> None:
     assert clean_project.verify() == []
 
 
-def test_what_the_original_program_left_is_no_damage_but_for_what_is_missing(tmp_path: Path) -> None:
+def test_what_legacy_records_leave_is_no_damage_but_for_what_is_missing(tmp_path: Path) -> None:
     clean_project = RegistryProject(tmp_path / "original")
     clean_project.registry.training_journal.write_bytes(LEGACY_TRAININGS)
     clean_project.registry.inference_journal.write_bytes(LEGACY_INFERENCES)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bulkhead.registry.store import Registry
 
 
-def test_every_line_of_the_original_program_is_read(registry_of_legacy_records: Registry) -> None:
+def test_every_legacy_record_is_read(registry_of_legacy_records: Registry) -> None:
     trainings = list(journal.read(registry_of_legacy_records.training_journal))
     inferences = list(journal.read(registry_of_legacy_records.inference_journal))
     assert [type(record) for record in trainings] == [ModelRecord, TrainingFailure, ModelRecord]

@@ -99,7 +99,7 @@ def test_times_in_records_and_file_names_sort_as_the_moments_do(first: datetime,
 
 
 @given(moment=moments)
-def test_a_time_of_the_original_program_is_read_as_utc(moment: datetime) -> None:
+def test_a_time_of_a_legacy_record_is_read_as_utc(moment: datetime) -> None:
     text = moment.strftime("%Y-%m-%d:%H-%M-%S")
     assert clock.parse(text) == moment.replace(microsecond=0, tzinfo=UTC)
 

@@ -169,7 +169,7 @@ def test_an_altered_model_is_refused_and_predicts_nothing(trained_project: Proje
     trained_project.assert_refused(ended, "model_inference", "is not the file that was published")
 
 
-def test_a_model_of_the_original_program_is_refused(project: Project) -> None:
+def test_a_model_of_a_legacy_record_is_refused(project: Project) -> None:
     from tests.support.project import LEGACY_TRAININGS
 
     project.registry.training_journal.write_bytes(LEGACY_TRAININGS)

@@ -259,7 +259,7 @@ def test_a_model_that_cannot_be_loaded_or_does_not_predict_is_refused_and_no_cra
     assert "not_compared" in successor.gate
 
 
-def test_prd_serving_a_model_of_the_original_program_keeps_no_model_from_being_checked(project: Project) -> None:
+def test_prd_serving_a_model_of_a_legacy_record_keeps_no_model_from_being_checked(project: Project) -> None:
     from tests.support.project import LEGACY_TRAININGS
 
     project.registry.training_journal.write_bytes(LEGACY_TRAININGS)
