@@ -101,7 +101,7 @@ def test_promote_without_the_inference_image_says_where_it_runs(
     registry: Command, registry_with_two_models: Registry
 ) -> None:
     sentence = registry.refused("promote", registry_with_two_models.latest("dev").model_filename, "--reason", "r")
-    assert sentence.endswith("which takes the inference image: run 'just registry promote ...'.")
+    assert sentence.endswith("which needs the inference image: run 'just registry promote ...'.")
 
 
 def test_promote_with_two_checks_installed_names_both(

@@ -230,6 +230,22 @@ def test_a_stopped_step_is_killed_whatever_its_exit_code(host: Host) -> None:
     assert host.failures() == [(1, "killed")]
 
 
+@pytest.mark.parametrize("when", ["before it is found", "before it is followed"])
+def test_a_stop_reaches_a_container_that_an_earlier_try_has_left_running(host: Host, when: str) -> None:
+    first = host.attempt()
+    first.connect()
+    container = first.find_or_start()
+    host.engine.containers[container]["State"] |= {"Status": "running"}
+    second = host.attempt()
+    second.connect()
+    host.stop = when == "before it is found"
+    assert second.find_or_start() == container
+    if not host.stop:
+        host.stop = True
+        second.stop()
+    assert host.engine.stopped == [container]
+
+
 def test_a_step_over_its_time_limit_is_stopped_and_says_which_limit_that_was(host: Host) -> None:
     attempt = host.attempt(seconds=5, sources={"seconds": "BULKHEAD_STEP_SECONDS_TRAIN_MODEL"})
     attempt.connect()

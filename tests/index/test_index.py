@@ -72,7 +72,7 @@ def test_the_pages_of_a_filter_are_together_what_it_wants_and_nothing_else(
     index.wait()
     with index.reading() as db:
         for wanted in wishes:
-            found: list[attempts.Found] = []
+            found: list[attempts.IndexedAttempt] = []
             while page := attempts.page(db, ["inference"], wanted, 3, found[-1].position if found else None):
                 found += page
             expected = [record for record in written if is_wanted(record, wanted)]
@@ -91,7 +91,7 @@ def test_the_failures_of_both_logs_are_one_list_by_time(empty_registry: Registry
         empty_registry.record_failure("inference", failure(second))
     index = Index(empty_registry.folder, empty_registry.folder)
     index.wait()
-    found: list[attempts.Found] = []
+    found: list[attempts.IndexedAttempt] = []
     with index.reading() as db:
         while page := attempts.page(
             db, ["training", "inference"], AttemptFilter(), 2, found[-1].position if found else None

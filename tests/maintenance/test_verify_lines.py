@@ -93,7 +93,7 @@ def test_a_record_in_the_other_pipelines_log_is_foreign_there(clean_project: Reg
     first, last = journal.read(clean_project.registry.inference_journal)
     assert not isinstance(first, Unreadable)
     clean_project.append(first)
-    assert "a InferenceRecord does not belong into this journal" in clean_project.the("foreign_line").sentence
+    assert "a InferenceRecord does not belong in this journal" in clean_project.the("foreign_line").sentence
     journal.append(
         clean_project.registry.inference_journal,
         next(r for r in journal.read(clean_project.registry.training_journal) if not isinstance(r, Unreadable)),

@@ -198,7 +198,6 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             journal=self.journal,
             environment=self.bulkhead_environment,
             publishes=self.publishes,
-            limits=self.limits,
         )
 
     def _connect(self) -> APIClient:

@@ -2,8 +2,10 @@
 
 from airflow.sdk import Param
 
+from bulkhead.paths import SAMPLE
+
 SOURCE = Param(
-    "sample",
+    SAMPLE,
     type="string",
     minLength=1,
     title="Source table",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead import environments
-from bulkhead.registry import decisions, serving
+from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.step.runner import Outcome
 from modeling import serving_check
@@ -25,7 +25,7 @@ def check_model(step: Step, filename: str) -> Outcome:
     """
     record = decisions.promotable(step.registry, filename, step.environment)
     serving_check.check(step.registry, record)
-    served = serving.served(step.registry.records_newest_first(), step.environment)
+    served = step.registry.served(step.environment)
     facts = {
         "origin": environments.origin_of(step.environment),
         "candidate": _summary(record),

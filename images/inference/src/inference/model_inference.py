@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pandas as pd
 
-from bulkhead import clock
+from bulkhead import clock, paths
 from bulkhead.registry.records import MOST_INLINE, InferenceRecord
 from bulkhead.step.runner import Outcome
 from inference.data_steps import GENERATED
@@ -32,7 +32,7 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
 
     Raises:
         Refused: there is no such model, it is out of service or cannot be verified, it belongs to the
-            other environment, or the data, the transformation or the libraries are not what it was
+            another environment, or the data, the transformation or the libraries are not what it was
             trained with.
         OSError: the predictions or the record cannot be written; neither is left.
     """
@@ -60,7 +60,7 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
     record = InferenceRecord(
         inference_time=clock.in_record(moment),
         environment=step.environment,
-        inference_data=f"{folder}/{GENERATED}" if signature.data.path == tables.SAMPLE else signature.data.path,
+        inference_data=f"{folder}/{GENERATED}" if signature.data.path == paths.SAMPLE else signature.data.path,
         model_used=model_record.model_filename,
         predictions=predictions.tolist() if len(predictions) <= MOST_INLINE else None,
         model_hash=model_record.model_hash,

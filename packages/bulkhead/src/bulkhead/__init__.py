@@ -2,6 +2,8 @@
 
 The names below are the public API: import them from here, in a notebook or in a step::
 
+    from pathlib import Path
+
     from bulkhead import Registry
 
     registry = Registry(Path("models"))

@@ -34,13 +34,13 @@ def checked(*environments: EnvironmentDefinition) -> tuple[EnvironmentDefinition
     """``environments``, which make sense together.
 
     Raises:
-        ValueError: a name is taken or cannot be one, or the promotion path has a gap or no step.
+        ValueError: a name is taken or cannot be one, or the promotion path has a gap, or promotes nothing.
     """
     known: list[str] = []
     for one in environments:
         if not _NAME.fullmatch(one.name):
             raise ValueError(
-                f"environments.py: {one.name!r} is no name. Use small letters, digits and '_', at most 40."
+                f"environments.py: {one.name!r} is not a valid name. Use small letters, digits and '_', at most 40."
             )
         if one.name in known:
             raise ValueError(f"environments.py: there are two environments {one.name!r}. Rename one.")

@@ -43,7 +43,7 @@ class BulkheadError(Exception):
 
 
 class Refused(BulkheadError):
-    """The step's input, or the place it runs in, is not fit for it; a retry would find the same."""
+    """The step's input, or the place it runs in, is not usable; a retry would fail the same way."""
 
 
 class NotVerified(Refused):
@@ -51,7 +51,7 @@ class NotVerified(Refused):
 
 
 class NoModel(Refused):
-    """The registry has no model that answers the request."""
+    """The registry has no such model."""
 
 
 class NotGoodEnough(Refused):

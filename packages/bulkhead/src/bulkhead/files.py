@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHARED_MODE = 0o664
-"""Exchange files and logs: the group writes too, because every container runs with group 0."""
+"""Exchange files and journals: the group writes too, because every container runs with group 0."""
 
 
 def sha256(data: bytes) -> str:
@@ -45,7 +45,7 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """An ``OSError`` of the block names ``path`` where it names no file: a failed write knows only its descriptor."""
+    """An ``OSError`` of the block gets ``path`` as its file name where it has none: a failed write has none."""
     try:
         yield
     except OSError as error:

@@ -16,6 +16,9 @@ SHARED = "/shared"
 MODELS = "/models"
 INPUTS = "/inputs"
 
+SAMPLE = "sample"
+"""The source that stands for the built-in table."""
+
 JOURNALS: dict[JournalName, str] = {"training": "log.txt", "inference": "log_inference.txt"}
 """The registry's journals, by the names of their files in ``models/``."""
 

@@ -4,4 +4,4 @@ The standard library is enough here: the scripts that start a step by hand have 
 """
 
 PROTOCOL = 1
-"""Raise it with a change that an image of before could not read, or not be read by."""
+"""Raise it with a change that an older image could not read, or whose files it could not write."""

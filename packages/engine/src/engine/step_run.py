@@ -141,12 +141,16 @@ class StepRun:
             image = launch.find_image(self._client, self._settings.tag_of(self._spec.image))
             self._attempt = self._attempt.with_image(image)
             left = self._left_behind()
-            return left if left is not None else self._start(image)
+            self._container = container = left if left is not None else self._start(image)
+            if left is not None and self._caller.is_stopped():  # it came while there was no container to stop
+                self._stop(container)
         except launch.NotStartedError as error:
             self._fail(error.failed)
+        return container
 
     def status(self, container: str) -> str:
         """``RUNNING``, ``SUCCEEDED`` or ``FAILED``; a failure that nobody has judged is recorded and set aside."""
+        self._container = container  # a stop may come before it is followed
         found = watch.inspect(self._client, container)
         if found is None:
             proof = self._result()
@@ -282,7 +286,9 @@ class StepRun:
         return outcome if record is None else self._proof_from(record, container)
 
     def _proof_from(self, record: Success, container: str) -> StepResult:
-        self._log.info("the step died after its record in the log, which stands; its result file is made from that")
+        self._log.info(
+            "the step died after it had written its record to the journal; its result file is made from the record"
+        )
         proof = result.from_record(record, str(self._spec.environment), container)
         result.write(self._attempt.folder(self._settings), proof)
         return proof
@@ -333,4 +339,4 @@ class StepRun:
                 detached_writer.record_failure_once(self._registry, journal, record, since=attempt.since)
             self._registry.record_failure_once(journal, record, since=attempt.since)
         except OSError as error:
-            self._log.error("models/: %s. The failure above is in no log.", error.strerror)
+            self._log.error("models/: %s. The failure above is in no journal.", error.strerror)

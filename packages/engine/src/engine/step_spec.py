@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from engine.settings import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +22,9 @@ class StepSpec:
     journal: JournalName
     """Where its failures are recorded."""
     environment: str | None = None
-    """``dev`` or ``prd``; None leaves it to the flags."""
+    """An environment's name; None leaves it to the flags."""
     publishes: bool = False
     """Whether it may write model files."""
-    limits: Limits = field(default_factory=Limits)
-    """Its own; what is None there is the host's."""
 
     @property
     def task_id(self) -> str:

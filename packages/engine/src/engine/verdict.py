@@ -99,14 +99,14 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
     # Whatever the exit code: the container's init says 1 when it may not start the step.
     if not refusal and any(map(wants_threads, tail)):
         next_step = f"Raise BULKHEAD_STEP_PIDS ({settings.pids}) in .env and run 'just up'."
-        return "crashed", f"no process or thread more could be started ({after}).{said} {next_step}", False
+        return "crashed", f"no more processes or threads could be started ({after}).{said} {next_step}", False
     if code == EXIT_REFUSED:
         return "refused", refusal or f"{after}.{said} Run it by hand with 'just step'.", False
     if code == EXIT_USAGE:
         return "wrong_usage", f"the command line is wrong ({after}).{said} Fix the DAG or its parameters.", False
     if code == _SIGKILLED:
-        why = "SIGKILL: by hand, or probably for want of memory on the host"
-        return "killed", f"{why} ({after}).{said} Look there.", True
+        why = "SIGKILL: by hand, or probably because the host ran out of memory"
+        return "killed", f"{why} ({after}).{said} Check the host's memory.", True
     if code == EXIT_KILLED:
         return "killed", f"SIGTERM: stopped before the end ({after}).{said} It is run again.", True
     return "crashed", f"{after}.{said} The traceback is in the task log.", True

@@ -1,7 +1,7 @@
 """The Models page: the registry inside Airflow's UI, read-only, and the same as JSON.
 
-:mod:`plugin` and :mod:`access` know Airflow. Everything else is an application of its own that is told
-who asks (:class:`~models_page.login.Access`) and what to read.
+``models_page_plugin`` and ``models_page_access`` in the Airflow image know Airflow. All of this is an
+application of its own that is told who asks (:class:`~models_page.login.Access`) and what to read.
 """
 
 PREFIX = "/bulkhead"

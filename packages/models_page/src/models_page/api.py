@@ -11,7 +11,7 @@ from bulkhead import clock, formatting
 from bulkhead.index.attempts import AttemptFilter
 from models_page import filters, query_parameters, responses
 from models_page.query_parameters import PAGE, Cursor, Data, Environment, Limit
-from models_page.registry_view import Unknown
+from models_page.registry_view import NoSuchModel
 
 if TYPE_CHECKING:
     from bulkhead.maintenance.background_verify import BackgroundVerify
@@ -71,7 +71,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
     def get_model(filename: Annotated[str, Path(max_length=1000)]) -> responses.ModelHistoryResponse:
         try:
             found = registry_view.model(filename)
-        except Unknown:
+        except NoSuchModel:
             detail = f"The Model with filename: `{filters.text(filename, 200)}` was not found"
             raise HTTPException(404, detail) from None
         return responses.ModelHistoryResponse(

@@ -70,7 +70,7 @@ class NotLoggedIn(Exception):  # as Airflow says it
 
 
 class Access(Protocol):
-    """How a request is told from another."""
+    """Finds out who sends a request."""
 
     async def visitor(self, request: Request) -> Visitor:
         """Who asks.

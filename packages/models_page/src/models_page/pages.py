@@ -13,7 +13,7 @@ from bulkhead.index.attempts import AttemptFilter
 from models_page import query_parameters
 from models_page.api import BOTH, Wants
 from models_page.query_parameters import PAGE, Cursor, Data, Environment
-from models_page.registry_view import NotReady, Unknown
+from models_page.registry_view import NoSuchModel, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
     def model(request: Request, filename: str) -> HTMLResponse:
         try:
             history = registry_view.model(filename)
-        except Unknown:
+        except NoSuchModel:
             return templates.page(request, "unknown.html", 404, filename=filename)
         return templates.page(
             request,

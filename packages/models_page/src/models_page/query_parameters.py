@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import Query
 
 from bulkhead import environments
-from bulkhead.index.attempts import AttemptFilter, Outcome, Position
+from bulkhead.index.attempts import AttemptFilter, AttemptOutcome, Position
 from bulkhead.index.filling import moment
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def number(cursor: str | None) -> int | None:
 def wanted(  # noqa: PLR0913, PLR0917  # one for each field of the form
     environment: Environment = None,
     model: Annotated[str | None, Query(max_length=300, description="Only inferences by this model file.")] = None,
-    outcome: Annotated[Outcome | None, Query(description="Only successful, or only failed ones.")] = None,
+    outcome: Annotated[AttemptOutcome | None, Query(description="Only successful, or only failed ones.")] = None,
     cause: Annotated[str | None, Query(max_length=300, description="Only failures with this cause.")] = None,
     run_id: Annotated[str | None, Query(max_length=1000, description="Only attempts of this DAG run.")] = None,
     since: Moment = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from bulkhead.index import attempts, record_reader
-from bulkhead.index.attempts import Found, Position
+from bulkhead.index.attempts import IndexedAttempt, Position
 from bulkhead.index.state_reader import ModelSummary, StateReader
 from bulkhead.queries.status import version_statuses
 from bulkhead.registry.records import (
@@ -25,25 +25,25 @@ from models_page import plot
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from bulkhead.index import Index, Status
+    from bulkhead.index import Index, IndexProgress
     from bulkhead.index.attempts import AttemptFilter
     from bulkhead.index.state_reader import LoadedState
     from models_page.plot import Chart
 
 _CHARTS = 8
 
-Attempt = InferenceRecord | InferenceFailure | TrainingFailure
+AttemptRecord = InferenceRecord | InferenceFailure | TrainingFailure
 
 
 class NotReady(Exception):  # a state, not an error
     """The registry is being read; the status says how far it is."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: IndexProgress) -> None:
         super().__init__("the registry is being read")
         self.status = status
 
 
-class Unknown(Exception):  # as above
+class NoSuchModel(Exception):  # as above
     """The registry has no such model."""
 
 
@@ -91,7 +91,7 @@ class Models(msgspec.Struct, frozen=True):
 class Attempts(msgspec.Struct, frozen=True):
     """A page of inferences or failures; each with its time, and its record."""
 
-    shown: list[tuple[Found, Attempt]]
+    shown: list[tuple[IndexedAttempt, AttemptRecord]]
     total: int
     cursor: Position | None
 
@@ -120,7 +120,7 @@ class RegistryView:
         self._reader = StateReader(index.models)
         self._charts: dict[tuple[str | None, object], list[Chart]] = {}
 
-    def look(self) -> Status:
+    def look(self) -> IndexProgress:
         """Bring everything up to date, first of all that a request does: what was just written is seen."""
         status = self._index.refresh()
         percent = 100
@@ -137,11 +137,6 @@ class RegistryView:
         """Stop what reads in the background."""
         self._reader.close()
         self._index.close()
-
-    def environments(self) -> list[str]:
-        """Every environment that ever had a model."""
-        with self._state() as state:
-            return state.environments
 
     def recorded_environments(self) -> set[str]:
         """Every environment that a record names; of a journal that is not read yet, nothing is shown."""
@@ -211,12 +206,12 @@ class RegistryView:
         """Everything about one model file.
 
         Raises:
-            Unknown: the journal has none of this name.
+            NoSuchModel: the journal has none of this name.
         """
         with self._state() as state:
             known = state.models.get(filename)
             if known is None:
-                raise Unknown(filename)
+                raise NoSuchModel(filename)
             chosen = self._with_states(state, known.publications)
             decisions, out_of_service = [*known.decisions], known.out_of_service
         uses = 0
@@ -235,7 +230,7 @@ class RegistryView:
         return Attempts(shown, total, found[limit - 1].position if len(found) > limit else None)
 
     def choices(self, journals: Sequence[JournalName]) -> tuple[list[str], list[str]]:
-        """The environments and the causes that attempts of ``logs`` have; those that a form can hold."""
+        """The environments and the causes that attempts of ``journals`` have; those that a form can hold."""
         with self._reading(journals) as db:
             return _printable(attempts.environments(db, journals)), _printable(attempts.causes(db, journals))
 
@@ -252,9 +247,9 @@ class RegistryView:
     def _last_unreadable(self) -> int | None:
         return next((line.offset for line in self.unreadable(1, "training")), None)
 
-    def _attempt(self, found: Found) -> Attempt:
+    def _attempt(self, found: IndexedAttempt) -> AttemptRecord:
         kinds = (InferenceRecord, InferenceFailure, TrainingFailure)
-        record: Attempt = record_reader.read(self._index.models, found.journal, [found.offset], *kinds)[0]
+        record: AttemptRecord = record_reader.read(self._index.models, found.journal, [found.offset], *kinds)[0]
         return record
 
     def _with_states(self, state: LoadedState, records: Iterable[ModelRecord]) -> list[tuple[ModelSummary, list[str]]]:
@@ -299,7 +294,7 @@ class RegistryView:
 
     @contextmanager
     def _reading(self, journals: Sequence[JournalName] = ("training",)) -> Iterator[sqlite3.Connection]:
-        """The index, once it has read ``logs``.
+        """The index, once it has read ``journals``.
 
         Raises:
             NotReady: it has not.

@@ -12,9 +12,9 @@ from bulkhead import formatting
 from models_page.registry_view import ListedVersion  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
-    from bulkhead.index import Status
-    from bulkhead.index.attempts import Found
-    from models_page.registry_view import Attempt
+    from bulkhead.index import IndexProgress
+    from bulkhead.index.attempts import IndexedAttempt
+    from models_page.registry_view import AttemptRecord
 
 
 _UNREADABLE = "Lines of `log.txt` that cannot be read as records; a model may be among them."
@@ -102,7 +102,7 @@ class AttemptResponse(BaseModel):
     record: dict[str, Any] = Field(description="The whole record, from the journal.")
 
     @classmethod
-    def of(cls, found: Found, record: Attempt) -> AttemptResponse:
+    def of(cls, found: IndexedAttempt, record: AttemptRecord) -> AttemptResponse:
         """The answer for the attempt ``found``."""
         outcome: Literal["success", "failed"] = "success" if hasattr(record, "inference_time") else "failed"
         return cls(pipeline=found.journal, outcome=outcome, at=formatting.moment(found.time), record=plain(record))
@@ -164,7 +164,7 @@ class VerifyResponse(BaseModel):
     findings: list[FindingResponse] = Field(description="Damage first, at most 500.")
 
 
-class LogResponse(BaseModel):
+class JournalResponse(BaseModel):
     """How much of a journal has been read."""
 
     ready: bool
@@ -176,12 +176,12 @@ class LogResponse(BaseModel):
 class IndexResponse(BaseModel):
     """How much of the two journals has been read."""
 
-    trainings: LogResponse
-    inferences: LogResponse
+    trainings: JournalResponse
+    inferences: JournalResponse
     trouble: str | None
 
     @classmethod
-    def of(cls, status: Status) -> IndexResponse:
+    def of(cls, status: IndexProgress) -> IndexResponse:
         """The answer for ``status``."""
         return cls.model_validate(msgspec.to_builtins(status))
 

@@ -14,7 +14,7 @@ from models_page import PREFIX, filters
 if TYPE_CHECKING:
     from fastapi import Request
 
-    from bulkhead.index import Status
+    from bulkhead.index import IndexProgress
     from models_page.registry_view import RegistryView
 
 _FILTERS = {
@@ -59,7 +59,7 @@ class Templates:
         values.setdefault("status", self._registry_view.look())
         return HTMLResponse(self._render(request, name, values), status_code)
 
-    def indexing(self, request: Request, status: Status) -> HTMLResponse:
+    def indexing(self, request: Request, status: IndexProgress) -> HTMLResponse:
         """What is shown until the index is made; it loads itself again."""
         return HTMLResponse(self._render(request, "indexing.html", {"status": status}), headers={"Refresh": "2"})
 

@@ -21,15 +21,12 @@ import pyarrow.parquet as pq
 
 from bulkhead.errors import Refused, one_line, short
 from bulkhead.files import sha256
-from bulkhead.paths import input_path
+from bulkhead.paths import SAMPLE, input_path
 from bulkhead.registry.records import Data
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-SAMPLE = "sample"
-"""The source that stands for the built-in table."""
 
 LARGEST = 1e150
 """Least squares squares its numbers and adds them up: beyond this, float64 overflows."""

@@ -61,16 +61,16 @@ def _context(by: str, reason: str) -> DecisionContext:
 def promote(place: Place, model: str, environment: str, by: str, reason: str, replacing: str | None) -> None:
     """Serve a model in the next environment too: the same file, a new record.
 
-    MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and predicts once before; that
-    takes the inference image, where 'just registry' runs. If anything else comes first, nothing is changed.
+    MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and makes one prediction first;
+    that needs the inference image, in which 'just registry' runs. If anything else comes first, nothing is changed.
     """
     registry = place.registry
     state = read_state(registry)
     name = references.resolve_model(state, model).record.model_filename
     if replacing not in (None, "none"):
         replacing = references.resolve_model(state, str(replacing)).record.model_filename
-    decision = _context(by, reason)
-    record = decisions.promote(registry, name, decision, serving_check(), environment=environment, replacing=replacing)
+    context = _context(by, reason)
+    record = decisions.promote(registry, name, context, serving_check(), environment=environment, replacing=replacing)
     replaced = record.promotion.replaces if record.promotion else None
     if replaced:
         back = f"just registry rollback --environment {environment} --reason ..."
@@ -98,7 +98,7 @@ def serving_check() -> Check:
     found = list(entry_points(group=CHECKS))
     if not found:
         raise Refused(
-            "promote loads the model and predicts with it, which takes the inference image:"
+            "promote loads the model and predicts with it, which needs the inference image:"
             " run 'just registry promote ...'."
         )
     if len(found) > 1:

@@ -127,7 +127,7 @@ def common_options(group: click.Group) -> click.Group:
     def place(models: Path, shared: Path) -> None:
         context = click.get_current_context()
         context.obj = Place(models, shared)
-        # One line says how many unreadable lines there are, where a command has read the whole log.
+        # One line says how many unreadable lines there are, where a command has read the whole journal.
         logger = logging.getLogger(journal.__name__)
         logger.setLevel(logging.CRITICAL)
         context.call_on_close(lambda: logger.setLevel(logging.NOTSET))

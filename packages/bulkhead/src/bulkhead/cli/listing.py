@@ -195,9 +195,9 @@ def inference_table(chosen: Iterable[InferenceRecord]) -> None:
 def _newest_last(
     paths: Sequence[Path], kind: Any, environment: str | None, most: int | None
 ) -> tuple[Iterable[Any], bool]:
-    """The records of ``kind`` in the logs by time, all or the newest ``most``; and whether there are more.
+    """The records of ``kind`` in the journals by time, all or the newest ``most``; and whether there are more.
 
-    A log's own order is kept, and its end alone is read where that is enough.
+    A journal's own order is kept, and its end alone is read where that is enough.
     """
 
     def chosen(lines: Iterable[tuple[int, bytes]]) -> Iterator[Any]:

@@ -23,7 +23,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         tracing.show_impact,
     ],
     "Decide": [deciding.promote, deciding.rollback, deciding.revoke],
-    "Care": [maintaining.verify_registry, maintaining.repair, maintaining.gc],
+    "Maintain": [maintaining.verify_registry, maintaining.repair, maintaining.gc],
 }
 
 registry = common_options(Sections(SECTIONS))

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead.index.store import Busy, Store
-from bulkhead.registry.store import JOURNALS
+from bulkhead.paths import JOURNALS
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from bulkhead.registry.records import JournalName
 
-__all__ = ["Index", "State", "Status"]
+__all__ = ["Index", "IndexProgress", "JournalProgress"]
 
 _SMALL = 1 << 20
 """Bytes of a journal that a reader waits for; what is more is read by a process of its own."""
@@ -34,7 +34,7 @@ _WAIT_SECONDS = 0.1
 _RETRY_SECONDS = 30
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
+class JournalProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the index of one journal is."""
 
     ready: bool
@@ -44,11 +44,11 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """Lines that cannot be read as records; those put into quarantine are not counted."""
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class IndexProgress(msgspec.Struct, frozen=True, kw_only=True):
     """How far the index is."""
 
-    trainings: State
-    inferences: State
+    trainings: JournalProgress
+    inferences: JournalProgress
     trouble: str | None
     """What keeps it from being what the journals are: what, where and what to do next."""
 
@@ -58,7 +58,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return min(self.trainings.percent, self.inferences.percent)
 
 
-_NOT_BEGUN = State(ready=False, percent=0, missing=False, unreadable=0)
+_NOT_BEGUN = JournalProgress(ready=False, percent=0, missing=False, unreadable=0)
 
 
 class Index:
@@ -87,8 +87,8 @@ class Index:
         """
         return self._store.reading()
 
-    def refresh(self) -> Status:
-        """Bring the index up to the journals where that is quick, else set about it. Never raises, nor waits long."""
+    def refresh(self) -> IndexProgress:
+        """Bring the index up to the journals where that is quick; otherwise start a process that does. Never raises."""
         trouble = None
         try:
             behind = self._behind()
@@ -105,7 +105,7 @@ class Index:
             trouble = _not_kept(error)
         return self._status(trouble or self._failure)
 
-    def wait(self, seconds: float = 600) -> Status:
+    def wait(self, seconds: float = 600) -> IndexProgress:
         """Refresh until the index is what the journals are.
 
         Raises:
@@ -190,24 +190,24 @@ class Index:
             self._failed_at = time.monotonic()
             self._failure = f"The index could not be made. {self._store.last_words()}"
 
-    def _status(self, trouble: str | None) -> Status:
-        states: dict[JournalName, State] = {}
+    def _status(self, trouble: str | None) -> IndexProgress:
+        states: dict[JournalName, JournalProgress] = {}
         for journal in JOURNALS:
             try:
                 with self._store.reading() as db:
                     states[journal] = self._state(db, journal)
             except (sqlite3.Error, OSError):
                 states[journal] = _NOT_BEGUN
-        return Status(trainings=states["training"], inferences=states["inference"], trouble=trouble)
+        return IndexProgress(trainings=states["training"], inferences=states["inference"], trouble=trouble)
 
-    def _state(self, db: sqlite3.Connection, journal: JournalName) -> State:
+    def _state(self, db: sqlite3.Connection, journal: JournalName) -> JournalProgress:
         path = self.models / JOURNALS[journal]
         size = path.stat().st_size if path.exists() else 0
         upto, ready = self._store.progress(db, journal)
         unreadable = self._store.unreadable(db, journal)
         # The last part is the making of SQLite's own indexes.
         percent = 100 if ready else min(95, 95 * upto // max(1, size))
-        return State(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)
+        return JournalProgress(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)
 
 
 def _not_kept(error: Exception) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
-Outcome = Literal["success", "failed"]
+AttemptOutcome = Literal["success", "failed"]
 Position = tuple[int, str, int]
 """Time, journal and number: where an attempt stands among all."""
 
@@ -27,7 +27,7 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
     environment: str | None = None
     model: str | None = None
     """The model file that an inference used."""
-    outcome: Outcome | None = None
+    outcome: AttemptOutcome | None = None
     cause: str | None = None
     run_id: str | None = None
     since: int | None = None
@@ -35,7 +35,7 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
 
 
-class Found(msgspec.Struct, frozen=True):
+class IndexedAttempt(msgspec.Struct, frozen=True):
     """An attempt, and where its record is."""
 
     journal: JournalName
@@ -55,24 +55,24 @@ def page(
     wanted: AttemptFilter,
     limit: int,
     before: Position | None = None,
-) -> list[Found]:
-    """At most ``limit`` attempts of ``logs`` that are ``wanted``, newest first, from ``before`` on."""
+) -> list[IndexedAttempt]:
+    """At most ``limit`` attempts of ``journals`` that are ``wanted``, newest first, from ``before`` on."""
     found = [row for journal in journals for row in _page_of(db, journal, wanted, limit, before)]
     return sorted(found, key=lambda row: row.position, reverse=True)[:limit]
 
 
 def amount(db: sqlite3.Connection, journals: Sequence[JournalName], wanted: AttemptFilter) -> int:
-    """How many attempts of ``logs`` are ``wanted``."""
+    """How many attempts of ``journals`` are ``wanted``."""
     return sum(_amount_of(db, journal, wanted) for journal in journals)
 
 
 def causes(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
-    """Every cause of failure in ``logs``."""
+    """Every cause of failure in ``journals``."""
     return _words(db, journals, "cause")
 
 
 def environments(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
-    """Every environment that an attempt in ``logs`` names."""
+    """Every environment that an attempt in ``journals`` names."""
     return _words(db, journals, "environment")
 
 
@@ -143,7 +143,7 @@ def _terms(db: sqlite3.Connection, wanted: AttemptFilter) -> _Terms | None:
 
 def _page_of(
     db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilter, limit: int, before: Position | None
-) -> Iterator[Found]:
+) -> Iterator[IndexedAttempt]:
     if wanted.model is not None and wanted.environment is None:
         # The index of models is by environment too; few models serve in more than one or two.
         for environment in _environments_of(db, journal, wanted.model):
@@ -164,7 +164,7 @@ def _page_of(
         (*terms.values, limit),
     )
     for number, time, offset in rows:
-        yield Found(journal, number, time, offset)
+        yield IndexedAttempt(journal, number, time, offset)
 
 
 def _environments_of(db: sqlite3.Connection, journal: JournalName, model: str) -> list[str]:

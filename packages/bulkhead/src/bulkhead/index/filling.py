@@ -30,7 +30,7 @@ _LONGEST = 300
 
 
 class Filler:
-    """Puts the lines of one log into ``db``, in their order.
+    """Puts the lines of one journal into ``db``, in their order.
 
     Args:
         db: in a transaction.
@@ -64,7 +64,7 @@ class Filler:
             case TrainingFailure(error_timestamp=time) | InferenceFailure(error_time=time):
                 self._put_attempt(time, record.environment, "", _cause(record), record.run_id, offset)
             case Quarantine(offset=int(at)):
-                row = (_log_at(record.path), at)
+                row = (_journal_at(record.path), at)
                 self._db.execute("INSERT OR IGNORE INTO quarantined_line VALUES (?, ?)", row)
         return True
 
@@ -141,5 +141,5 @@ def _cause(record: FailedAttempt) -> str:
     return record.cause or "unknown"
 
 
-def _log_at(path: str) -> str:
+def _journal_at(path: str) -> str:
     return "inference" if path.endswith("log_inference.txt") else "training"

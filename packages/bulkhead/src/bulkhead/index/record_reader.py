@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bulkhead.paths import JOURNALS
 from bulkhead.registry import records
-from bulkhead.registry.store import JOURNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

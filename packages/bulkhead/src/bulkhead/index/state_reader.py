@@ -86,7 +86,7 @@ class StateReader:
             else:
                 behind = self._read_on()
                 if behind:
-                    self._thread = threading.Thread(target=self._catch_up, name="models-page-state", daemon=True)
+                    self._thread = threading.Thread(target=self._catch_up, name="registry-state", daemon=True)
                     self._thread.start()
             upto = self._state.seen.upto
             return min(99, 100 * upto // (upto + behind)) if behind else 100

@@ -21,7 +21,7 @@ import msgspec
 
 from bulkhead.index import file_state, schema
 from bulkhead.index.filling import Filler
-from bulkhead.registry.store import JOURNALS
+from bulkhead.paths import JOURNALS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ class Store:
                 db.close()
 
     def seen(self, db: sqlite3.Connection, journal: str) -> file_state.FileState:
-        """What was indexed of ``log``."""
+        """What was indexed of ``journal``."""
         columns = ", ".join(file_state.FileState.__struct_fields__)
         row = db.execute(f"SELECT {columns} FROM journal WHERE name = ?", (journal,)).fetchone()
         return (
@@ -180,14 +180,14 @@ class Store:
         return more
 
     def progress(self, db: sqlite3.Connection, journal: str) -> tuple[int, bool]:
-        """How many bytes of ``log`` are read, and whether its rows can be asked for."""
+        """How many bytes of ``journal`` are read, and whether its rows can be asked for."""
         row = db.execute("SELECT upto FROM journal WHERE name = ?", (journal,)).fetchone()
         last_index = f"{journal}_cause_here"
         ready = db.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (last_index,)).fetchone()
         return row[0] if row else 0, ready is not None
 
     def unreadable(self, db: sqlite3.Connection, journal: str) -> int:
-        """How many lines of ``log`` cannot be read as records, without those that were put into quarantine."""
+        """How many lines of ``journal`` cannot be read as records, without those that were put into quarantine."""
         (lines,) = db.execute("SELECT coalesce(max(unreadable), 0) FROM journal WHERE name = ?", (journal,)).fetchone()
         (known,) = db.execute("SELECT count(*) FROM quarantined_line WHERE journal = ?", (journal,)).fetchone()
         return max(0, int(lines) - int(known))

@@ -104,7 +104,7 @@ class GarbageCollector:
         """What :meth:`collect` would remove: models first, in the order of their records."""
         return [*self._old_models(), *self._old_runs()]
 
-    def collect(self, decision: DecisionContext) -> Iterator[Expired]:
+    def collect(self, context: DecisionContext) -> Iterator[Expired]:
         """Remove what is old; yields each thing once it is gone.
 
         Raises:
@@ -112,11 +112,11 @@ class GarbageCollector:
             OSError: something cannot be written or deleted. What is recorded and still there, the next gc deletes.
         """
         with _alone(self._shared / "runs"):
-            yield from self._remove_models(decision)
+            yield from self._remove_models(context)
             for batch in _batches(self._old_runs()):
-                yield from self._remove_runs(batch, decision)
+                yield from self._remove_runs(batch, context)
 
-    def _remove_models(self, decision: DecisionContext) -> Iterator[Expired]:
+    def _remove_models(self, context: DecisionContext) -> Iterator[Expired]:
         # Also hashes what a rollback would serve, before anybody has to wait.
         if not self._old_models():
             return
@@ -128,7 +128,7 @@ class GarbageCollector:
                 self._uses.catch_up()
                 old = self._old_models()
                 for batch in _batches([item for item in old if not item.recorded]):
-                    trainings.append(_removal(batch, decision))
+                    trainings.append(_removal(batch, context))
                 for item in old:
                     (self._registry.folder / item.path.removeprefix("models/")).unlink(missing_ok=True)
                     gone.append(item)
@@ -220,13 +220,13 @@ class GarbageCollector:
     def _has_ended(self, run: RunFolder) -> bool:
         return not run.held and self._now.timestamp() - run.newest > self._rule.older_than.total_seconds()
 
-    def _remove_runs(self, batch: Sequence[Expired], decision: DecisionContext) -> Iterator[Expired]:
+    def _remove_runs(self, batch: Sequence[Expired], context: DecisionContext) -> Iterator[Expired]:
         # A step may have begun since the first look.
         still = [item for item in batch if self._still_old(item)]
         new = [item for item in still if not item.recorded]
         if new:
             with journal.locked(self._registry.training_journal) as trainings:
-                trainings.append(_removal(new, decision))
+                trainings.append(_removal(new, context))
         for item in still:
             # And one may have begun, or even ended, while others were deleted.
             run = self._still_old(item)
@@ -252,14 +252,14 @@ def _newest_time(model: ModelVersion) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _removal(batch: Sequence[Expired], decision: DecisionContext) -> Removal:
+def _removal(batch: Sequence[Expired], context: DecisionContext) -> Removal:
     return Removal(
-        **msgspec.structs.asdict(decision.identity),
+        **msgspec.structs.asdict(context.identity),
         removal_time=clock.in_record(clock.now()),
         paths=[item.path for item in batch],
         size_bytes=sum(item.size_bytes for item in batch),
-        by=one_line(decision.by),
-        reason=one_line(decision.reason),
+        by=one_line(context.by),
+        reason=one_line(context.reason),
     )
 
 

@@ -44,9 +44,9 @@ _FOLDER_MODE = 0o775
 class Repair:
     """Repairs of one registry; make it before the check whose findings it fixes."""
 
-    def __init__(self, registry: Registry, decision: DecisionContext) -> None:
+    def __init__(self, registry: Registry, context: DecisionContext) -> None:
         self._registry = registry
-        self._decided = decision
+        self._context = context
         self._folder = registry.folder / QUARANTINE
         self._since: dict[Path, int] = {}
         for path in (registry.training_journal, registry.inference_journal):
@@ -144,13 +144,13 @@ class Repair:
 
     def _record(self, path: str, target: Path, size: int, digest: str, offset: int | None = None) -> Quarantine:
         return Quarantine(
-            **msgspec.structs.asdict(self._decided.identity),
+            **msgspec.structs.asdict(self._context.identity),
             quarantine_time=clock.in_record(clock.now()),
             path=path,
             offset=offset,
             size_bytes=size,
             sha256=digest,
             moved_to=f"models/{QUARANTINE}/{target.name}",
-            by=one_line(self._decided.by),
-            reason=one_line(self._decided.reason),
+            by=one_line(self._context.by),
+            reason=one_line(self._context.reason),
         )

@@ -1,6 +1,6 @@
 """Where a prediction came from, what depends on a model or on data, and what was decided about a model.
 
-All of it is read from the two logs; nothing is kept. ``log_inference.txt`` is streamed, and memory does
+All of it is read from the two journals; nothing is kept. ``log_inference.txt`` is streamed, and memory does
 not grow with it.
 """
 
@@ -13,6 +13,7 @@ from urllib.parse import quote
 import msgspec
 
 from bulkhead.files import hash_of
+from bulkhead.paths import SAMPLE
 from bulkhead.queries import references
 from bulkhead.registry import journal, records
 from bulkhead.registry.records import InferenceRecord, ModelRecord, Quarantine, Removal, Revocation, Rollback
@@ -56,7 +57,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
 
     inference: InferenceRecord
     model: ModelRecord | None
-    """Its record in the inference's environment; None: the log has none."""
+    """Its record in the inference's environment; None: the journal has none."""
     out_of_service: str | None
     """Why the model may not be used any more."""
     files: list[File]
@@ -73,7 +74,7 @@ def trace(registry: Registry, state: RegistryState, inference: InferenceRecord, 
         candidates = [*reversed(known.promotions), known.record]
         model = next((r for r in candidates if r.environment == inference.environment), known.record)
     # The recorded hash is that of the built-in table; the file that the record names holds it as Parquet.
-    of_sample = inference.source == "sample"
+    of_sample = inference.source == SAMPLE
     files = [
         _file("predictions", inference.predictions_path, inference.output_sha256, locate),
         _file("inference data", inference.inference_data, None if of_sample else inference.input_sha256, locate),
@@ -165,8 +166,6 @@ class Impact(msgspec.Struct, frozen=True, kw_only=True):
     """Predictions that these made."""
     on_data: int
     """Inferences that had the data as their input."""
-    by_model: dict[str, int]
-    """Inferences by each model file."""
     newest: list[InferenceRecord]
     """The last of them, oldest first."""
 
@@ -198,21 +197,17 @@ def dependents(registry: Registry, reach: ImpactScope) -> Iterator[InferenceReco
 def impact(registry: Registry, reach: ImpactScope, limit: int) -> Impact:
     """The dependents of ``reach`` counted; the newest ``limit`` of them are kept."""
     newest: deque[InferenceRecord] = deque(maxlen=limit)
-    by_model = {record.model_filename: 0 for record in reach.models}
     inferences = rows = on_data = 0
     for record in dependents(registry, reach):
         inferences += 1
         rows += rows_of(record) or 0
         on_data += reach.data is not None and record.input_sha256 == reach.data
-        if record.model_used in by_model:
-            by_model[record.model_used] += 1
         newest.append(record)
     return Impact(
         models=reach.models,
         inferences=inferences,
         rows=rows,
         on_data=on_data,
-        by_model=by_model,
         newest=list(newest),
     )
 

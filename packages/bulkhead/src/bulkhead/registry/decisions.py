@@ -1,6 +1,6 @@
 """What people decide about published models: promote, roll back, revoke.
 
-Each decision is one appended line of ``log.txt``, written under the log's lock after a second look at
+Each decision is one appended line of ``log.txt``, written under the journal's lock after a second look at
 what is served. Of many decisions taken on the same view of an environment one is written, and every
 other is told what came in between.
 """
@@ -76,7 +76,7 @@ def promotable(registry: Registry, filename: str, environment: str) -> ModelReco
 def promote(
     registry: Registry,
     filename: str,
-    decision: DecisionContext,
+    context: DecisionContext,
     check: Check,
     *,
     environment: str = environments.LAST,
@@ -87,7 +87,7 @@ def promote(
     Args:
         registry: where.
         filename: the model file, of the environment that ``environment`` promotes from.
-        decision: who and why.
+        context: who and why.
         check: refuses what serving the model would; returns the library versions that it ran with.
         environment: where it is promoted to.
         replacing: the file that ``environment`` must be serving now (``none``: nothing); None: whatever it serves.
@@ -98,7 +98,7 @@ def promote(
     Raises:
         Refused: there is no such model, it cannot be served, or ``environment`` serves it already.
         Overtaken: what ``environment`` serves is not, or no longer, what this decision was taken on.
-        OSError: the log cannot be written; it is as it was.
+        OSError: the journal cannot be written; it is as it was.
     """
     origin = environments.origin_of(environment)
     seen = _served(registry, environment)
@@ -115,12 +115,12 @@ def promote(
             )
         registry.find(filename, origin)  # revoked or removed meanwhile?
         promotion = Promotion(
-            **msgspec.structs.asdict(decision.identity),
+            **msgspec.structs.asdict(context.identity),
             promotion_time=clock.in_record(clock.now()),
             origin=origin,
             replaces=seen,
-            by=one_line(decision.by),
-            reason=one_line(decision.reason),
+            by=one_line(context.by),
+            reason=one_line(context.reason),
             libraries=libraries,
         )
         promoted = msgspec.structs.replace(record, environment=environment, promotion=promotion)
@@ -128,7 +128,7 @@ def promote(
     return promoted
 
 
-def roll_back(registry: Registry, environment: str, decision: DecisionContext, to: str | None = None) -> Rollback:
+def roll_back(registry: Registry, environment: str, context: DecisionContext, to: str | None = None) -> Rollback:
     """Serve in ``environment`` the good model before the one that it serves now, or the earlier one named ``to``.
 
     Good is a model whose file is there and is the one that was published.
@@ -139,7 +139,7 @@ def roll_back(registry: Registry, environment: str, decision: DecisionContext, t
     Raises:
         Refused: there is no such earlier model, or ``to`` is not good.
         Overtaken: another decision or training came first.
-        OSError: the log cannot be written; it is as it was.
+        OSError: the journal cannot be written; it is as it was.
     """
     versions = RegistryState(journal.read(registry.training_journal)).serving_order(environment)
     if not versions:
@@ -179,19 +179,19 @@ def roll_back(registry: Registry, environment: str, decision: DecisionContext, t
             )
         registry.find(target.model_filename, environment)  # revoked or removed meanwhile?
         rollback = Rollback(
-            **msgspec.structs.asdict(decision.identity),
+            **msgspec.structs.asdict(context.identity),
             rollback_time=clock.in_record(clock.now()),
             environment=environment,
             model_filename=target.model_filename,
             withdrawn=withdrawn,
-            by=one_line(decision.by),
-            reason=one_line(decision.reason),
+            by=one_line(context.by),
+            reason=one_line(context.reason),
         )
         trainings.append(rollback)
     return rollback
 
 
-def revoke(registry: Registry, filename: str, decision: DecisionContext) -> Revocation:
+def revoke(registry: Registry, filename: str, context: DecisionContext) -> Revocation:
     """Take the model ``filename`` out of service for ever, in every environment.
 
     Returns:
@@ -200,7 +200,7 @@ def revoke(registry: Registry, filename: str, decision: DecisionContext) -> Revo
     Raises:
         NoModel: there is no such model.
         OutOfService: it was revoked before.
-        OSError: the log cannot be written; it is as it was.
+        OSError: the journal cannot be written; it is as it was.
     """
     with journal.locked(registry.training_journal) as trainings:
         model = RegistryState(journal.read(registry.training_journal)).models.get(filename)
@@ -209,17 +209,17 @@ def revoke(registry: Registry, filename: str, decision: DecisionContext) -> Revo
         if model.revocation is not None:
             raise OutOfService(f"{filename}: {serving.revoked(model.revocation)}. There is nothing to do.")
         revocation = Revocation(
-            **msgspec.structs.asdict(decision.identity),
+            **msgspec.structs.asdict(context.identity),
             revocation_time=clock.in_record(clock.now()),
             model_filename=filename,
             model_hash=model.record.model_hash,
-            by=one_line(decision.by),
-            reason=one_line(decision.reason),
+            by=one_line(context.by),
+            reason=one_line(context.reason),
         )
         trainings.append(revocation)
     return revocation
 
 
 def _served(registry: Registry, environment: str) -> str | None:
-    record = serving.served(registry.records_newest_first(), environment)
+    record = registry.served(environment)
     return record.model_filename if record else None

@@ -6,7 +6,7 @@ errors no environment. Everything that such a line lacks is None here.
 
 What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
 :class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
-model's record once more, for the other environment. :mod:`bulkhead.registry.serving` says what follows of them.
+model's record once more, for another environment. :mod:`bulkhead.registry.serving` says what follows from them.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FailedAttempt(Identity, frozen=True, kw_only=True):
-    """What the failures of both pipelines share."""
+    """What the failures in both journals share."""
 
     environment: str | None = None
     step: str | None = None

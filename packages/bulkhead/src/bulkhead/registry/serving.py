@@ -69,7 +69,7 @@ class RegistryState:
         self.models: dict[str, ModelVersion] = {}
         """By file name, oldest first."""
         self.records: list[ModelRecord] = []
-        """Every publication and promotion, in the order of the log."""
+        """Every publication and promotion, in the order of the journal."""
         # By id: each record is kept in self.records. The last one is served.
         self._serving: dict[str, dict[int, ModelRecord]] = {}
         for record in records:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import clock, environments, paths
+from bulkhead import clock, environments
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
 from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
+from bulkhead.paths import JOURNALS
 from bulkhead.registry import journal, serving
 from bulkhead.registry.records import (
     Failure,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from bulkhead.identity import Identity
     from bulkhead.registry.records import JournalName, Record
 
-JOURNALS = paths.JOURNALS
 TRAININGS = JOURNALS["training"]
 INFERENCES = JOURNALS["inference"]
 
@@ -138,6 +138,10 @@ class Registry:
         raise NoModel(
             f"{_SHOWN}: no model of the environment {environment} yet. Run {environment}_train_model_dag first."
         )
+
+    def served(self, environment: str) -> ModelRecord | None:
+        """The model that ``environment`` serves, whatever has become of its file; None: it serves none."""
+        return serving.served(self.records_newest_first(), environment)
 
     def find(self, filename: str, environment: str | None = None) -> ModelRecord:
         """The record of the model file called ``filename``, in ``environment`` where one is named.

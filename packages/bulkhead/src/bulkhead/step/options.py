@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from bulkhead import environments
+from bulkhead.paths import SAMPLE
 
 environment_option = click.option(
     "--environment",
@@ -18,7 +19,7 @@ environment_option = click.option(
 
 source_option = click.option(
     "--source",
-    default="sample",
+    default=SAMPLE,
     show_default=True,
     help="A .csv or .parquet file in /inputs, by its name there; or 'sample', the built-in table.",
 )

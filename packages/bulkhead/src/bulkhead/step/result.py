@@ -126,10 +126,10 @@ def write(folder: Path, result: StepResult) -> None:
 
 
 def from_record(record: Success, environment: str, container: str) -> StepResult:
-    """The result of a step that died between its record in the log and its file: the log is the truth.
+    """The result of a step that died between its record in the journal and its file: the journal is the truth.
 
     Args:
-        record: what the step left in the log.
+        record: what the step left in the journal.
         environment: the step's.
         container: the full id of its container.
     """

@@ -202,7 +202,7 @@ def _failed(step: Step, error: Exception | Stopped) -> int:
         step.registry.record_failure(step.journal, record)
     except OSError as unrecorded:
         where = step.in_project(str(step.registry.journal_of(step.journal)))
-        _say(step.task_id, "not recorded", f"{where}: {unrecorded.strerror}. The failure above is in no log.")
+        _say(step.task_id, "not recorded", f"{where}: {unrecorded.strerror}. The failure above is in no journal.")
     return code
 
 

@@ -17,7 +17,7 @@ from bulkhead.files import hash_of
 from bulkhead.maintenance import run_folders
 from bulkhead.maintenance.verify import model_files
 from bulkhead.maintenance.verify.findings import Finding, finding
-from bulkhead.maintenance.verify.inference_journal import ExpectedUses, Inferences
+from bulkhead.maintenance.verify.inference_journal import InferenceCheck, ModelUses
 from bulkhead.maintenance.verify.journal_lines import end_of, nobody
 from bulkhead.maintenance.verify.training_journal import RegistryHistory
 
@@ -60,7 +60,7 @@ def verify(
     end, listing = _at_one_moment(registry)
     yield from history.read(end)
     yield from model_files.check(registry.folder, listing, history, progress)
-    inferences = Inferences(registry, shared, inferences_end, history, progress)
+    inferences = InferenceCheck(registry, shared, inferences_end, history, progress)
     expected = {name: _expected(model, listing) for name, model in history.state.models.items()}
     yield from inferences.check(expected, predictions=predictions)
     yield from _unfinished_run_removals(history, shared)
@@ -82,14 +82,14 @@ def _at_one_moment(registry: Registry) -> tuple[int, dict[str, Entry]]:
             return end, listing
 
 
-def _expected(model: ModelVersion, listing: Mapping[str, Entry]) -> ExpectedUses:
+def _expected(model: ModelVersion, listing: Mapping[str, Entry]) -> ModelUses:
     since = [
         *([model.revocation.revocation_time] if model.revocation else []),
         *([model.removal.removal_time] if model.removal else []),
         *([model.quarantine.quarantine_time] if model.quarantine else []),
     ]
     name = model.record.model_filename
-    return ExpectedUses(
+    return ModelUses(
         environments=model.environments,
         model_hash=model.record.model_hash,
         sha256=model.record.sha256,

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
-class ExpectedUses(msgspec.Struct):
-    """What the journal of trainings says of a model, and how its inferences went."""
+class ModelUses(msgspec.Struct):
+    """What the training journal says of a model, and how its inferences went."""
 
     environments: list[str]
     model_hash: str
@@ -47,13 +47,13 @@ class ExpectedUses(msgspec.Struct):
     out_of_service_since: str | None
     uses: int = 0
     late: int = 0
-    """LastUses dated after it was out of service."""
+    """Uses dated after it was out of service."""
     first_line: int = 0
     first_late_line: int = 0
 
 
 class BloomFilter:
-    """The paths seen so far, in 16 MiB: of one that is new it almost always knows so, of one that is not, always.
+    """The paths seen so far, in 16 MiB: it may take a new path for a seen one, never a seen one for new.
 
     (A Bloom filter of four bits. At a million paths one in a million new ones passes for a seen one.)
     """
@@ -83,20 +83,20 @@ def _itself(record: InferenceRecord) -> str | None:
     return None if record.predictions_path is None else f"{record.predictions_path} of {record.inference_time}"
 
 
-class Inferences:
+class InferenceCheck:
     """The check of one inference journal, up to byte ``end``."""
 
     def __init__(
         self, registry: Registry, shared: Path, end: int, history: RegistryHistory, progress: Progress
     ) -> None:
         self.lines = JournalLines(registry.inference_journal, progress)
-        self._again = registry.inference_journal
+        self._path = registry.inference_journal
         self._end = end
         self._history = history
         self._runs = str(shared / "runs")
         self._suspects: set[str] = set()
 
-    def check(self, models: Mapping[str, ExpectedUses], *, predictions: bool) -> Iterator[Finding]:
+    def check(self, models: Mapping[str, ModelUses], *, predictions: bool) -> Iterator[Finding]:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
         seen = BloomFilter()
         for line in self.lines.until(self._end):
@@ -127,7 +127,7 @@ class Inferences:
             " it: the model is gone. Restore models/log.txt from a backup.",
         )
 
-    def _check_link(self, record: InferenceRecord, model: ExpectedUses) -> Iterator[Finding]:
+    def _check_link(self, record: InferenceRecord, model: ModelUses) -> Iterator[Finding]:
         model.uses += 1
         model.first_line = model.first_line or self.lines.number
         if record.environment not in model.environments:
@@ -190,7 +190,7 @@ class Inferences:
     def _inferred_twice(self) -> Iterator[Finding]:
         """Read the journal once more, for the inferences that may be in it twice."""
         seen: set[str] = set()
-        lines = JournalLines(self._again)
+        lines = JournalLines(self._path)
         for line in lines.until(self._end):
             record = decode_slim(line.rstrip(b"\n"), lines.offset)
             if isinstance(record, InferenceRecord) and (itself := _itself(record)) in self._suspects:
@@ -240,7 +240,7 @@ def _moment(text: str) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _summary(name: str, model: ExpectedUses) -> Iterator[Finding]:
+def _summary(name: str, model: ModelUses) -> Iterator[Finding]:
     shown, path = short(name, 100), f"models/{name}"
     if model.uses and model.file_is_lost:
         yield finding(

@@ -61,7 +61,7 @@ def end_of(path: Path) -> Iterator[int]:
 
 
 def nobody(_size: int) -> None:
-    """Whom progress is told when nobody asks."""
+    """The default progress: does nothing."""
 
 
 class JournalLines:
@@ -143,7 +143,7 @@ class JournalLines:
         where = f"{self.shown}, line {number}, byte {offset}"
         next_step = "Run 'just registry repair'."
         if not isinstance(record, Unreadable):
-            what = f"a {type(record).__name__} does not belong into this journal, and no reader takes it there"
+            what = f"a {type(record).__name__} does not belong in this journal, and no reader takes it there"
             return finding("foreign_line", self.shown, f"{where}: {what}. {next_step}", offset=offset, line=number)
         torn = "truncated" in record.reason
         what = "the line was cut off" if torn else "the line is no record"
@@ -152,7 +152,7 @@ class JournalLines:
 
 
 def kinds_in(path: Path) -> tuple[type[Record], ...]:
-    """The kinds of record that belong into the journal at ``path``."""
+    """The kinds of record that belong in the journal at ``path``."""
     if path.name == TRAININGS:
         return (ModelRecord, TrainingFailure, Rollback, Revocation, Removal, Quarantine)
     return (InferenceRecord, InferenceFailure, Quarantine)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from bulkhead.registry.records import Record, Success, Unreadable
     from bulkhead.registry.store import Registry
 
-    Attempt = tuple[str | None, str | None, str | None, int | None, int | None]
+    AttemptKey = tuple[str | None, str | None, str | None, int | None, int | None]
 
 _OUR_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 _ASK = "Find out who wrote it and which is true; a person must decide what to serve."
@@ -67,7 +67,7 @@ class RegistryHistory:
         self._said: dict[str, str] = {}
         """By model file, a hash of everything that its publication says, which a promotion repeats."""
         self._last_time = ""
-        self._attempts: set[Attempt] = set()
+        self._attempts: set[AttemptKey] = set()
 
     def read(self, end: int) -> Iterator[Finding]:
         """Take in the lines before byte ``end``; yields how they contradict what came before."""
@@ -241,12 +241,12 @@ class RegistryHistory:
         return f"{self.lines.shown}, line {self.lines.number}"
 
 
-def attempt_of(who: Identity) -> Attempt:
+def attempt_of(who: Identity) -> AttemptKey:
     """What tells one attempt from another."""
     return (who.dag_id, who.run_id, who.task_id, who.try_number, who.map_index)
 
 
-def twice(where: str, attempt: Attempt) -> str:
+def twice(where: str, attempt: AttemptKey) -> str:
     """The sentence about a second success of one attempt."""
     dag, run, task, number, index = attempt
     mapped = "" if index in (None, -1) else f" (map index {index})"
