@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,12 @@ def decide(stack: Stack, run_id: str, option: str) -> str:
     """Answer the approval; returns the run's state at its end."""
     path, _ = approval_of(stack, run_id)
     stack.airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
-    *_, (state, _) = stack.airflow.states("promote_model_dag", run_id)
+    *_, (state, tasks) = stack.airflow.states("promote_model_dag", run_id)
+    # Where a test fails, its report has this.
+    sys.stdout.write(f"{run_id} ended {state}: {tasks}, {stack.trainings(run_id)}\n")
+    if state == "failed":
+        failed = [task for task, of_task in tasks.items() if of_task == "failed"]
+        sys.stdout.writelines(f"{task}: {stack.task_log('promote_model_dag', run_id, task)}\n" for task in failed)
     return state
 
 
