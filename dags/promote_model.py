@@ -32,6 +32,7 @@ SIDE_BY_SIDE = """
 Reason given: {{ params.reason }}
 """
 
+CANDIDATE = "{{ ti.xcom_pull('check_model').facts.candidate.model_filename }}"
 SERVED = "{{ (ti.xcom_pull('check_model').facts.served or {'model_filename': 'none'}).model_filename }}"
 APPROVER = "{{ ti.xcom_pull('approve').responded_by_user.name }}"
 
@@ -81,7 +82,7 @@ with DAG(
         announces=True,
         outlets=[models_of(environment) for environment in PROMOTED_TO],
         flags={
-            "model": "{{ params.model }}",
+            "model": CANDIDATE,
             "environment": "{{ params.environment }}",
             "by": APPROVER,
             "reason": "{{ params.reason }}",

@@ -21,7 +21,7 @@ from engine import seal
 from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 DECISIONS = {"check_model", "promote_model", "rollback_model"}
 IDENTITY = ("ENVIRONMENT", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")

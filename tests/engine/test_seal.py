@@ -14,7 +14,7 @@ from engine.settings import Settings
 from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 SETTINGS = Settings(host_folder="/project", project="mine", uid=1234, memory="400m", cpus=1.5)
 

@@ -21,7 +21,7 @@ from engine.step_spec import StepSpec
 if TYPE_CHECKING:
     from tests.support.clone import Clone
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 pytestmark = pytest.mark.container
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""

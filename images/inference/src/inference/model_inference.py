@@ -60,7 +60,7 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
     record = InferenceRecord(
         inference_time=clock.in_record(moment),
         environment=step.environment,
-        inference_data=f"{folder}/{GENERATED}" if signature.data.path == paths.SAMPLE else signature.data.path,
+        inference_data=f"{folder}/{GENERATED}" if signature.data.source == paths.SAMPLE else signature.data.path,
         model_used=model_record.model_filename,
         predictions=predictions.tolist() if len(predictions) <= MOST_INLINE else None,
         model_hash=model_record.model_hash,

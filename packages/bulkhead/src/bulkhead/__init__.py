@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from bulkhead.errors import Stopped as Stopped
     from bulkhead.identity import Environment as Environment
     from bulkhead.identity import Identity as Identity
+    from bulkhead.paths import JournalName as JournalName
     from bulkhead.registry.records import Decision as Decision
     from bulkhead.registry.records import Failure as Failure
     from bulkhead.registry.records import InferenceFailure as InferenceFailure
     from bulkhead.registry.records import InferenceRecord as InferenceRecord
-    from bulkhead.registry.records import JournalName as JournalName
     from bulkhead.registry.records import Lineage as Lineage
     from bulkhead.registry.records import ModelRecord as ModelRecord
     from bulkhead.registry.records import Promotion as Promotion
@@ -62,7 +62,7 @@ _MODULE_OF = {
     "Identity": "bulkhead.identity",
     "InferenceFailure": "bulkhead.registry.records",
     "InferenceRecord": "bulkhead.registry.records",
-    "JournalName": "bulkhead.registry.records",
+    "JournalName": "bulkhead.paths",
     "Lineage": "bulkhead.registry.records",
     "ModelRecord": "bulkhead.registry.records",
     "ModelVersion": "bulkhead.registry.serving",

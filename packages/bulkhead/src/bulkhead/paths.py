@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import Literal
 
-if TYPE_CHECKING:
-    from bulkhead.registry.records import JournalName
+JournalName = Literal["training", "inference"]
+"""What happened to models, decisions among it; and what models predicted."""
 
 SHARED = "/shared"
 MODELS = "/models"

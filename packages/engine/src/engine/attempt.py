@@ -18,7 +18,7 @@ from bulkhead.identity import Identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
     from bulkhead.registry.store import Registry
     from engine.settings import Settings
 

@@ -17,7 +17,7 @@ from engine.verdict import Failed
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
     from bulkhead.registry.store import Registry
     from engine.settings import Settings
     from engine.step_spec import StepSpec

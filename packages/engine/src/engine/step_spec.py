@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 
 @dataclass(frozen=True, kw_only=True)

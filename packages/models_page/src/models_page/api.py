@@ -15,7 +15,7 @@ from models_page.registry_view import NoSuchModel
 
 if TYPE_CHECKING:
     from bulkhead.maintenance.background_verify import BackgroundVerify
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
     from models_page.registry_view import RegistryView
 
 BOTH: tuple[JournalName, ...] = ("training", "inference")

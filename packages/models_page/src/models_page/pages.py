@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkhead.maintenance.background_verify import BackgroundVerify
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
     from models_page.registry_view import Attempts, ModelDetails, RegistryView
     from models_page.templates import Templates
 

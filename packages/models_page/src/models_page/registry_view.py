@@ -11,15 +11,9 @@ import msgspec
 from bulkhead.index import attempts, record_reader
 from bulkhead.index.attempts import IndexedAttempt, Position
 from bulkhead.index.state_reader import ModelSummary, StateReader
+from bulkhead.paths import JournalName
 from bulkhead.queries.status import version_statuses
-from bulkhead.registry.records import (
-    Decision,
-    InferenceFailure,
-    InferenceRecord,
-    JournalName,
-    ModelRecord,
-    TrainingFailure,
-)
+from bulkhead.registry.records import Decision, InferenceFailure, InferenceRecord, ModelRecord, TrainingFailure
 from models_page import plot
 
 if TYPE_CHECKING:

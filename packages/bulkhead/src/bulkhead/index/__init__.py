@@ -23,7 +23,7 @@ from bulkhead.paths import JOURNALS
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 __all__ = ["Index", "IndexProgress", "JournalProgress"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bulkhead.index.filling import run_number
-from bulkhead.registry.records import JournalName
+from bulkhead.paths import JournalName
 
 if TYPE_CHECKING:
     import sqlite3

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from bulkhead.registry.records import JournalName, Record
+    from bulkhead.paths import JournalName
+    from bulkhead.registry.records import Record
 
 
 class IndexOutdated(Exception):  # a state, not an error

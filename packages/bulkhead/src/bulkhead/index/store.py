@@ -26,7 +26,7 @@ from bulkhead.paths import JOURNALS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
 
 _BATCH_BYTES = 4 << 20
 """Of a journal, in one transaction."""

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
 from bulkhead.registry import records
-from bulkhead.registry.records import Failure, JournalName
+from bulkhead.registry.records import Failure
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from bulkhead.paths import JournalName
 
 
 def record_failure_once(registry: Registry, name: JournalName, failure: Failure, since: int) -> None:

@@ -11,7 +11,7 @@ model's record once more, for another environment. :mod:`bulkhead.registry.servi
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,8 +19,8 @@ from bulkhead import clock
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
 
-JournalName = Literal["training", "inference"]
-"""Each has a journal of its own."""
+if TYPE_CHECKING:
+    from bulkhead.paths import JournalName
 
 MOST_INLINE = 1000
 """A longer list of coefficients or predictions stays out of a record; the model, or the predictions file, has all."""

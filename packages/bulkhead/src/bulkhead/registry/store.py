@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.identity import Identity
-    from bulkhead.registry.records import JournalName, Record
+    from bulkhead.paths import JournalName
+    from bulkhead.registry.records import Record
 
 TRAININGS = JOURNALS["training"]
 INFERENCES = JOURNALS["inference"]

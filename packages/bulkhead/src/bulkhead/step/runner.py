@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from bulkhead.registry.records import JournalName
+    from bulkhead.paths import JournalName
     from bulkhead.step.step_input import Facts, StepInput
 
 
