@@ -14,6 +14,8 @@ from bulkhead.paths import run_path
 Environment = str
 """The name of an environment; ``environments.py`` has them all, and commands take no other."""
 
+AttemptKey = tuple[str | None, str | None, str | None, int | None, int | None]
+
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of one task: the keys that records and result files share.
@@ -51,10 +53,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         """The run folder of this attempt, relative to the project."""
         return run_path(self.dag_id, self.run_id or "debug")
 
+    @property
+    def attempt_key(self) -> AttemptKey:
+        """What tells one attempt from another: DAG, run, task, try and map index."""
+        return self.dag_id, self.run_id, self.task_id, self.try_number, self.map_index
+
     def same_attempt(self, other: Identity) -> bool:
         """Whether both name the same try of the same task of the same run."""
-        keys = ("dag_id", "run_id", "task_id", "try_number", "map_index")
-        return all(getattr(self, key) == getattr(other, key) for key in keys)
+        return self.attempt_key == other.attempt_key
 
 
 def container_id() -> str:

@@ -32,13 +32,12 @@ from bulkhead.registry.store import MODEL_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bulkhead.identity import Identity
+    from bulkhead.identity import AttemptKey
     from bulkhead.maintenance.verify.findings import Finding
     from bulkhead.maintenance.verify.journal_lines import Progress
     from bulkhead.registry.records import Record, Success, Unreadable
     from bulkhead.registry.store import Registry
 
-    AttemptKey = tuple[str | None, str | None, str | None, int | None, int | None]
 
 _OUR_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00")
 _ASK = "Find out who wrote it and which is true; a person must decide what to serve."
@@ -173,7 +172,7 @@ class RegistryHistory:
         who = author(record)
         if who.dag_id is None:  # by hand: every one is an attempt of its own
             return
-        attempt = attempt_of(who)
+        attempt = who.attempt_key
         if attempt in self._attempts:
             yield self.lines.at("attempt_twice", twice(self._where, attempt))
         self._attempts.add(attempt)
@@ -239,11 +238,6 @@ class RegistryHistory:
     @property
     def _where(self) -> str:
         return f"{self.lines.shown}, line {self.lines.number}"
-
-
-def attempt_of(who: Identity) -> AttemptKey:
-    """What tells one attempt from another."""
-    return (who.dag_id, who.run_id, who.task_id, who.try_number, who.map_index)
 
 
 def twice(where: str, attempt: AttemptKey) -> str:
