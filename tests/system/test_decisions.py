@@ -48,9 +48,23 @@ def approval_of(stack: Stack, run_id: str, seconds: float = 90) -> tuple[str, di
             time.sleep(0.5)
 
 
+def wait_until_parked(stack: Stack, task_instance: str, seconds: float = 90) -> None:
+    """Wait as long as a person takes to read: until the process that asks has ended, and the scheduler knows.
+
+    Airflow 3.3.2 queues the task anew at the answer; where it hears of that process's end only then, it takes the
+    queued task for one that was lost, and fails it ("finished with state success, but ... queued").
+    """
+    deadline = time.monotonic() + seconds
+    while stack.airflow.request("GET", task_instance)["state"] != "awaiting_input":
+        assert time.monotonic() < deadline, f"{task_instance} does not wait for a person"
+        time.sleep(0.5)
+    time.sleep(3)
+
+
 def decide(stack: Stack, run_id: str, option: str) -> str:
     """Answer the approval; returns the run's state at its end."""
     path, _ = approval_of(stack, run_id)
+    wait_until_parked(stack, path.removesuffix("/hitlDetails"))
     stack.airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
     *_, (state, tasks) = stack.airflow.states("promote_model_dag", run_id)
     # Where a test fails, its report has this.
