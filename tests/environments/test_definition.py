@@ -23,7 +23,10 @@ PRD = EnvironmentDefinition(name="prd", promotes_from="dev")
         ((DEV, EnvironmentDefinition(name="prd", promotes_from="prd")), "no environment above it"),
         ((DEV,), "no environment promotes from another"),
         ((), "no environment promotes from another"),
-        *(((EnvironmentDefinition(name=name), PRD), "is not a valid name") for name in ("", "Dev", "a b", "a,b", "../x", "é")),
+        *(
+            ((EnvironmentDefinition(name=name), PRD), "is not a valid name")
+            for name in ("", "Dev", "a b", "a,b", "../x", "é")
+        ),
     ],
 )
 def test_environments_that_make_no_sense_together_are_refused(
