@@ -31,7 +31,7 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
         allow_version_drift: predict although the model was trained with other library versions.
 
     Raises:
-        Refused: there is no such model, it is out of service or cannot be verified, it belongs to the
+        Refused: there is no such model, it is out of service or cannot be verified, it belongs to
             another environment, or the data, the transformation or the libraries are not what it was
             trained with.
         OSError: the predictions or the record cannot be written; neither is left.
