@@ -34,8 +34,7 @@ done
 [[ ${#stale[@]} -eq 0 ]] || say "not of this tree's commit ${commit:0:12}: ${stale[*]}; 'just build-images' builds the images anew"
 
 started=$SECONDS
-# What an .env of an earlier version lacks is there by now; the service `database` converts that version's volume.
-docker compose up --detach --wait --quiet-pull --remove-orphans ||
+docker compose up --detach --wait --quiet-pull ||
   fail "the stack did not become healthy." "Read 'just logs', fix what it says, then run 'just up' again."
 
 # What failed long ago is evidence no more.
