@@ -18,7 +18,7 @@ import os
 import sys
 
 SCHEDULERS_THAT_HAVE_GONE = """
-UPDATE job SET state = 'failed', end_date = now()
+UPDATE job SET state = 'failed', end_date = CURRENT_TIMESTAMP
 WHERE job_type = 'SchedulerJob' AND state = 'running'
 """
 """As Airflow does it itself, later; the scheduler that starts now gives their tasks to the next try."""
