@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bulkhead.identity import Environment as Environment
     from bulkhead.identity import Identity as Identity
     from bulkhead.paths import JournalName as JournalName
+    from bulkhead.registry.records import Anchor as Anchor
     from bulkhead.registry.records import Decision as Decision
     from bulkhead.registry.records import Failure as Failure
     from bulkhead.registry.records import InferenceFailure as InferenceFailure
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bulkhead.registry.records import Promotion as Promotion
     from bulkhead.registry.records import Quarantine as Quarantine
     from bulkhead.registry.records import Record as Record
+    from bulkhead.registry.records import Rejection as Rejection
     from bulkhead.registry.records import Removal as Removal
     from bulkhead.registry.records import Revocation as Revocation
     from bulkhead.registry.records import Rollback as Rollback
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
     from bulkhead.step.step_input import StepInput as StepInput
 
 _MODULE_OF = {
+    "Rejection": "bulkhead.registry.records",
+    "Anchor": "bulkhead.registry.records",
     "BulkheadError": "bulkhead.errors",
     "Decision": "bulkhead.registry.records",
     "ENVIRONMENTS": "bulkhead.environments",

@@ -7,13 +7,16 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SHARED_MODE = 0o664
 """Exchange files and journals: the group writes too, because every container runs with group 0."""
+
+
+_PIECE = 1 << 20
 
 
 def sha256(data: bytes) -> str:
@@ -68,6 +71,35 @@ def temporary_beside(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Copy(NamedTuple):
+    """A temporary copy of a file."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+@contextmanager
+def copied_beside(path: Path, source: BinaryIO, mode: int) -> Iterator[Copy]:
+    """As :func:`temporary_beside`, with what ``source`` has, hashed as it is copied: memory does not grow with it."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    temporary = Path(name)
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
+            while piece := source.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+                file.write(piece)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        yield Copy(temporary, digest.hexdigest(), size)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,5 +3,5 @@
 The standard library is enough here: the scripts that start a step by hand have nothing else.
 """
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise it with a change that an older image could not read, or whose files it could not write."""

@@ -1,6 +1,6 @@
 """What people decide about published models: promote, roll back, revoke.
 
-Each decision is one appended line of ``log.txt``, written under the journal's lock after a second look at
+Each decision is one appended line of ``log.txt``, written under the registry's lock after a second look at
 what is served. Of many decisions taken on the same view of an environment one is written, and every
 other is told what came in between.
 """
@@ -22,7 +22,7 @@ from bulkhead.registry.serving import RegistryState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.records import ModelRecord, Rejection
     from bulkhead.registry.store import Registry
 
     Check = Callable[[Registry, ModelRecord], dict[str, str]]
@@ -41,6 +41,10 @@ class DecisionContext(msgspec.Struct, frozen=True):
     by: str
     reason: str
     identity: Identity = Identity()
+    requested_by: str | None = None
+    """Who asked for a promotion, as Airflow says; None: nobody but who decides."""
+    first_try: str | None = None
+    """The key of the outcome, where the task of Airflow has one."""
 
     def __post_init__(self) -> None:
         for what, text in (("who decides", self.by), ("the reason", self.reason)):
@@ -106,7 +110,7 @@ def promote(
         raise Overtaken(f"{environment} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
     record = promotable(registry, filename, environment)
     libraries = check(registry, record)
-    with journal.locked(registry.training_journal) as trainings:
+    with registry.locked("training") as trainings:
         now = _served(registry, environment)
         if now != seen:
             raise Overtaken(
@@ -122,6 +126,9 @@ def promote(
             by=one_line(context.by),
             reason=one_line(context.reason),
             libraries=libraries,
+            requested_by=context.requested_by,
+            gate_sha256=quality_gate.sha256(registry.folder),
+            first_try=context.first_try,
         )
         promoted = msgspec.structs.replace(record, environment=environment, promotion=promotion)
         trainings.append(promoted)
@@ -165,7 +172,7 @@ def roll_back(registry: Registry, environment: str, context: DecisionContext, to
         )
     above = itertools.takewhile(lambda record: record is not target, versions)
     withdrawn = [record.model_filename for record in above]
-    with journal.locked(registry.training_journal) as trainings:
+    with registry.locked("training") as trainings:
         # All that is taken off, not its top alone: a rollback and a promotion may have put the same model there.
         now = [
             record.model_filename
@@ -186,6 +193,7 @@ def roll_back(registry: Registry, environment: str, context: DecisionContext, to
             withdrawn=withdrawn,
             by=one_line(context.by),
             reason=one_line(context.reason),
+            first_try=context.first_try,
         )
         trainings.append(rollback)
     return rollback
@@ -202,7 +210,7 @@ def revoke(registry: Registry, filename: str, context: DecisionContext) -> Revoc
         OutOfService: it was revoked before.
         OSError: the journal cannot be written; it is as it was.
     """
-    with journal.locked(registry.training_journal) as trainings:
+    with registry.locked("training") as trainings:
         model = RegistryState(journal.read(registry.training_journal)).models.get(filename)
         if model is None:
             raise NoModel(f"models/log.txt: no record of a model file {filename!r}. 'just models' lists them.")
@@ -218,6 +226,16 @@ def revoke(registry: Registry, filename: str, context: DecisionContext) -> Revoc
         )
         trainings.append(revocation)
     return revocation
+
+
+def reject(registry: Registry, rejection: Rejection) -> None:
+    """Record that a promotion was not approved.
+
+    Raises:
+        OSError: the journal cannot be written; it is as it was.
+    """
+    with registry.locked("training") as trainings:
+        trainings.append(rejection)
 
 
 def _served(registry: Registry, environment: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import environments
+from bulkhead import environments, files, untrusted
 from bulkhead.errors import Refused, one_line
 
 if TYPE_CHECKING:
@@ -58,6 +58,24 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
+def sha256(registry: Path) -> str | None:
+    """The SHA-256 of the settings that :func:`read` reads; None: there is no such file.
+
+    Raises:
+        Untrusted: it is no plain file.
+        OSError: it cannot be read.
+    """
+    content = _content(registry)
+    return None if content is None else files.sha256(content)
+
+
+def _content(registry: Path) -> bytes | None:
+    try:
+        return untrusted.read(registry, SETTINGS, limit=untrusted.SETTINGS_LIMIT, called=_SHOWN)
+    except FileNotFoundError:
+        return None
+
+
 DEFAULTS = {one.name: msgspec.convert(one.gate, QualityGate) for one in environments.ENVIRONMENTS}
 
 
@@ -68,9 +86,8 @@ def read(registry: Path, environment: str) -> QualityGate:
         Refused: the file is not what it should be.
         OSError: it cannot be read.
     """
-    try:
-        content = (registry / SETTINGS).read_bytes()
-    except FileNotFoundError:
+    content = _content(registry)
+    if content is None:
         return msgspec.convert(environments.get(environment).gate, QualityGate)
     try:
         gates: dict[str, QualityGate] = msgspec.toml.decode(content, type=dict[str, QualityGate])

@@ -4,9 +4,12 @@ The first keys of each kind are those of *legacy records*, which the program bef
 They are still read: their times look like ``2024-01-31:23-59-59``, they have no ``sha256``, and their
 errors no environment. Everything that such a line lacks is None here.
 
-What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Removal`,
+What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Rejection`, :class:`Removal`,
 :class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
 model's record once more, for another environment. :mod:`bulkhead.registry.serving` says what follows from them.
+
+The last four keys of a line are its place in the journal's chain (:mod:`bulkhead.registry.chain`), and no part of a
+record.
 """
 
 from __future__ import annotations
@@ -85,6 +88,12 @@ class Promotion(Identity, frozen=True, kw_only=True):
     reason: str
     libraries: dict[str, str] | None = None
     """Versions that the smoke prediction ran with."""
+    requested_by: str | None = None
+    """Who asked for it, where that is somebody else's word than ``by``: Airflow's user who triggered the run."""
+    gate_sha256: str | None = None
+    """Of ``gate.toml``, by which it was judged; None: there was none, or the record is older."""
+    first_try: str | None = None
+    """As in :class:`ModelRecord`."""
 
 
 class ModelRecord(Lineage, frozen=True, kw_only=True):
@@ -99,6 +108,11 @@ class ModelRecord(Lineage, frozen=True, kw_only=True):
     """Of the file's bytes."""
     size_bytes: int | None = None
     promotion: Promotion | None = None
+    gate_sha256: str | None = None
+    """Of ``gate.toml``, by which it was judged; None: there was none, or the record is older."""
+    first_try: str | None = None
+    """Airflow's id of the first try of which this is the outcome: there is one outcome for each. None: made by hand, or
+    the record is older. Of a promoted model the promotion has it."""
 
 
 class Rollback(Identity, frozen=True, kw_only=True):
@@ -112,6 +126,8 @@ class Rollback(Identity, frozen=True, kw_only=True):
     """The model files that are served no more, newest first."""
     by: str
     reason: str
+    first_try: str | None = None
+    """As in :class:`ModelRecord`."""
 
 
 class Revocation(Identity, frozen=True, kw_only=True):
@@ -122,6 +138,22 @@ class Revocation(Identity, frozen=True, kw_only=True):
     model_hash: str
     by: str
     reason: str
+
+
+class Rejection(Identity, frozen=True, kw_only=True):
+    """A promotion that was asked for and not approved; it changes nothing."""
+
+    rejection_time: str
+    environment: str
+    model_filename: str
+    """What was to be promoted, as it was asked for."""
+    outcome: str
+    """``rejected`` or ``expired``."""
+    by: str | None
+    """Who rejected it; None: nobody answered in time."""
+    requested_by: str | None
+    reason: str
+    """Why it was asked for."""
 
 
 class Removal(Identity, frozen=True, kw_only=True):
@@ -152,6 +184,16 @@ class Quarantine(Identity, frozen=True, kw_only=True):
     reason: str
 
 
+class Anchor(Identity, frozen=True, kw_only=True):
+    """Where the chain of a journal begins that has lines of before there was one; it says what they were."""
+
+    anchor_time: str
+    lines: int
+    size_bytes: int
+    sha256: str
+    """Of all bytes before."""
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What can still be told of a failed container; None where nobody could tell."""
 
@@ -173,6 +215,8 @@ class FailedAttempt(Identity, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     metrics: dict[str, Any] | None = None
     """Of a model that was measured, and then not published."""
+    try_id: str | None = None
+    """Airflow's id of the try: there is one failure for each. None: by hand, or the record is older."""
 
 
 class TrainingFailure(FailedAttempt, frozen=True, kw_only=True):
@@ -211,6 +255,8 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     """By library, the version trained with and the one that predicted, where they differ by permission."""
     duration_seconds: float | None = None
     peak_memory_bytes: int | None = None
+    first_try: str | None = None
+    """As in :class:`ModelRecord`."""
 
 
 class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
@@ -220,9 +266,9 @@ class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
     error_message: str
 
 
-Decision = Rollback | Revocation | Removal | Quarantine
+Decision = Rollback | Revocation | Rejection | Removal | Quarantine
 Failure = TrainingFailure | InferenceFailure
-Record = ModelRecord | InferenceRecord | Failure | Decision
+Record = ModelRecord | InferenceRecord | Failure | Decision | Anchor
 Success = ModelRecord | InferenceRecord | Rollback
 """What a step can leave, besides a failure."""
 
@@ -230,12 +276,14 @@ _KIND_BY_KEY: dict[str, type[Record]] = {
     # Before ModelRecord: some of these name a model file too.
     "rollback_time": Rollback,
     "revocation_time": Revocation,
+    "rejection_time": Rejection,
     "removal_time": Removal,
     "quarantine_time": Quarantine,
     "model_filename": ModelRecord,
     "error_timestamp": TrainingFailure,
     "inference_time": InferenceRecord,
     "error_time": InferenceFailure,
+    "anchor_time": Anchor,
 }
 
 
@@ -254,8 +302,21 @@ def author(record: Success) -> Identity:
     return record.promotion if isinstance(record, ModelRecord) and record.promotion else record
 
 
-def failure(
-    journal: JournalName, cause: str, detail: str, *, environment: str, identity: Identity, evidence: Evidence
+def first_try_of(record: Success) -> str | None:
+    """The logical task's try, of which ``record`` is the outcome."""
+    return record.promotion.first_try if isinstance(record, ModelRecord) and record.promotion else record.first_try
+
+
+def failure(  # noqa: PLR0913  # all by name
+    journal: JournalName,
+    cause: str,
+    detail: str,
+    *,
+    environment: str,
+    identity: Identity,
+    evidence: Evidence,
+    try_id: str | None = None,
+    metrics: dict[str, Any] | None = None,
 ) -> Failure:
     """The record, as of now, of the failed attempt ``identity``; ``detail`` is made one line."""
     common: dict[str, Any] = {
@@ -263,6 +324,8 @@ def failure(
         "step": identity.task_id,
         "cause": cause,
         "evidence": evidence,
+        "try_id": try_id,
+        "metrics": metrics,
         **msgspec.structs.asdict(identity),
     }
     moment = clock.in_record(clock.now())
@@ -299,6 +362,10 @@ class _Slim(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
     """An inference as this program writes it; its predictions are looked through and not made into numbers."""
 
     predictions: msgspec.Raw = msgspec.Raw(b"null")
+    seq: int | None = None
+    prev: str | None = None
+    key: str | None = None
+    hmac: str | None = None
 
 
 _decode_slim = msgspec.json.Decoder(_Slim).decode

@@ -1,7 +1,7 @@
 """The registry: model files and two journals in one folder. The journals are the truth.
 
 Publishing leaves, wherever it is cut off, either nothing a reader looks at or a whole model with its
-record: the file is written and synced under a temporary name, linked to its final name (a link
+record: the file is copied and synced under a temporary name, linked to its final name (a link
 never overwrites), and only then is the record appended. A file without a record was never
 published, and no reader takes it.
 """
@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import clock, environments
+from bulkhead import clock, environments, untrusted
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
-from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
+from bulkhead.files import copied_beside, sha256, sync_folder
 from bulkhead.paths import JOURNALS
-from bulkhead.registry import journal, serving
+from bulkhead.registry import believable, journal, serving
 from bulkhead.registry.records import (
     Failure,
     InferenceRecord,
@@ -29,17 +29,18 @@ from bulkhead.registry.records import (
     Quarantine,
     Removal,
     Revocation,
-    Success,
     Unreadable,
-    author,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import BinaryIO
 
-    from bulkhead.identity import Identity
     from bulkhead.paths import JournalName
+    from bulkhead.registry.appender import Appender
+    from bulkhead.registry.chain import KeyRing
     from bulkhead.registry.records import Record
 
 TRAININGS = JOURNALS["training"]
@@ -53,16 +54,31 @@ _MODEL_MODE = 0o444  # a published model never changes
 
 
 class Registry:
-    """The registry in ``folder``."""
+    """The registry in ``folder``.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: ``models/``.
+        ring: what signs the records that are appended; None: nothing does, as by hand.
+    """
+
+    def __init__(self, folder: Path, ring: KeyRing | None = None) -> None:
         self.folder = folder
+        self.ring = ring
         self.training_journal = folder / TRAININGS
         self.inference_journal = folder / INFERENCES
 
     def journal_of(self, name: JournalName) -> Path:
         """The journal called ``name``."""
         return self.folder / JOURNALS[name]
+
+    def locked(self, name: JournalName) -> AbstractContextManager[Appender]:
+        """The journal called ``name`` with the registry's lock held; what is appended is signed by this registry's key.
+
+        Raises:
+            Refused: another process held the lock for too long.
+            OSError: the journal cannot be opened for writing.
+        """
+        return journal.locked(self.journal_of(name), self.ring)
 
     def publish(self, model: Any, environment: str, lineage: Lineage) -> ModelRecord:
         """Store ``model`` (anything joblib dumps) and append its record.
@@ -78,17 +94,58 @@ class Registry:
         buffer = io.BytesIO()
         joblib.dump(model, buffer)
         content = buffer.getvalue()
-        model_hash = joblib.hash(model)
+        buffer.seek(0)
+        return self._store(buffer, sha256(content), joblib.hash(model), environment, lineage)
+
+    def publish_file(  # noqa: PLR0913  # all by name
+        self,
+        root: Path,
+        path: str,
+        *,
+        model_hash: str,
+        sha256: str,
+        environment: str,
+        lineage: Lineage,
+        gate_sha256: str | None = None,
+        first_try: str | None = None,
+    ) -> ModelRecord:
+        """Store the model file ``path`` below ``root``, which is copied while it is hashed, and append its record.
+
+        Returns:
+            The record, once it and the file are on disk.
+
+        Raises:
+            Untrusted: it is no plain file below ``root``.
+            NotVerified: it is not the one with this ``sha256``, or is missing.
+            OSError: the registry cannot be written; no model and no record were added.
+        """
+        try:
+            file = untrusted.open_file(root, path)
+        except FileNotFoundError:
+            raise NotVerified(f"{path} is missing from the run folder. Run the step again.") from None
+        with file:
+            return self._store(
+                file, sha256, model_hash, environment, lineage, gate_sha256=gate_sha256, first_try=first_try
+            )
+
+    def _store(
+        self, source: BinaryIO, expected: str, model_hash: str, environment: str, lineage: Lineage, **more: str | None
+    ) -> ModelRecord:
         with (
-            temporary_beside(self.folder / f"model_{model_hash}.joblib", content, _MODEL_MODE) as temporary,
+            copied_beside(self.folder / f"model_{model_hash}.joblib", source, _MODEL_MODE) as copy,
             # Locked before the name exists: a journal that cannot be written must not leave a model behind.
-            journal.locked(self.training_journal) as trainings,
+            self.locked("training") as trainings,
         ):
+            if copy.sha256 != expected:
+                raise NotVerified(
+                    f"the model file's sha256 is {copy.sha256}, and the step says it wrote {expected}."
+                    " Nothing is published. Run the step again."
+                )
             moment = clock.now()
             while True:
                 final = self.folder / f"model_{clock.in_filename(moment)}_{model_hash}.joblib"
                 try:
-                    os.link(temporary, final)
+                    os.link(copy.path, final)
                     break
                 except FileExistsError:  # a clock set back, or one that ticks slowly
                     moment += timedelta(microseconds=1)
@@ -99,10 +156,12 @@ class Registry:
                     model_filename=final.name,
                     training_timestamp=clock.in_record(moment),
                     environment=environment,
-                    sha256=sha256(content),
-                    size_bytes=len(content),
+                    sha256=copy.sha256,
+                    size_bytes=copy.size,
+                    **more,
                     **msgspec.structs.asdict(lineage),
                 )
+                believable.size(record)
                 trainings.append(record)
             except BaseException:
                 final.unlink()
@@ -173,16 +232,18 @@ class Registry:
 
         Raises:
             NotVerified: the record has no hash, the file is missing, or it is not the one recorded.
+            Untrusted: it is no plain file.
         """
         import joblib
 
-        path = self._path_of(record)
+        name = self._name_of(record)
         try:
-            content = path.read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
-            content = None
-        found = None if content is None else sha256(content)
-        if content is None or found != record.sha256:
+            with untrusted.open_file(self.folder, name, called=f"models/{name}") as file:
+                content = file.read()
+        except FileNotFoundError:
+            raise _not_verified(record, None) from None
+        found = sha256(content)
+        if found != record.sha256:
             raise _not_verified(record, found)
         return joblib.load(io.BytesIO(content))
 
@@ -191,12 +252,17 @@ class Registry:
 
         Raises:
             NotVerified: as :meth:`load`.
+            Untrusted: as :meth:`load`.
         """
-        found = hash_of(self._path_of(record))
+        name = self._name_of(record)
+        try:
+            found: str | None = untrusted.hash_of(self.folder, name, called=f"models/{name}")
+        except FileNotFoundError:
+            found = None
         if found != record.sha256:
             raise _not_verified(record, found)
 
-    def _path_of(self, record: ModelRecord) -> Path:
+    def _name_of(self, record: ModelRecord) -> str:
         if record.sha256 is None:
             raise NotVerified(
                 f"{record.model_filename}: its record in {_SHOWN} has no sha256 (a legacy record), so"
@@ -205,7 +271,7 @@ class Registry:
         if not MODEL_NAME.fullmatch(record.model_filename):
             shown = one_line(record.model_filename, 80)
             raise NotVerified(f"{shown!r} in {_SHOWN} is not the name of a published model. Train a new model.")
-        return self.folder / record.model_filename
+        return record.model_filename
 
     def record_inference(self, record: InferenceRecord) -> None:
         """Append ``record`` to the inference journal.
@@ -213,7 +279,7 @@ class Registry:
         Raises:
             OSError: the journal cannot be written; it is as it was.
         """
-        journal.append(self.inference_journal, record)
+        journal.append(self.inference_journal, record, self.ring)
 
     def record_failure(self, name: JournalName, failure: Failure) -> None:
         """Append ``failure`` to the journal called ``name``.
@@ -221,31 +287,7 @@ class Registry:
         Raises:
             OSError: the journal cannot be written; it is as it was.
         """
-        journal.append(self.journal_of(name), failure)
-
-    def record_failure_once(self, name: JournalName, failure: Failure, since: int) -> bool:
-        """Append ``failure`` unless its attempt has recorded one itself since the journal was ``since`` bytes long.
-
-        Returns:
-            Whether it was appended.
-
-        Raises:
-            OSError: the journal cannot be written; it is as it was.
-        """
-        path = self.journal_of(name)
-        with journal.locked(path) as appender:
-            for record in journal.read(path, since):
-                if isinstance(record, Failure) and failure.same_attempt(record):
-                    return False
-            appender.append(failure)
-        return True
-
-    def success_of(self, name: JournalName, attempt: Identity, since: int) -> Success | None:
-        """What ``attempt`` has published, inferred or decided since the journal had ``since`` bytes; None: nothing."""
-        for record in journal.read(self.journal_of(name), since):
-            if isinstance(record, Success) and attempt.same_attempt(author(record)):
-                return record
-        return None
+        journal.append(self.journal_of(name), failure, self.ring)
 
     def journal_size(self, name: JournalName) -> int:
         """How many bytes the journal called ``name`` has: a point in it that no clock can move."""

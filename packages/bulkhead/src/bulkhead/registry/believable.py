@@ -1,0 +1,126 @@
+"""What of a step's word can be put into a record: bounded, plain, and pointing where it may.
+
+The rest (metrics, coefficients, the number that was predicted) is the step's own word, as it is in any registry.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead.errors import Refused, short
+from bulkhead.registry import records
+
+if TYPE_CHECKING:
+    from bulkhead.registry.records import InferenceRecord, Lineage, Record
+
+LONGEST_RECORD = 1 << 20
+"""Bytes of a record that a step has a part in."""
+_LONGEST_TEXT = 4096
+_DEEPEST = 8
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MODEL_HASH = re.compile(r"[0-9a-f]{6,128}")
+
+
+def lineage(given: Lineage) -> Lineage:
+    """``given``, if a record may hold it.
+
+    Raises:
+        Refused: why not.
+    """
+    _plain("the lineage", msgspec.to_builtins(given), _DEEPEST)
+    if given.data is not None:
+        project_path("data.path", given.data.path)
+        sha256("data.sha256", given.data.sha256)
+    if given.trained_on is not None:
+        sha256("trained_on.sha256", given.trained_on.sha256)
+    return given
+
+
+def inference(given: InferenceRecord) -> InferenceRecord:
+    """``given``, if a record may hold it.
+
+    Raises:
+        Refused: why not.
+    """
+    _plain("the inference", msgspec.to_builtins(given), _DEEPEST)
+    project_path("inference_data", given.inference_data)
+    if given.rows is None or given.rows < 0:
+        raise _unbelievable("rows", given.rows, "how many rows there are")
+    if given.predictions is not None:
+        if not isinstance(given.predictions, list) or len(given.predictions) > records.MOST_INLINE:
+            raise _unbelievable("predictions", type(given.predictions).__name__, "a short list of numbers")
+        if len(given.predictions) != given.rows:
+            raise _unbelievable("predictions", len(given.predictions), f"one number for each of {given.rows} rows")
+        for value in given.predictions:
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise _unbelievable("predictions", value, "a finite number each")
+    return given
+
+
+def project_path(what: str, path: str) -> str:
+    """``path``, relative to the project and inside of it.
+
+    Raises:
+        Refused: it is not.
+    """
+    parts = PurePosixPath(path).parts
+    if not path or path.startswith("/") or ".." in parts or not path.isprintable() or len(path) > _LONGEST_TEXT:
+        raise _unbelievable(what, path, "a path in the project")
+    return path
+
+
+def sha256(what: str, text: str | None) -> str:
+    """``text``, a SHA-256 in hex.
+
+    Raises:
+        Refused: it is none.
+    """
+    if not isinstance(text, str) or not _SHA256.fullmatch(text):
+        raise _unbelievable(what, text, "a SHA-256 in hex")
+    return text
+
+
+def model_hash(text: str) -> str:
+    """``text``, a hash that can be part of a file's name.
+
+    Raises:
+        Refused: it cannot.
+    """
+    if not _MODEL_HASH.fullmatch(text):
+        raise _unbelievable("model_hash", text, "a hash in hex")
+    return text
+
+
+def size(record: Record) -> None:
+    """Refuse a record that is larger than one that a step has a part in may be.
+
+    Raises:
+        Refused: it is larger.
+    """
+    found = len(records.encode(record))
+    if found > LONGEST_RECORD:
+        raise Refused(
+            f"the record would have {found} bytes, and {LONGEST_RECORD} are kept at most. Have the step say less."
+        )
+
+
+def _plain(what: str, value: Any, depth: int) -> None:
+    """Refuse text with control characters or without end, and lists in lists without end."""
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT or "\0" in value:
+            raise _unbelievable(what, value, f"text of at most {_LONGEST_TEXT} characters")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise _unbelievable(what, "lists in lists", f"at most {_DEEPEST} deep")
+        members = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        for member in members:
+            _plain(what, member, depth - 1)
+
+
+def _unbelievable(what: str, found: object, wanted: str) -> Refused:
+    return Refused(f"the step's proposal: {what} is {short(str(found))}, and not {wanted}. Nothing is recorded.")

@@ -1,0 +1,200 @@
+"""The chain: what makes an edit of a journal visible.
+
+The last four keys of each line are ``seq`` (its number), ``prev`` (the SHA-256 of the line before, whatever that is),
+``key`` (which key signed it) and ``hmac`` (HMAC-SHA256, by that key, of all bytes of the line before it). A line that
+was written by hand is part of the chain and has neither key nor signature. Lines of before the chain are anchored by
+the first line that is part of it: an :class:`~bulkhead.registry.records.Anchor`.
+
+An edit of line n shows at n, whose signature is wrong, and at n + 1, whose ``prev`` is. A missing line shows as a gap
+in ``seq``, an inserted one as a line that is not part of the chain or takes a number twice. What nothing in the file
+shows is that its end is missing, or that the whole file was set back: for that there is the head, kept elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
+
+from bulkhead.errors import Refused
+from bulkhead.files import sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from bulkhead.paths import JournalName
+
+NOTHING = "0" * 64
+"""``prev`` of a journal's very first line."""
+SHORTEST_KEY = 16
+"""Characters of a key."""
+_END = re.compile(
+    rb',"seq":(\d{1,18}),"prev":"([0-9a-f]{64})","key":(null|"([0-9a-f]{8})"),"hmac":(null|"([0-9a-f]{64})")\}'
+)
+_LONGEST_END = 256
+
+Trouble = Literal["edited_line", "missing_lines", "inserted_line", "bad_signature", "unchained_line"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last line of a journal."""
+
+    journal: JournalName
+    seq: int
+    hash: str
+    """SHA-256 of the line, without its end."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that signs."""
+
+    secret: bytes = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """What a line says of the key that signed it."""
+        return sha256(self.secret)[:8]
+
+    def sign(self, content: bytes) -> str:
+        """The signature of ``content``, in hex."""
+        return hmac.new(self.secret, content, hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """The key that signs now, and those that signed before."""
+
+    current: Key | None = None
+    old: tuple[Key, ...] = ()
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str] | None = None) -> Self | None:
+        """The keys in ``BULKHEAD_REGISTRY_KEY`` and ``BULKHEAD_REGISTRY_OLD_KEYS`` (with commas); None: there is none.
+
+        Raises:
+            Refused: a key is too short to be one.
+        """
+        given = os.environ if variables is None else variables
+        text = given.get("BULKHEAD_REGISTRY_KEY", "").strip()
+        if not text:
+            return None
+        old = [word.strip() for word in given.get("BULKHEAD_REGISTRY_OLD_KEYS", "").split(",") if word.strip()]
+        for word in (text, *old):
+            if len(word) < SHORTEST_KEY:
+                raise Refused(
+                    f"BULKHEAD_REGISTRY_KEY has {len(word)} characters, and {SHORTEST_KEY} are the least."
+                    " Run 'just rotate-key', it makes one."
+                )
+        return cls(Key(text.encode()), tuple(Key(word.encode()) for word in old))
+
+    def find(self, key_id: str) -> Key | None:
+        """The key that a line names."""
+        keys = (*((self.current,) if self.current else ()), *self.old)
+        return next((key for key in keys if key.id == key_id), None)
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a line says of its place in the chain."""
+
+    seq: int
+    prev: str
+    key: str | None
+    hmac: str | None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it carries a signature, right or wrong."""
+        return self.key is not None and self.hmac is not None
+
+
+def link(content: bytes, seq: int, prev: str, key: Key | None) -> bytes:
+    """``content``, a JSON object, as the line number ``seq`` of a chain; without the line's end."""
+    signer = f'"{key.id}"' if key else "null"
+    body = content[:-1] + f',"seq":{seq},"prev":"{prev}","key":{signer}'.encode()
+    return body + (b',"hmac":"%s"}' % key.sign(body).encode() if key else b',"hmac":null}')
+
+
+def parse(line: bytes) -> Link | None:
+    """The place that ``line`` says it has; None: it is not part of a chain."""
+    found = _END.search(line, max(0, len(line) - _LONGEST_END))
+    if found is None or found.end() != len(line):
+        return None
+    return Link(int(found[1]), found[2].decode(), _text(found[4]), _text(found[6]))
+
+
+def is_genuine(line: bytes, found: Link, ring: KeyRing) -> bool | None:
+    """Whether the signature of ``line`` is right; None: it has none, or nobody here has its key."""
+    if found.key is None or found.hmac is None:
+        return None
+    key = ring.find(found.key)
+    if key is None:
+        return None
+    body = line[: line.rindex(b',"hmac":')]
+    return hmac.compare_digest(key.sign(body), found.hmac)
+
+
+@dataclass(frozen=True)
+class Walked:
+    """One line of a journal, seen as part of its chain."""
+
+    number: int
+    """Counted from 1."""
+    offset: int
+    link: Link | None
+    hash: str
+    trouble: Trouble | None = None
+    detail: str = ""
+
+
+def walk(lines: Iterable[tuple[int, bytes]], ring: KeyRing | None = None) -> Iterator[Walked]:
+    """Every line of a journal with what is wrong about its place in the chain.
+
+    Args:
+        lines: all of them, each with the place of its first byte, without its end; those that are empty left out.
+        ring: to check signatures; without it only the chain is followed.
+    """
+    before = NOTHING
+    expected: int | None = None  # None: the chain has not begun
+    for number, (offset, line) in enumerate(lines, start=1):
+        this = sha256(line)
+        found = parse(line)
+        trouble: Trouble | None = None
+        detail = ""
+        if found is None:
+            if expected is not None:
+                trouble, detail = "unchained_line", "it has no place in the chain: something else wrote it"
+        else:
+            trouble, detail = _judged(line, found, before, expected, ring)
+            # After a trouble the chain is followed on from where the line says it is, so that each edit is told once.
+            expected = found.seq + 1 if expected is None or trouble != "inserted_line" else expected
+        yield Walked(number, offset, found, this, trouble, detail)
+        before = this
+
+
+def _judged(
+    line: bytes, found: Link, before: str, expected: int | None, ring: KeyRing | None
+) -> tuple[Trouble | None, str]:
+    genuine = is_genuine(line, found, ring) if ring else None
+    if expected is not None and found.seq < expected:
+        return "inserted_line", f"it says it is number {found.seq} of the chain, and number {expected} follows here"
+    first = 1 if expected is None else expected
+    if found.seq > first:
+        gone = f"number {first}" if found.seq == first + 1 else f"numbers {first} to {found.seq - 1}"
+        return "missing_lines", f"{gone} of the chain stood before it"
+    if genuine is False:
+        return "edited_line", "its signature does not fit what it says"
+    if found.prev != before:
+        return "edited_line", "the line before it is not the one that it was written after"
+    if (found.key is None) != (found.hmac is None):
+        return "bad_signature", "it names a key or a signature, and not both"
+    return None, ""
+
+
+def _text(found: bytes | None) -> str | None:
+    return None if found is None else found.decode()

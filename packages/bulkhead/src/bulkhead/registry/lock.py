@@ -1,0 +1,84 @@
+"""The registry's one lock: whoever appends to a journal, or takes a name in ``models/``, holds it.
+
+It is a file that nobody may read and its owner and group may write (mode 0220), so it can be opened only for writing:
+a step has ``models/`` mounted read-only, and cannot hold up a decision by taking the lock. A thread that holds it may
+take it again: looking for an outcome, and recording one where there is none, is one critical section.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bulkhead.errors import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = ".lock"
+_MODE = 0o220
+_WAIT_SECONDS = 60.0
+_PAUSE_SECONDS = 0.005
+
+_held = threading.local()
+
+
+@contextmanager
+def locked(folder: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
+    """Hold the lock of the registry in ``folder``; waits for whoever has it.
+
+    Raises:
+        Refused: somebody has held it for ``seconds``.
+        OSError: the folder cannot be written.
+    """
+    mine: set[str] = _held.__dict__.setdefault("folders", set())
+    key = os.path.realpath(folder)
+    if key in mine:
+        yield
+        return
+    descriptor = _open(folder / NAME)
+    try:
+        _take(descriptor, seconds)
+        mine.add(key)
+        yield
+    finally:
+        mine.discard(key)
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        pass
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, _MODE)
+    except FileExistsError:  # another writer made it since
+        return os.open(path, flags)
+    os.fchmod(descriptor, _MODE)  # whatever the umask
+    return descriptor
+
+
+def _take(descriptor: int, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
+                raise
+        else:
+            return
+        if time.monotonic() > end:
+            raise Refused(
+                f"models/{NAME} has been held by another process for {seconds:g} s, so nothing was recorded."
+                " Look who holds it (fuser models/.lock), then try again."
+            )
+        time.sleep(_PAUSE_SECONDS)

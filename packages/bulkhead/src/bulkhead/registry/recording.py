@@ -1,0 +1,166 @@
+"""From a step's proposal to its outcome: the one function that does it, for the registrar and by hand.
+
+Who the step is, and for which environment, comes from whoever calls; of the proposal nothing is believed that can be
+looked at. Models are copied and hashed, never unpickled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead import untrusted
+from bulkhead.errors import NotGoodEnough, NotVerified, Refused, short
+from bulkhead.registry import believable, decisions, lock, quality_gate
+from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.proposals import InferenceProposal, ModelProposal, PromotionProposal, RollbackProposal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bulkhead.identity import Identity
+    from bulkhead.registry.proposals import SuccessProposal
+    from bulkhead.registry.records import InferenceRecord, ModelRecord, Rollback, Success
+    from bulkhead.registry.store import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Author:
+    """Whose outcome it is, as whoever records it knows."""
+
+    identity: Identity
+    environment: str
+    first_try: str | None = None
+    """The key of the outcome; None: by hand, where each run has an outcome of its own."""
+    by: str | None = None
+    """Who decides; None: what the proposal says, which is right by hand alone."""
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The outcome of a logical task."""
+
+    record: Success
+    is_new: bool
+    """Whether it is this proposal's; otherwise an earlier one's, and nothing of this one is published."""
+
+
+def record(
+    registry: Registry,
+    proposal: SuccessProposal,
+    author: Author,
+    run_folder: Path,
+    existing: Callable[[], Success | None] = lambda: None,
+) -> Recorded:
+    """Make ``proposal`` the outcome of ``author``'s logical task, unless that has one.
+
+    Args:
+        registry: where; its key signs.
+        proposal: what the step has left.
+        author: whose it is.
+        run_folder: where the step's files are.
+        existing: the outcome of the logical task; asked with the registry's lock held.
+
+    Raises:
+        NotGoodEnough: the model does not pass the gate.
+        Refused: the proposal is not what it should be, or what it asks for cannot be.
+        OSError: the registry cannot be written; nothing was recorded.
+    """
+    with lock.locked(registry.folder):
+        found = existing()
+        if found is not None:
+            return Recorded(found, is_new=False)
+        match proposal:
+            case ModelProposal():
+                made: Success = _publish(registry, proposal, author, run_folder)
+            case InferenceProposal():
+                made = _infer(registry, proposal, author, run_folder)
+            case PromotionProposal():
+                made = _promote(registry, proposal, author)
+            case RollbackProposal():
+                made = _roll_back(registry, proposal, author)
+        return Recorded(made, is_new=True)
+
+
+def _publish(registry: Registry, proposal: ModelProposal, author: Author, run_folder: Path) -> ModelRecord:
+    lineage = believable.lineage(proposal.lineage)
+    gate = quality_gate.read(registry.folder, author.environment)
+    metrics = lineage.metrics or {}
+    failing = gate.failing(author.environment, _r2_of(metrics))
+    if failing is not None:
+        raise NotGoodEnough(failing, {**metrics, "gate": lineage.gate})
+    return registry.publish_file(
+        run_folder,
+        proposal.path,
+        model_hash=believable.model_hash(proposal.model_hash),
+        sha256=believable.sha256("sha256", proposal.sha256),
+        environment=author.environment,
+        lineage=msgspec.structs.replace(lineage, **_identity(author)),
+        gate_sha256=quality_gate.sha256(registry.folder),
+        first_try=author.first_try,
+    )
+
+
+def _r2_of(metrics: dict[str, Any]) -> float | None:
+    r2 = metrics.get("r2")
+    if r2 is None or type(r2) in (int, float):
+        return r2
+    raise Refused(f"the step's proposal: r2 is {short(str(r2))}, and no number. Nothing is recorded.")
+
+
+def _infer(registry: Registry, proposal: InferenceProposal, author: Author, run_folder: Path) -> InferenceRecord:
+    given = believable.inference(proposal.record)
+    model = registry.find(given.model_used, author.environment)
+    if (given.model_hash, given.model_sha256) != (model.model_hash, model.sha256):
+        raise NotVerified(
+            f"{given.model_used}: the step says that it predicted with a file of other hashes than the one that"
+            " models/log.txt records. Nothing is recorded. Run the step again."
+        )
+    path = f"{author.identity.run_path}/{proposal.path}"
+    found = untrusted.hash_of(run_folder, proposal.path, called=path)
+    if found != given.output_sha256:
+        raise Refused(f"{path} is not what the step says it has written. Nothing is recorded. Run the step again.")
+    made = msgspec.structs.replace(
+        given,
+        environment=author.environment,
+        predictions_path=path,
+        first_try=author.first_try,
+        **_identity(author),
+    )
+    believable.size(made)
+    registry.record_inference(made)
+    return made
+
+
+def _promote(registry: Registry, proposal: PromotionProposal, author: Author) -> ModelRecord:
+    return decisions.promote(
+        registry,
+        proposal.model_filename,
+        _context(proposal.by, proposal.reason, author),
+        lambda *_: proposal.libraries or {},
+        environment=author.environment,
+        replacing=proposal.replacing,
+    )
+
+
+def _roll_back(registry: Registry, proposal: RollbackProposal, author: Author) -> Rollback:
+    context = _context(proposal.by, proposal.reason, author)
+    return decisions.roll_back(registry, author.environment, context, proposal.to)
+
+
+def _context(by: str | None, reason: str, author: Author) -> DecisionContext:
+    return DecisionContext(
+        by=author.by or by or "",
+        reason=reason,
+        identity=author.identity,
+        requested_by=author.requested_by,
+        first_try=author.first_try,
+    )
+
+
+def _identity(author: Author) -> dict[str, Any]:
+    return msgspec.structs.asdict(author.identity)
