@@ -8,7 +8,7 @@ import pytest
 from tests.support.project import identity
 
 from bulkhead.protocol import PROTOCOL
-from bulkhead.step.proposals import FailureProposal
+from bulkhead.registry.proposals import FailureProposal
 from bulkhead.step.result import StepResult
 from engine import verdict
 from engine.settings import Settings
