@@ -80,7 +80,9 @@ def _airflow(settings: dict[str, str]) -> Airflow | None:
         airflow = Airflow(settings)
         airflow.log_in()
     except AirflowError as error:
-        print(f"reap: {error}\nreap: without Airflow nobody knows whether unrecorded failures have an owner; they stay.")
+        print(
+            f"reap: {error}\nreap: without Airflow nobody knows whether unrecorded failures have an owner; they stay."
+        )
         return None
     return airflow
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from by_hand import Image
+
     from engine.settings import Settings
 
 WRITING_MODELS = {"promote", "rollback", "revoke", "repair", "gc"}

@@ -33,7 +33,10 @@ def main() -> int:
         # Two at once would each keep the same old key, and one of the new ones would be lost.
         fcntl.flock(old, fcntl.LOCK_EX)
         if file.stat().st_ino != os.fstat(old.fileno()).st_ino:
-            fail(f"{file.name} was changed by another command meanwhile; nothing was done.", "Run 'just rotate-key' again.")
+            fail(
+                f"{file.name} was changed by another command meanwhile; nothing was done.",
+                "Run 'just rotate-key' again.",
+            )
         replace(file, rotated(old.read().decode(), secrets.token_urlsafe(32)))
     print(f"{file.name} has a new {KEY}; the old one is the first of {OLD_KEYS}.", flush=True)
     if not running_registrar(environment.get("BULKHEAD_PROJECT") or "bulkhead"):

@@ -91,9 +91,7 @@ def run(
         return (code if code >= 0 else 128 - code), id_file.read_text() if id_file.exists() else None
 
 
-def record(
-    said: list[str], environment: Mapping[str, str], settings: Settings, who: Mapping[str, object]
-) -> int:
+def record(said: list[str], environment: Mapping[str, str], settings: Settings, who: Mapping[str, object]) -> int:
     """Have the registrar record what the step proposes; returns its exit code."""
     variables = {f"BULKHEAD_{name}": str(value) for name, value in who.items() if value is not None}
     variables["BULKHEAD_BY"] = os.environ.get("BULKHEAD_BY") or user()
