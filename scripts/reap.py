@@ -80,9 +80,7 @@ def _airflow(settings: dict[str, str]) -> Airflow | None:
         airflow = Airflow(settings)
         airflow.log_in()
     except AirflowError as error:
-        print(
-            f"reap: {error}\nreap: without Airflow nobody knows whether unrecorded failures have an owner; they stay."
-        )
+        print(f"reap: {error}\nreap: without Airflow nobody knows whose the unrecorded failures are; they stay.")
         return None
     return airflow
 
