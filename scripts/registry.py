@@ -27,6 +27,7 @@ from by_hand import (
     key_options,
     ready,
     registry_mounts,
+    running_registrar,
     settings_of,
     user,
     with_keys,
@@ -54,8 +55,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the command in its container; returns its exit code."""
     environment = ready()
     settings = settings_of("", environment)
-    image = image_of(settings.tag_of("registrar"))
     verb = verb_of(argv)
+    if verb == "accept":
+        return accept(argv, settings)
+    image = image_of(settings.tag_of("registrar"))
     variables = {
         "BULKHEAD_BY": os.environ.get("BULKHEAD_BY") or user(),
         "BULKHEAD_IMAGE": str(image),
@@ -76,6 +79,18 @@ def main(argv: Sequence[str]) -> int:
     name = f"bulkhead-registry-{os.getpid()}-{secrets.token_hex(4)}"
     start = ["docker", "run", "--rm", "--name", name, "--sig-proxy=false", *terminal, *options]
     return run([*start, "--entrypoint", "registry", image.id, *argv], name, with_keys(environment))
+
+
+def accept(argv: Sequence[str], settings: Settings) -> int:
+    """Have the registrar, which must run, take the logs as they are; returns its exit code."""
+    running = running_registrar(settings.project)
+    if running is None:
+        fail(
+            "what the logs should be is known to the registrar, which does not run.", "Run 'just up', then this again."
+        )
+    by = f"BULKHEAD_BY={os.environ.get('BULKHEAD_BY') or user()}"
+    command = ["docker", "exec", "--env", by, running, "registrar", *argv]
+    return subprocess.run(command, check=False).returncode
 
 
 def registrar_socket(project: str) -> list[str]:
@@ -129,16 +144,16 @@ def libraries(command: list[str], settings: Settings) -> dict[str, str]:
             sys.exit(ended.returncode)  # it has said why
         result = untrusted.read(path.parent, f"{folder}/check_model.json", limit=untrusted.RESULT_LIMIT)
         found = json.loads(result)["facts"]["libraries"]
-        if isinstance(found, dict) and all(isinstance(text, str) for pair in found.items() for text in pair):
-            return found
     except (Refused, OSError, ValueError, LookupError, TypeError):
-        pass
+        found = None
     finally:
         shutil.rmtree(path, ignore_errors=True)
-    fail(
-        "the check of the model left no result that can be read.",
-        "Run 'just build-images inference', then run this again.",
-    )
+    if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
+        fail(
+            "the check of the model left no result that can be read.",
+            "Run 'just build-images inference', then run this again.",
+        )
+    return found
 
 
 def run(command: Sequence[str], container: str, variables: dict[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""``just rotate-key``: sign the registry's records with a new key from now on; the old one stays, to check old records by.
+"""``just rotate-key``: sign the registry's records with a new key from now on; the old one stays, for old records.
 
 .env is replaced by a whole new one in a single step, with the new key and the old one before the older ones: however
 this is interrupted, there is the old .env or the new one, and no key is lost. The registrar is then started anew, where

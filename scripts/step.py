@@ -1,6 +1,6 @@
 """Run one step by hand in the very seal that Airflow gives it: ``just step IMAGE TASK [FLAG...]``.
 
-The step proposes, as under Airflow, and the registrar records: the running one, else one that is started for that alone.
+The step proposes, as under Airflow, and the registrar records: the one that runs, else one that is started for it.
 The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
 (BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set. The journal
 that its failures go to is log.txt for the trainer image and for decisions about models, and log_inference.txt for any

@@ -6,9 +6,9 @@
     cores   twice the machine's, by BULKHEAD_STEP_CPUS (2); at least 2
     slots   the smaller of the two; at least 1
 
-Memory is never promised twice: a step that uses all of its limit takes it from nobody. Cores are, once, because a step's
-quota is a ceiling, and much of its time it starts up, reads and writes; what it slows down is other steps alone, for the
-services have sixteen times their share. Runs on the host and in compose's service ``init``, where cores and memory are
+Memory is never promised twice: a step that uses all of its limit takes it from nobody. Cores are, because a step's
+quota is a ceiling, and much of its time it starts up, reads and writes; what it slows down is other steps alone, for
+the services have sixteen times their share. Runs on the host and in compose's service ``init``, where cores and memory are
 the engine's; needs the standard library alone.
 """
 

@@ -1,4 +1,4 @@
-"""The database's volume of a version without a registrar is taken over, history and all, and so is one that was before."""
+"""The database's volume of a version without a registrar is taken over with its history, and so is one that was."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_two_at_once_lose_no_key(clone: Clone) -> None:
     command = [sys.executable, "scripts/rotate_key.py"]
     started = [
         subprocess.Popen(
-            command, cwd=clone.folder, env=clone.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, cwd=clone.folder, env=clone.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for _ in range(4)
     ]
