@@ -8,8 +8,8 @@
 
 Memory is never promised twice: a step that uses all of its limit takes it from nobody. Cores are, because a step's
 quota is a ceiling, and much of its time it starts up, reads and writes; what it slows down is other steps alone, for
-the services have sixteen times their share. Runs on the host and in compose's service ``init``, where cores and memory are
-the engine's; needs the standard library alone.
+the services have sixteen times their share. Runs on the host and in compose's service ``init``, where cores and memory
+are the engine's; needs the standard library alone.
 """
 
 from __future__ import annotations

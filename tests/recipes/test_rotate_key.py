@@ -78,8 +78,7 @@ def test_two_at_once_lose_no_key(clone: Clone) -> None:
         )
         for _ in range(4)
     ]
-    codes = [(process.communicate(), process.returncode)[1] for process in started]
-    done = codes.count(0)
+    done = [process.wait() for process in started].count(0)
     assert done >= 1
     last = settings(clone)
     assert len(last[OLD].split(",")) == done
