@@ -24,10 +24,10 @@ STEPS = [
 
 WORK = {
     "preprocessing": "trainer.preprocessing.preprocess",
-    "train_model": "trainer.training.train_and_publish",
+    "train_model": "trainer.training.train_and_propose",
     "generate_inf_data": "inference.data_steps.generate_inf_data",
     "preprocess_inf_data": "inference.data_steps.preprocess_inf_data",
-    "model_inference": "inference.model_inference.predict_and_record",
+    "model_inference": "inference.model_inference.predict_and_propose",
 }
 
 each_step = pytest.mark.parametrize(("image", "task"), STEPS, ids=[task for _, task in STEPS])

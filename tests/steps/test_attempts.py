@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.project import files_in, lines_of
 
-from bulkhead.step.result import Reservation
+from bulkhead.step.reservation import Reservation
 
 if TYPE_CHECKING:
     from tests.support.project import Project

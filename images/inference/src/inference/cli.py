@@ -72,10 +72,10 @@ def preprocess_inf_data(environment: Environment) -> int:
 def model_inference(model: str, environment: Environment, *, allow_version_drift: bool) -> int:
     """Predict with the model that the environment serves, and record the result."""
     from bulkhead.step import runner
-    from inference.model_inference import predict_and_record
+    from inference.model_inference import predict_and_propose
 
     def work(this: Step) -> Outcome:
-        return predict_and_record(this, model or None, allow_version_drift=allow_version_drift)
+        return predict_and_propose(this, model or None, allow_version_drift=allow_version_drift)
 
     return runner.run("model_inference", "inference", environment, work)
 
@@ -89,7 +89,9 @@ _target_option = click.option(
     help="Where the model is promoted to.",
 )
 _model_option = click.option("--model", required=True, help="A model file of the registry, by name.")
-_by_option = click.option("--by", required=True, help="Who decides; the record keeps it.")
+_by_option = click.option(
+    "--by", default="", help="Who decides; the record keeps it. From Airflow it is Airflow that says who."
+)
 _reason_option = click.option("--reason", required=True, help="Why; the record keeps it.")
 
 
@@ -123,7 +125,7 @@ def promote_model(model: str, by: str, reason: str, replacing: str, environment:
         "promote_model",
         "training",
         environment,
-        lambda s: decision_steps.promote_model(s, model, by, reason, replacing or None),
+        lambda s: decision_steps.promote_model(s, model, by or None, reason, replacing or None),
     )
 
 
@@ -138,7 +140,10 @@ def rollback_model(by: str, reason: str, to: str, environment: Environment) -> i
     from inference import decision_steps
 
     return runner.run(
-        "rollback_model", "training", environment, lambda s: decision_steps.rollback_model(s, by, reason, to or None)
+        "rollback_model",
+        "training",
+        environment,
+        lambda s: decision_steps.rollback_model(s, by or None, reason, to or None),
     )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from bulkhead import environments
 from bulkhead.registry import decisions
-from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
 from bulkhead.step.runner import Outcome
 from modeling import serving_check
 
@@ -34,37 +32,35 @@ def check_model(step: Step, filename: str) -> Outcome:
     return Outcome(facts=facts)
 
 
-def promote_model(step: Step, filename: str, by: str, reason: str, replacing: str | None) -> Outcome:
-    """Serve the model ``filename`` in the step's environment too; see :func:`bulkhead.registry.decisions.promote`.
+def promote_model(step: Step, filename: str, by: str | None, reason: str, replacing: str | None) -> Outcome:
+    """Propose to serve the model ``filename`` in the step's environment too.
+
+    Args:
+        step: where, and for which environment.
+        filename: the model file.
+        by: who decides; counts by hand alone.
+        reason: why.
+        replacing: the file that the environment must be serving (``none``: nothing); None: the one it serves now.
 
     Raises:
-        Refused: as there.
-        OSError: as there.
+        Refused: it could not be promoted or served.
     """
-    decision = DecisionContext(by, reason, step.identity)
-
-    def undisturbed(*arguments: Any) -> dict[str, str]:
-        libraries = serving_check.check(*arguments)
-        step.store_undisturbed()
-        return libraries
-
-    record = decisions.promote(
-        step.registry, filename, decision, undisturbed, environment=step.environment, replacing=replacing
+    served = step.registry.served(step.environment)
+    now = served.model_filename if served else "none"
+    record = decisions.promotable(step.registry, filename, step.environment)
+    libraries = serving_check.check(step.registry, record)
+    proposal = PromotionProposal(
+        model_filename=filename, by=by, reason=reason, replacing=replacing or now, libraries=libraries
     )
-    return Outcome(facts={**_summary(record), "promotion": msgspec.to_builtins(record.promotion)})
+    return Outcome(facts=_summary(record), proposal=proposal)
 
 
-def rollback_model(step: Step, by: str, reason: str, to: str | None) -> Outcome:
-    """Serve the good model before the one now served; see :func:`bulkhead.registry.decisions.roll_back`.
+def rollback_model(_step: Step, by: str | None, reason: str, to: str | None) -> Outcome:
+    """Propose to serve the good model before the one now served, or the earlier one ``to``, in the step's environment.
 
-    Raises:
-        Refused: as there.
-        OSError: as there.
+    Whether there is one is looked at where it is recorded.
     """
-    decision = DecisionContext(by, reason, step.identity)
-    step.store_undisturbed()
-    rollback = decisions.roll_back(step.registry, step.environment, decision, to)
-    return Outcome(facts={"model_filename": rollback.model_filename, "withdrawn": rollback.withdrawn})
+    return Outcome(proposal=RollbackProposal(to=to, by=by, reason=reason))
 
 
 def _summary(record: ModelRecord) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import msgspec
 import pandas as pd
 
 from bulkhead import clock, paths
+from bulkhead.registry.proposals import InferenceProposal
 from bulkhead.registry.records import MOST_INLINE, InferenceRecord
 from bulkhead.step.runner import Outcome
 from inference.data_steps import GENERATED
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 _ALLOW = ", or predict with --allow-version-drift (allow_version_drift in the DAG's form)"
 
 
-def predict_and_record(step: Step, filename: str | None = None, *, allow_version_drift: bool = False) -> Outcome:
-    """Predict, write the predictions file, append the record.
+def predict_and_propose(step: Step, filename: str | None = None, *, allow_version_drift: bool = False) -> Outcome:
+    """Predict, write the predictions file, propose the record.
 
     Args:
         step: where to read and write.
@@ -34,7 +35,7 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
         Refused: there is no such model, it is out of service or cannot be verified, it belongs to
             another environment, or the data, the transformation or the libraries are not what it was
             trained with.
-        OSError: the predictions or the record cannot be written; neither is left.
+        OSError: the predictions cannot be written; none are left.
     """
     preprocessed = step.input("preprocess_inf_data", InputSignature)
     signature = preprocessed.facts
@@ -49,7 +50,6 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
     predictions = predict(model, model_record, frame)
 
     moment = clock.now()
-    step.store_undisturbed()
     # A name of its own: a run that is done again must not make the first record untrue.
     output = step.write(
         f"predictions_{clock.in_filename(moment)}.parquet",
@@ -77,12 +77,8 @@ def predict_and_record(step: Step, filename: str | None = None, *, allow_version
         **step.cost(),
         **msgspec.structs.asdict(step.identity),
     )
-    try:
-        step.registry.record_inference(record)
-    except BaseException:
-        (step.shared / output.path).unlink()
-        raise
     return Outcome(
         outputs={"predictions": output},
         facts={"model_used": record.model_used, "predictions_path": record.predictions_path, "rows": record.rows},
+        proposal=InferenceProposal(record=record, path=output.path),
     )

@@ -65,10 +65,10 @@ def preprocessing(source: str, target: str, features: str, environment: Environm
 def train_model(test_fraction: float, seed: int, environment: Environment) -> int:
     """Fit the model on what preprocessing left, measure it, publish it."""
     from bulkhead.step import runner
-    from trainer.training import Parameters, train_and_publish
+    from trainer.training import Parameters, train_and_propose
 
     parameters = Parameters(test_fraction=test_fraction, seed=seed)
-    return runner.run("train_model", "training", environment, lambda s: train_and_publish(s, parameters))
+    return runner.run("train_model", "training", environment, lambda s: train_and_propose(s, parameters))
 
 
 @trainer.command("example_data")

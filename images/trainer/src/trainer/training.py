@@ -1,9 +1,11 @@
-"""train_model: fit, measure, publish."""
+"""train_model: fit, measure, propose."""
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import msgspec
 import numpy as np
 import pandas as pd  # msgspec reads the annotations of Trained
@@ -13,6 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from bulkhead.errors import NotGoodEnough, Refused
 from bulkhead.registry import quality_gate
+from bulkhead.registry.proposals import ModelProposal
 from bulkhead.registry.records import MOST_INLINE, Lineage, TrainedOn
 from bulkhead.step.runner import Outcome
 from modeling import gate_check, libraries
@@ -22,6 +25,8 @@ from tabular import tables
 if TYPE_CHECKING:
     from bulkhead.step.runner import Step
 
+MODEL = "train_model.joblib"
+"""The fitted model, as it is proposed."""
 FEWEST_ROWS = 2
 _REFINED = 1_000_000
 """Cells of a table up to which the fit is refined: extended precision takes twice the memory, and no BLAS."""
@@ -131,14 +136,14 @@ def _refine(model: LinearRegression, columns: np.ndarray, target: np.ndarray) ->
         model.intercept_, model.coef_ = float(coefficients[0]), coefficients[1:].astype(float)
 
 
-def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
-    """Train on what preprocessing left in the run folder, and publish the model if it passes the gate.
+def train_and_propose(step: Step, parameters: Parameters) -> Outcome:
+    """Train on what preprocessing left in the run folder, and propose the model if it passes the gate.
 
     Raises:
         NotGoodEnough: it does not pass.
         Refused: as :func:`train`; or preprocessing has not run here, or its output has changed; or the
             gate's settings cannot be read.
-        OSError: the registry cannot be written; nothing was published.
+        OSError: the run folder cannot be written.
     """
     prepared = step.input("preprocessing", ModelSignature)
     signature = prepared.facts
@@ -149,6 +154,8 @@ def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
     passed = gate_check.check(step, gate, signature, trained.metrics, trained.held_out)
     model = trained.model
     inline = len(model.coef_) <= MOST_INLINE
+    content = dumped(model)
+    output = step.write(MODEL, content, trained.metrics["train_rows"])
     lineage = Lineage(
         **msgspec.structs.asdict(step.identity),
         **msgspec.structs.asdict(signature),
@@ -161,16 +168,21 @@ def train_and_publish(step: Step, parameters: Parameters) -> Outcome:
         coefficients=dict(zip(frame.columns, model.coef_.tolist(), strict=True)) if inline else None,
         **step.cost(),
     )
-    step.store_undisturbed()
-    record = step.registry.publish(model, step.environment, lineage)
-    return Outcome(
-        facts={
-            "model_filename": record.model_filename,
-            "model_hash": record.model_hash,
-            "sha256": record.sha256,
-            "metrics": record.metrics,
-        }
+    proposal = ModelProposal(
+        lineage=lineage,
+        path=output.path,
+        sha256=output.sha256,
+        size_bytes=len(content),
+        model_hash=joblib.hash(model),
     )
+    return Outcome(facts={"metrics": trained.metrics}, proposal=proposal)
+
+
+def dumped(model: LinearRegression) -> bytes:
+    """The bytes of ``model``'s file."""
+    buffer = io.BytesIO()
+    joblib.dump(model, buffer)
+    return buffer.getvalue()
 
 
 def _measure(truth: pd.Series, predicted: np.ndarray) -> dict[str, Any]:

@@ -16,6 +16,8 @@ EXIT_REFUSED = 1
 """Refused for a reason that a retry cannot fix."""
 EXIT_USAGE = 2
 """Wrong command line (click's own code)."""
+EXIT_BUSY = 75
+"""Another container does the same work in the same place; later it may not (EX_TEMPFAIL)."""
 EXIT_CRASHED = 70
 """A bug; Python's own code for one, 1, would read as a refusal."""
 EXIT_KILLED = 143
@@ -32,6 +34,10 @@ _NO_THREAD = ("can't start new thread", "Resource temporarily unavailable")
 _NEXT = {
     errno.ENOSPC: "The disk is full: free some space, then run this again.",
     errno.EDQUOT: "The disk quota is used up: free some space, then run this again.",
+    errno.EFBIG: (
+        "It is larger than a step's file may be (BULKHEAD_STEP_DISK): raise that in .env or give less data, then run"
+        " this again."
+    ),
     errno.EROFS: "The folder is mounted read-only: mount it without ':ro', then run this again.",
     errno.EACCES: "This user may not: run as the folder's owner (docker run --user UID:0), then run this again.",
     errno.EPERM: "This user may not: run as the folder's owner (docker run --user UID:0), then run this again.",
@@ -44,6 +50,14 @@ class BulkheadError(Exception):
 
 class Refused(BulkheadError):
     """The step's input, or the place it runs in, is not usable; a retry would fail the same way."""
+
+
+class DiskFull(Refused):
+    """There is no room for what was to be written."""
+
+
+class Busy(Refused):
+    """Another container does this work in this place."""
 
 
 class NotVerified(Refused):
@@ -101,4 +115,5 @@ def refusal_of(error: OSError, path: str) -> Refused | None:
     """The refusal that says what a full disk or a missing permission at ``path`` means; None for any other error."""
     if error.errno not in _NEXT:
         return None
-    return Refused(f"{path}: {error.strerror}. {_NEXT[error.errno]}")
+    kind = DiskFull if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else Refused
+    return kind(f"{path}: {error.strerror}. {_NEXT[error.errno]}")

@@ -1,9 +1,11 @@
-"""How every step runs: checked before, recorded after, one exit code for each kind of end.
+"""How every step runs: checked before, proposed or recorded after, one exit code for each kind of end.
 
-A step is a function of a :class:`Step`; it returns its outputs and facts, or raises. This module
-does the rest of the contract: the folders are checked, SIGTERM is turned into an end that leaves
-nothing half-written, a failure becomes one record in the registry's journal and one line on stderr
-(and a traceback only for a bug), a success becomes the result file.
+A step is a function of a :class:`Step`; it returns its outputs and facts and, where it has one, the outcome that it
+proposes; or it raises. This module does the rest of the contract: the folders are checked, SIGTERM is turned into an
+end that leaves nothing half-written, a failure becomes one line on stderr (and a traceback only for a bug).
+
+Sealed, which is what ``BULKHEAD_PROTOCOL`` says, a step writes into its run folder alone: its result file proposes, a
+failure too, and the registrar records. By hand it records itself, by the registrar's own function.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ import msgspec
 
 from bulkhead import clock, paths, protocol
 from bulkhead.errors import (
+    EXIT_BUSY,
     EXIT_CRASHED,
     EXIT_KILLED,
     EXIT_REFUSED,
     BulkheadError,
+    Busy,
+    DiskFull,
     NotGoodEnough,
     Refused,
     Stopped,
@@ -34,9 +39,13 @@ from bulkhead.errors import (
 )
 from bulkhead.files import sha256, write_whole
 from bulkhead.identity import Environment, Identity, container_id, whole_number
+from bulkhead.registry import recording
+from bulkhead.registry.proposals import FailureProposal, InferenceProposal, ModelProposal, SuccessProposal
+from bulkhead.registry.recording import Author
 from bulkhead.registry.records import Evidence, failure
 from bulkhead.registry.store import Registry
-from bulkhead.step import result, step_input
+from bulkhead.step import result, step_input, summary
+from bulkhead.step.reservation import Reservation
 from bulkhead.step.result import Output, StepResult
 
 if TYPE_CHECKING:
@@ -44,6 +53,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from bulkhead.paths import JournalName
+    from bulkhead.registry.proposals import Proposal
+    from bulkhead.registry.records import Success
     from bulkhead.step.step_input import Facts, StepInput
 
 
@@ -55,6 +66,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     outputs: dict[str, Output] = {}
     facts: dict[str, Any] = {}
+    proposal: SuccessProposal | None = None
+    """What is to be recorded; None: nothing is, the outputs are all."""
 
 
 class Step:
@@ -65,6 +78,9 @@ class Step:
         self.environment = environment
         self.identity = Identity.from_environment(task_id)
         self.task_id = task_id
+        self.started = clock.in_record(clock.now())
+        self.is_sealed = bool(os.environ.get("BULKHEAD_PROTOCOL"))
+        """Whether somebody else records what this step proposes."""
         self.shared = Path(paths.SHARED)
         self.inputs = Path(paths.INPUTS)
         self.registry = Registry(Path(paths.MODELS))
@@ -105,52 +121,73 @@ class Step:
             "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         }
 
-    def store_undisturbed(self) -> None:
-        """From here on SIGTERM waits: what follows is both stored and proven by the result file.
-
-        Call it last, right before publishing; Docker's SIGKILL still ends a step that hangs.
-        """
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    def result(self, outputs: dict[str, Output], facts: dict[str, Any], proposal: Proposal | None) -> StepResult:
+        """The step's result as of now."""
+        return StepResult(
+            protocol=protocol.PROTOCOL,
+            identity=self.identity,
+            environment=self.environment,
+            container=container_id(),
+            started=self.started,
+            finished=clock.in_record(clock.now()),
+            outputs=outputs,
+            facts=facts,
+            proposal=proposal,
+        )
 
 
 def run(task_id: str, journal: JournalName, environment: Environment, work: Callable[[Step], Outcome]) -> int:
     """Run ``work`` as the step ``task_id``.
 
     Returns:
-        The exit code: 0, EXIT_REFUSED, EXIT_KILLED or EXIT_CRASHED.
+        The exit code: 0, EXIT_REFUSED, EXIT_BUSY, EXIT_KILLED or EXIT_CRASHED.
     """
     os.umask(0o002)  # files are shared through group 0, which every container has
-    started = clock.in_record(clock.now())
     try:
         step = Step(task_id, journal, environment)
     except Refused as error:
         _say(task_id, "refused", str(error))
         return EXIT_REFUSED
+    reservation: Reservation | None = None
     try:
         signal.signal(signal.SIGTERM, _stop)
         _check_protocol(step.identity)
-        step.registry.check_writable(journal)
+        if not step.is_sealed:
+            step.registry.check_writable(journal)
         reservation = _reserve(step)
-        try:
-            outcome = work(step)
-        except BaseException:
-            reservation.drop()
-            raise
-        reservation.fill(
-            StepResult(
-                protocol=protocol.PROTOCOL,
-                identity=step.identity,
-                environment=environment,
-                container=container_id(),
-                started=started,
-                finished=clock.in_record(clock.now()),
-                outputs=outcome.outputs,
-                facts=outcome.facts,
-            )
-        )
-    except (Exception, Stopped) as error:  # noqa: BLE001  # every end of a step is recorded, a bug's too
-        return _failed(step, error)
+        outcome = work(step)
+        # From here on SIGTERM waits: what follows is both written and proven. Docker's SIGKILL ends a step that hangs.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        said = _finish(step, outcome, reservation)
+    except (Exception, Stopped) as error:  # noqa: BLE001  # every end of a step is told, a bug's too
+        return _failed(step, error, reservation)
+    _tell(task_id, said)
     return 0
+
+
+def _finish(step: Step, outcome: Outcome, reservation: Reservation) -> str:
+    """Propose the outcome, or record it; returns what was made."""
+    proposal = outcome.proposal
+    if proposal is None or step.is_sealed:
+        reservation.fill(step.result(outcome.outputs, outcome.facts, proposal))
+        return summary.of_outputs(outcome.outputs) if proposal is None else summary.of_proposal(proposal)
+    record = _record(step, proposal)
+    reservation.fill(step.result(outcome.outputs, {**outcome.facts, **result.facts_of(record)}, None))
+    return summary.of_record(record)
+
+
+def _record(step: Step, proposal: SuccessProposal) -> Success:
+    """Record by hand what would else be proposed; what is not recorded is not left either."""
+    author = Author(identity=step.identity, environment=step.environment)
+    try:
+        record = recording.record(step.registry, proposal, author, step.shared).record
+    except BaseException:
+        if isinstance(proposal, ModelProposal | InferenceProposal):
+            (step.shared / proposal.path).unlink(missing_ok=True)
+        raise
+    if isinstance(proposal, ModelProposal):  # the registry has it
+        (step.shared / proposal.path).unlink(missing_ok=True)
+    return record
 
 
 def _check_protocol(identity: Identity) -> None:
@@ -165,23 +202,27 @@ def _check_protocol(identity: Identity) -> None:
     )
 
 
-def _reserve(step: Step) -> result.Reservation:
+def _reserve(step: Step) -> Reservation:
     if not step.shared.is_dir():
         raise Refused(
             f"no run folder at {step.shared}: nothing is mounted there."
             f' Add -v "$PWD/{step.identity.run_path}:{step.shared}" to docker run.'
         )
-    return result.Reservation(step.shared, step.task_id)
+    return Reservation(step.shared, step.task_id)
 
 
-def _failed(step: Step, error: Exception | Stopped) -> int:
-    # A second SIGTERM must not cut off the record of the first.
+def _failed(step: Step, error: Exception | Stopped, reservation: Reservation | None) -> int:
+    # A second SIGTERM must not cut off what is said of the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if isinstance(error, OSError):
         error = refusal_of(error, step.in_project(str(error.filename))) or error
     match error:
         case Stopped():
             cause, code, detail = "killed", EXIT_KILLED, str(error)
+        case Busy() if step.is_sealed and step.identity.dag_id:
+            cause, code, detail = "busy", EXIT_BUSY, str(error)
+        case DiskFull():
+            cause, code, detail = "disk_full", EXIT_REFUSED, str(error)
         case BulkheadError():
             cause, code, detail = "refused", EXIT_REFUSED, str(error)
         case MemoryError():
@@ -192,22 +233,54 @@ def _failed(step: Step, error: Exception | Stopped) -> int:
             if wants_threads(detail):
                 detail += " No thread or process more could be started: raise BULKHEAD_STEP_PIDS in .env."
     _say(step.task_id, cause, detail)
-    evidence = Evidence(exit_code=code, **step.cost())
+    metrics = error.metrics if isinstance(error, NotGoodEnough) else None
+    if step.is_sealed:
+        _propose_failure(step, FailureProposal(cause=cause, detail=one_line(detail), metrics=metrics), reservation)
+    else:
+        if reservation is not None:
+            reservation.drop()
+        _record_failure(step, cause, detail, Evidence(exit_code=code, **step.cost()), metrics)
+    return code
+
+
+def _propose_failure(step: Step, proposal: FailureProposal, reservation: Reservation | None) -> None:
+    """Leave the reason in the result file, in the room that was reserved; without it the line on stderr has to do."""
+    if reservation is None:
+        return
+    try:
+        reservation.fill(step.result({}, {}, proposal))
+    except (OSError, Refused):
+        reservation.drop()
+
+
+def _record_failure(step: Step, cause: str, detail: str, evidence: Evidence, metrics: dict[str, Any] | None) -> None:
     record = failure(
-        step.journal, cause, detail, environment=step.environment, identity=step.identity, evidence=evidence
+        step.journal,
+        cause,
+        detail,
+        environment=step.environment,
+        identity=step.identity,
+        evidence=evidence,
+        metrics=metrics,
     )
-    if isinstance(error, NotGoodEnough):
-        record = msgspec.structs.replace(record, metrics=error.metrics)
     try:
         step.registry.record_failure(step.journal, record)
-    except OSError as unrecorded:
+    except (OSError, Refused) as unrecorded:
         where = step.in_project(str(step.registry.journal_of(step.journal)))
-        _say(step.task_id, "not recorded", f"{where}: {unrecorded.strerror}. The failure above is in no journal.")
-    return code
+        why = unrecorded.strerror if isinstance(unrecorded, OSError) else unrecorded
+        _say(step.task_id, "not recorded", f"{where}: {why}. The failure above is in no journal.")
 
 
 def _say(task_id: str, cause: str, detail: str) -> None:
     sys.stderr.write(f"{task_id}: {cause}: {one_line(detail)}\n")
+
+
+def _tell(task_id: str, made: str) -> None:
+    try:
+        sys.stdout.write(f"{task_id}: {one_line(made)}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has gone; the step is done all the same
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  # Python flushes stdout once more at its end
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:

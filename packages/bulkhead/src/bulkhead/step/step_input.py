@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
-from bulkhead import protocol
+from bulkhead import protocol, untrusted
 from bulkhead.errors import Refused
 from bulkhead.files import sha256
 from bulkhead.step import result
@@ -42,9 +42,12 @@ class StepInput(Generic[Facts]):
                 f"{task_id}.json names no output {name!r}, so {task_id} did not write it. Run {task_id} again."
             )
         try:
-            content = (self._folder / output.path).read_bytes()
+            with untrusted.open_file(self._folder, output.path) as file:
+                content = file.read()
         except FileNotFoundError:
             raise Refused(f"{output.path} is missing from the run folder. Run {task_id} again.") from None
+        except untrusted.Untrusted as error:
+            raise Refused(f"{error} Run {task_id} again.") from None
         if sha256(content) != output.sha256:
             raise Refused(f"{output.path} has changed since {task_id} wrote it. Run {task_id} again.")
         return content
@@ -66,7 +69,7 @@ def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, envir
     """
     where = f"{reader.run_path}/{task_id}.json"
     before = result.read(folder, task_id)
-    if before is None:
+    if before is None or before.is_failure:
         raise Refused(f"{where} is missing or not a result file. Run {task_id} first, with the same run folder.")
     _check_protocol(before, where, task_id, reader)
     if before.environment != environment:
