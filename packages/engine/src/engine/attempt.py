@@ -18,38 +18,47 @@ from bulkhead.identity import Identity
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bulkhead.paths import JournalName
-    from bulkhead.registry.store import Registry
     from engine.settings import Settings
 
 _PREFIX = "io.bulkhead."
+FIRST_TRY_LABEL = f"{_PREFIX}first-try"
+"""Which outcome a container works for."""
+COMMIT_LABEL = "org.opencontainers.image.revision"
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try of one task, and the point of its journal at which it began."""
+    """One try of one task, and the outcome that it works for."""
 
     identity: Identity
-    since: int
-    """Bytes that the journal had when this try began: its own records stand behind."""
-
-    @classmethod
-    def starting_now(cls, identity: Identity, registry: Registry, journal: JournalName) -> Attempt:
-        """The try called ``identity``, which begins at the present end of ``journal``."""
-        return cls(identity, registry.journal_size(journal))
+    try_id: str = ""
+    """Airflow's id of the try; each has another."""
+    first_try: str | None = None
+    """The id of the first try of this outcome, as the registrar says; None: it was not asked yet."""
 
     @classmethod
     def of_container(cls, labels: dict[str, str]) -> Attempt:
-        """The try that started a container, from the labels it gave it."""
-        identity = Identity(
-            dag_id=labels[f"{_PREFIX}dag"],
-            run_id=labels[f"{_PREFIX}run"],
-            task_id=labels[f"{_PREFIX}task"],
-            try_number=int(labels[f"{_PREFIX}try"]),
-            map_index=int(labels[f"{_PREFIX}map-index"]),
-            image=labels[f"{_PREFIX}image"],
-            git_commit=labels.get("org.opencontainers.image.revision"),
-        )
-        return cls(identity, int(labels[f"{_PREFIX}since"]))
+        """The try that started a container, from the labels that the launcher gave it.
+
+        Raises:
+            ValueError: they are not those of a step.
+        """
+        try:
+            identity = Identity(
+                dag_id=labels[f"{_PREFIX}dag"],
+                run_id=labels[f"{_PREFIX}run"],
+                task_id=labels[f"{_PREFIX}task"],
+                try_number=int(labels[f"{_PREFIX}try"]),
+                map_index=int(labels[f"{_PREFIX}map-index"]),
+                image=labels[f"{_PREFIX}image"],
+                git_commit=labels.get(COMMIT_LABEL),
+            )
+            return cls(identity, labels[f"{_PREFIX}try-id"], labels[FIRST_TRY_LABEL])
+        except KeyError as error:
+            raise ValueError(f"no label {error}") from None
+
+    def of_outcome(self, first_try: str) -> Attempt:
+        """This try, now that its outcome is known."""
+        return msgspec.structs.replace(self, first_try=first_try)
 
     def with_image(self, image: Image) -> Attempt:
         """This try, now that its image is known."""
@@ -66,7 +75,8 @@ class Attempt(msgspec.Struct, frozen=True):
             f"{_PREFIX}map-index": str(identity.map_index),
             f"{_PREFIX}try": str(identity.try_number),
             f"{_PREFIX}image": str(identity.image),
-            f"{_PREFIX}since": str(self.since),
+            f"{_PREFIX}try-id": self.try_id,
+            FIRST_TRY_LABEL: str(self.first_try),
         }
 
     def variables(self) -> dict[str, object]:
@@ -89,6 +99,11 @@ class Attempt(msgspec.Struct, frozen=True):
             parts.append(str(identity.map_index))
         return paths.slug(".".join(map(str, parts)))
 
+    @property
+    def run_folder(self) -> str:
+        """The run folder, relative to ``shared/runs``."""
+        return self.identity.run_path.removeprefix(f"{paths.RUNS}/")
+
     def folder(self, settings: Settings) -> Path:
         """The run folder, as this process sees it."""
         return settings.folder / self.identity.run_path
@@ -105,4 +120,4 @@ class Image(msgspec.Struct, frozen=True):
     def inspected(cls, tag: str, inspected: dict[str, Any]) -> Image:
         """From ``docker image inspect``."""
         labels = inspected["Config"].get("Labels") or {}
-        return cls(tag, inspected["Id"], labels.get("org.opencontainers.image.revision"))
+        return cls(tag, inspected["Id"], labels.get(COMMIT_LABEL))

@@ -13,9 +13,9 @@ from engine import verdict, watch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bulkhead.step.result import StepResult
     from docker import APIClient
 
+    from bulkhead.step.result import StepResult
     from engine.attempt import Attempt
     from engine.settings import Settings
     from engine.verdict import Failed

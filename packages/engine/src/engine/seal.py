@@ -1,9 +1,8 @@
 """The seal: what every step's container may and may not do. One description, for every step and every way to start it.
 
-``docker inspect`` of a running step shows all of it under ``HostConfig``. The operator starts a sealed
-container through docker-py, ``just step`` and ``just registry`` through ``docker run``: both come from
-here. Needs the standard library alone, because that is all that those two have; docker-py is imported
-where it is asked for.
+``docker inspect`` of a running step shows all of it under ``HostConfig``. The launcher starts a sealed
+container by a create request, ``just step`` and ``just registry`` through ``docker run``: both come from
+here. Needs the standard library alone, because that is all that those two have.
 """
 
 from __future__ import annotations
@@ -29,6 +28,10 @@ _NETWORK = "none"
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108  # the container's own, gone with it
 _CAP_DROP = ["ALL"]
 _SECURITY_OPT = ["no-new-privileges"]
+# A quarter of the usual share, and a sixteenth of what compose gives each service: what orchestrates goes first.
+_CPU_SHARES = 256
+# Where the machine's memory runs out, the kernel looks for a step to kill before it looks at anything else.
+_OOM_SCORE_ADJ = 500
 # The libraries that scikit-learn computes with read these; without them each starts a thread for
 # every core of the host, however small the quota.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -64,33 +67,45 @@ class Seal:
     variables: Mapping[str, str] = field(default_factory=dict)
     cpus: float | None = None
     """A quota; None: no limit."""
+    file_size: str | None = None
+    """How large a file may be that it writes; None: as large as there is room."""
     output_size: str | None = None
     """The size of each of the two files that the engine keeps of its output; None: it keeps nothing."""
 
-    def create_arguments(self) -> dict[str, Any]:
-        """Arguments of docker-py's ``create_container``, but for ``host_config``."""
-        return {"user": self.user, "environment": dict(self.variables), "labels": dict(self.labels)}
-
-    def host_config(self) -> dict[str, Any]:
-        """Arguments of docker-py's ``create_host_config``; the provider's operator has none for most of them."""
-        from docker.types import LogConfig
-        from docker.types import Mount as DockerMount
-
+    def body(self, image_id: str, command: Sequence[str]) -> dict[str, Any]:
+        """The body of a create request to the engine, all of it."""
         driver, options = self._output()
+        memory = in_bytes(self.memory)
+        host: dict[str, Any] = {
+            "AutoRemove": False,  # it is inspected first
+            "NetworkMode": _NETWORK,
+            "ReadonlyRootfs": True,
+            "Tmpfs": _TMPFS,
+            "CapDrop": _CAP_DROP,
+            "SecurityOpt": _SECURITY_OPT,
+            "PidsLimit": self.pids,
+            "Init": True,  # forwards SIGTERM, reaps children
+            "CpuShares": _CPU_SHARES,
+            "OomScoreAdj": _OOM_SCORE_ADJ,
+            "Memory": memory,
+            "MemorySwap": memory,
+            "LogConfig": {"Type": driver, "Config": options},
+            "Mounts": [
+                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in self.mounts
+            ],
+        }
+        if self.cpus is not None:
+            host["NanoCpus"] = int(self.cpus * 1e9)
+        if self.file_size is not None:
+            largest = in_bytes(self.file_size)
+            host["Ulimits"] = [{"Name": "fsize", "Soft": largest, "Hard": largest}]
         return {
-            "auto_remove": False,  # it is inspected first
-            "mounts": [DockerMount(m.target, m.source, type="bind", read_only=m.read_only) for m in self.mounts],
-            "network_mode": _NETWORK,
-            "read_only": True,
-            "tmpfs": _TMPFS,
-            "cap_drop": _CAP_DROP,
-            "security_opt": _SECURITY_OPT,
-            "pids_limit": self.pids,
-            "init": True,  # forwards SIGTERM, reaps children
-            "nano_cpus": None if self.cpus is None else int(self.cpus * 1e9),
-            "mem_limit": in_bytes(self.memory),
-            "memswap_limit": in_bytes(self.memory),
-            "log_config": LogConfig(type=driver, config=options),
+            "Image": image_id,
+            "Cmd": [*command],
+            "User": self.user,
+            "Env": [f"{name}={value}" for name, value in self.variables.items()],
+            "Labels": dict(self.labels),
+            "HostConfig": host,
         }
 
     def run_options(self) -> list[str]:
@@ -99,7 +114,10 @@ class Seal:
         memory = str(in_bytes(self.memory))
         words = ["--init", "--read-only", "--network", _NETWORK, "--log-driver", driver, "--user", self.user]
         words += ["--pids-limit", str(self.pids), "--memory", memory, "--memory-swap", memory]
+        words += ["--cpu-shares", str(_CPU_SHARES), "--oom-score-adj", str(_OOM_SCORE_ADJ)]
         words += [] if self.cpus is None else ["--cpus", f"{self.cpus:.9f}"]
+        if self.file_size is not None:
+            words += ["--ulimit", f"fsize={in_bytes(self.file_size)}"]
         for option, values in {
             "--log-opt": [f"{name}={value}" for name, value in options.items()],
             "--tmpfs": [f"{folder}:{how}" for folder, how in _TMPFS.items()],
@@ -136,8 +154,9 @@ def of_step(spec: StepSpec, settings: Settings, run_folder: str, identity: Mappi
         memory=settings.memory,
         pids=settings.pids,
         cpus=settings.cpus,
+        file_size=settings.disk,
         output_size=settings.output_size,
-        mounts=_mounts(spec, settings, run_folder),
+        mounts=_mounts(settings, run_folder),
         labels=labels(settings),
         variables=_variables(spec, settings, identity),
     )
@@ -166,22 +185,14 @@ def labels(settings: Settings) -> dict[str, str]:
     }
 
 
-def _mounts(spec: StepSpec, settings: Settings, run_folder: str) -> list[Mount]:
-    """The folders a step sees, named from the host's point of view.
-
-    A step that publishes may write the whole registry. Any other sees it read-only and can append
-    to its own journal alone.
-    """
+def _mounts(settings: Settings, run_folder: str) -> list[Mount]:
+    """The folders a step sees, named from the host's point of view: only its own run folder is writable."""
     host = settings.host_folder
-    found = [
+    return [
         Mount(target=paths.SHARED, source=f"{host}/{run_folder}", read_only=False),
         Mount(target=paths.INPUTS, source=f"{host}/shared/inputs"),
-        Mount(target=paths.MODELS, source=f"{host}/models", read_only=not spec.publishes),
+        Mount(target=paths.MODELS, source=f"{host}/models"),
     ]
-    if not spec.publishes:
-        name = paths.JOURNALS[spec.journal]
-        found.append(Mount(target=f"{paths.MODELS}/{name}", source=f"{host}/models/{name}", read_only=False))
-    return found
 
 
 def _variables(spec: StepSpec, settings: Settings, identity: Mapping[str, object]) -> dict[str, str]:

@@ -32,6 +32,8 @@ class Limits:
     """CPU time a second, as a hard quota."""
     memory: str | None = None
     """Docker's notation."""
+    disk: str | None = None
+    """Docker's notation: its run folder and output together, and any single file."""
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
@@ -65,8 +67,14 @@ class Settings:
     pids: int = 256
     output_size: str = "1g"
     """Docker's notation; the engine keeps a step's output in two files of this size."""
+    disk: str = "20g"
+    """Docker's notation; a step's run folder and output together, and any single file that it writes."""
     seconds: float = 3600.0
     """How long a step may run, from its container's start, however often Airflow lost sight of it."""
+    registrar_seconds: float = 600.0
+    """How long a step waits for a registrar that is away."""
+    lease_seconds: float = 600.0
+    """How long a try waits for a step that it left on another engine."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By limit, what set it, where that is not its general variable."""
 
@@ -138,7 +146,10 @@ _VARIABLES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "memory": ("BULKHEAD_STEP_MEMORY", values.size),
     "pids": ("BULKHEAD_STEP_PIDS", values.whole),
     "output_size": ("BULKHEAD_STEP_LOG", values.size),
+    "disk": ("BULKHEAD_STEP_DISK", values.size),
     "seconds": ("BULKHEAD_STEP_SECONDS", values.seconds),
+    "registrar_seconds": ("BULKHEAD_REGISTRAR_SECONDS", values.pause),
+    "lease_seconds": ("BULKHEAD_ENGINE_LEASE", values.pause),
 }
 """By field, its variable and what reads it."""
 _LIMITS = tuple(limit.name for limit in fields(Limits))

@@ -53,9 +53,9 @@ from engine.verdict import Failed
 
 if TYPE_CHECKING:
     from bulkhead.registrar_protocol import Concluded
-    from bulkhead.step.result import StepResult
     from docker import APIClient
 
+    from bulkhead.step.result import StepResult
     from engine.attempt import Attempt
     from engine.settings import Settings
     from engine.step_spec import StepSpec

@@ -23,8 +23,8 @@ class StepSpec:
     """Where its failures are recorded."""
     environment: str | None = None
     """An environment's name; None leaves it to the flags."""
-    publishes: bool = False
-    """Whether it may write model files."""
+    approval_task: str | None = None
+    """The task of the same run in which a person approves what the step does."""
 
     @property
     def task_id(self) -> str:
