@@ -1,0 +1,1 @@
+"""The launcher image is its packages; nothing is here."""
