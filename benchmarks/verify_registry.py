@@ -1,6 +1,5 @@
 """What ``registry verify`` costs on 10,000 models and 1,000,000 inferences: time and peak memory, as ratios.
 
-The registry is made in a temporary folder and is clean, every line in the chain and signed, with a file for each
 The registry is made in a temporary folder and is clean, every line in the chain and signed, with a file for each model
 and for each inference's predictions, which is a table like that of a step. Time stands beside that of reading and
 decoding the same lines as every reader
