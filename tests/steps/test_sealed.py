@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 IN_AIRFLOW = Identity(
     dag_id="d", run_id="r", task_id="train_model", try_number=3, map_index=-1, image="i", git_commit="c"
 )
-    dag_id="d", run_id="r", task_id="train_model", try_number=3, map_index=-1, image="i", git_commit="c"
-)
 
 
 @pytest.fixture
