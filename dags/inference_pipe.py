@@ -63,6 +63,6 @@ for environment in ENVIRONMENTS:
             journal="inference",
             environment=environment,
             flags={"model": "{{ params.model or '' }}", "allow-version-drift": "{{ params.allow_version_drift }}"},
-            doc_md="Predicts with the served model. Writes the predictions and a record in `models/log_inference.txt`.",
+            doc_md="Predicts with the served model. Writes the predictions, and proposes their record.",
         )
         generate_inf_data >> preprocess_inf_data >> model_inference

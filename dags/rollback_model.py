@@ -9,7 +9,7 @@ DOC = """
 
 The environment serves the good model before the one it serves now, or the earlier one that is named.
 Good is a model whose file is there and is the one that was published. One record in
-`models/log.txt` says who, why, and what was withdrawn; nothing is removed.
+`models/log.txt` says who started this run, why, and what was withdrawn; nothing is removed.
 """
 
 with DAG(
@@ -44,8 +44,7 @@ with DAG(
         flags={
             "environment": "{{ params.environment }}",
             "to": "{{ params.to or '' }}",
-            "by": "{{ dag_run.triggering_user_name or dag_run.run_type }}",
             "reason": "{{ params.reason }}",
         },
-        doc_md="Writes the rollback's record in `models/log.txt`.",
+        doc_md="Proposes the rollback's record in `models/log.txt`.",
     )

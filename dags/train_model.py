@@ -63,6 +63,6 @@ for environment in ENVIRONMENTS:
             environment=environment,
             publishes=True,
             flags={"test-fraction": "{{ params.test_fraction }}"},
-            doc_md="Fits and measures a linear regression. Writes the model file and its record in `models/log.txt`.",
+            doc_md="Fits and measures a linear regression. Proposes the model for `models/` and `models/log.txt`.",
         )
         preprocessing >> train_model

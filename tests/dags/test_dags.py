@@ -90,11 +90,15 @@ def test_the_tasks_run_in_the_order_of_the_pipeline(described: dict[str, Any], e
     }
 
 
-def test_only_train_model_may_write_model_files(described: dict[str, Any]) -> None:
-    publishing = {
-        task_id for dag in described["dags"].values() for task_id, task in dag["tasks"].items() if task["publishes"]
-    }
-    assert publishing == {"train_model"}
+def test_every_step_waits_in_the_pool_of_steps_and_knows_no_engine_but_the_launchers(described: dict[str, Any]) -> None:
+    steps = [task for dag in described["dags"].values() for task in dag["tasks"].values() if task["command"]]
+    assert {task["pool"] for task in steps} == {"steps"}
+    assert {task["engine"] for task in steps} == {"unix:///run/bulkhead/launcher/launcher.sock"}
+
+
+def test_the_launcher_is_where_its_setting_says(pytestconfig: pytest.Config) -> None:
+    dags = describe(pytestconfig.rootpath / "dags", BULKHEAD_LAUNCHER_SOCKET="/elsewhere/l.sock")["dags"]
+    assert dags["rollback_model_dag"]["tasks"]["rollback_model"]["engine"] == "unix:///elsewhere/l.sock"
 
 
 def test_a_promotion_waits_for_a_persons_approval(described: dict[str, Any]) -> None:
@@ -104,7 +108,30 @@ def test_a_promotion_waits_for_a_persons_approval(described: dict[str, Any]) -> 
         "approve": ["promote_model"],
         "promote_model": [],
     }
-    assert tasks["approve"]["operator"] == "ApprovalOperator"
+    assert "ApprovalOperator" in tasks["approve"]["bases"]
+    assert tasks["promote_model"]["approved_by"] == "approve"
+
+
+def test_who_decides_is_no_argument_of_a_step_and_no_word_of_a_person_is_a_template(described: dict[str, Any]) -> None:
+    """XCom and a run's parameters can be written by whoever may start a run; the registrar asks Airflow itself."""
+    commands = [
+        argument
+        for dag in described["dags"].values()
+        for task in dag["tasks"].values()
+        for argument in task["command"] or ()
+    ]
+    assert not [argument for argument in commands if argument.startswith("--by") or "responded_by" in argument]
+    assert described["dags"]["promote_model_dag"]["tasks"]["approve"]["templated"] == []
+
+
+def test_approvers_and_the_time_they_have_are_settings(described: dict[str, Any], pytestconfig: pytest.Config) -> None:
+    def approve(dags: dict[str, Any]) -> tuple[Any, Any]:
+        task = dags["promote_model_dag"]["tasks"]["approve"]
+        return task["assigned"], task["waits_days"]
+
+    assert approve(described["dags"]) == (None, None)
+    set_so = describe(pytestconfig.rootpath / "dags", BULKHEAD_APPROVERS="ann, bob", BULKHEAD_APPROVAL_DAYS="3")
+    assert approve(set_so["dags"]) == ([{"id": "ann", "name": "ann"}, {"id": "bob", "name": "bob"}], 3)
 
 
 def test_training_and_promoting_update_the_asset_of_their_environments_models(described: dict[str, Any]) -> None:
@@ -160,9 +187,9 @@ def test_a_crashed_step_is_tried_twice_more_by_default_and_as_often_as_is_set(py
 
 
 def test_a_step_has_limits_of_its_own_where_its_dag_gives_them(one_step: Callable[[str], Path]) -> None:
-    dags = one_step("seconds=90, cpus=0.5, memory='512m', retries=5")
+    dags = one_step("seconds=90, cpus=0.5, memory='512m', disk='1g', retries=5")
     (task,) = describe(dags, BULKHEAD_STEP_RETRIES="0")["dags"]["one_dag"]["tasks"].values()
-    assert task["limits"] == {"seconds": 90, "cpus": 0.5, "memory": "512m"}
+    assert task["limits"] == {"seconds": 90, "cpus": 0.5, "memory": "512m", "disk": "1g"}
     assert task["retries"] == 5
 
 

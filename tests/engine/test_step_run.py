@@ -1,170 +1,170 @@
-"""The life of a step's container, on an engine that does as the test says; who runs it is not Airflow."""
+"""The life of a step's container, whatever dies meanwhile: one outcome, and nothing stopped that nobody stopped."""
 
 from __future__ import annotations
 
-import io
-import logging
-from contextlib import contextmanager
-from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from tests.support.project import identity, lines_of
+from docker.errors import DockerException, ImageNotFound
+from tests.engine.support import Host, refusal
 
-from bulkhead.step import result
-from engine import step_run
-from engine.settings import Settings
-from engine.step_run import Caller, StepFailedError, StepRun
-from engine.step_spec import StepSpec
+from bulkhead.registrar_protocol import Concluded, FailedOutcome
+from engine import judging, patience, step_run
+from engine.caller import StepFailedError, StepLeftError
+from engine.external_id import ExternalId
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-SPEC = StepSpec(image="trainer", command=["train_model", "--seed=1"], journal="training", environment="dev")
-
-
-class Engine:
-    """As much of docker-py's client as a step needs; ``work`` is what a started container does, its exit code."""
-
-    def __init__(self, work: Callable[[str], int]) -> None:
-        self.work = work
-        self.containers: dict[str, dict[str, Any]] = {}
-        self.stopped: list[str] = []
-        self.images = {"bulkhead/trainer:latest": {"Id": "sha256:1234", "Config": {"Labels": None}}}
-
-    def inspect_image(self, tag: str) -> dict[str, Any]:
-        if tag not in self.images:
-            raise ImageNotFound(tag)
-        return self.images[tag]
-
-    def create_host_config(self, **wanted: Any) -> dict[str, Any]:
-        return wanted
-
-    def create_container(self, *, name: str, **wanted: Any) -> dict[str, str]:
-        container = f"{len(self.containers):064x}"
-        assert name not in self.names()
-        state = {"Status": "created", "ExitCode": 0, "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": ""}
-        config = {"Labels": wanted["labels"], "Cmd": wanted["command"]}
-        self.containers[container] = {"Id": container, "Name": f"/{name}", "State": state, "Config": config}
-        return {"Id": container}
-
-    def start(self, container: str) -> None:
-        started = {"StartedAt": "2026-11-24T10:00:00.5Z", "FinishedAt": "2026-11-24T10:00:02.0Z"}
-        state = {"Status": "exited", "ExitCode": self.work(container), **started}
-        self.containers[container]["State"] = state
-
-    def inspect_container(self, name: str) -> dict[str, Any]:
-        for container in self.containers.values():
-            if name in (container["Id"], container["Name"].lstrip("/")):
-                return container
-        raise NotFound(name)
-
-    def wait(self, *_: Any, **__: Any) -> None:
-        """Until it ends, which it did when it started."""
-
-    def stats(self, *_: Any, **__: Any) -> dict[str, Any]:
-        return {}
-
-    def logs(self, *_: Any, **__: Any) -> bytes:
-        return b"the last line\n"
-
-    def rename(self, container: str, name: str) -> None:
-        self.containers[container]["Name"] = f"/{name}"
-
-    def remove_container(self, container: str, **_: Any) -> None:
-        if self.containers.pop(container, None) is None:
-            raise NotFound(container)
-
-    def stop(self, container: str, **_: Any) -> None:
-        self.stopped.append(container)
-        self.containers[container]["State"] |= {"Status": "exited", "ExitCode": 143}
-
-    def names(self) -> list[str]:
-        return [container["Name"].lstrip("/") for container in self.containers.values()]
-
-    # What the follower asks beneath docker-py's own functions: nothing was printed.
-
-    def _url(self, path: str, *values: str) -> str:
-        return path.format(*values)
-
-    @contextmanager
-    def _get(self, *_: Any, **__: Any) -> Iterator[Any]:
-        yield SimpleNamespace(raw=io.BytesIO())
-
-    def _raise_for_status(self, _: Any) -> None:
-        """Every answer is a good one."""
-
-
-class Host:
-    """A project's folders, an engine, and tries of one task."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "models").mkdir()
-        self.settings = Settings(host_folder="/project", folder=folder)
-        self.engine = Engine(self.succeed)
-        self.stop = False
-        self.reachable = True
-
-    def connect(self) -> Any:
-        if not self.reachable:
-            raise DockerException("no socket")
-        return self.engine
-
-    def attempt(self, number: int = 1, **settings: Any) -> StepRun:
-        caller = Caller(
-            self.connect,
-            self.connect,
-            logging.getLogger("step"),
-            lambda text: text.replace("secret", "***"),
-            lambda: self.stop,
-        )
-        self.identity = identity(task_id="train_model", try_number=number)
-        return StepRun(SPEC, replace(self.settings, **settings), self.identity, caller)
-
-    def run(self, number: int = 1, **settings: Any) -> result.StepResult:
-        """One try, to its end."""
-        attempt = self.attempt(number, **settings)
-        attempt.connect()
-        container = attempt.find_or_start()
-        attempt.conclude(container, attempt.follow(container))
-        proof = attempt.proof()
-        attempt.remove(container)
-        return proof
-
-    def succeed(self, container: str) -> int:
-        proof = result.StepResult(
-            identity=self.identity, environment="dev", container=container[:12], started="s", finished="f"
-        )
-        result.write(self.settings.folder / self.identity.run_path, proof)
-        return 0
-
-    def failures(self) -> list[tuple[int, str]]:
-        records = lines_of(self.settings.folder / "models/log.txt")
-        return [(record["try_number"], record["cause"]) for record in records]
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(patience, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(step_run, "_LEASE_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(step_run, "_CONNECT_SECONDS", 0)
     return Host(tmp_path)
 
 
-def test_a_step_that_proves_its_end_leaves_no_container_and_no_failure(host: Host) -> None:
-    assert host.run().identity.task_id == "train_model"
-    assert host.engine.containers == {}
-    assert host.failures() == []
+def running(_: str) -> None:
+    """The work of a container that does not end."""
 
 
-def test_a_crash_is_recorded_once_and_its_container_set_aside(host: Host) -> None:
+def test_a_proven_end_is_concluded_and_nothing_is_removed(host: Host) -> None:
+    assert host.run().verdict == "recorded"
+    (container,) = host.engine.containers
+    assert host.registrar.concluded == [container]
+    assert host.registrar.failures == []
+    assert not host.engine.names()[0].endswith(".failed-000000000000")
+
+
+# One outcome, whichever try made it.
+
+
+def test_an_outcome_that_an_earlier_try_made_is_adopted_and_nothing_is_started(host: Host) -> None:
+    host.registrar.outcome = Concluded(verdict="adopted", facts={"model_filename": "m"})
+    attempt = host.attempt(2)
+    assert attempt.look()
+    assert attempt.outcome is host.registrar.outcome
+    assert host.engine.created == 0
+
+
+def test_a_try_goes_on_with_the_container_that_an_earlier_one_left_running(host: Host) -> None:
+    host.engine.work = running
+    _, first = host.begun(1)
+    attempt, second = host.begun(2)
+    assert _container(first) == _container(second)
+    assert attempt.status(first) == step_run.RUNNING
+    assert host.engine.created == 1
+
+
+def test_a_try_concludes_a_success_whose_report_was_lost(host: Host) -> None:
+    """The first try died, or was refused (404), after its container had ended and before anybody heard of it."""
+    _, first = host.begun(1)
+    attempt, second = host.begun(2)
+    assert attempt.status(first) == step_run.RUNNING  # to be followed to an end that is there
+    attempt.conclude(second, attempt.follow(second))
+    assert host.registrar.concluded == [_container(first)]
+    assert host.engine.created == 1
+
+
+def test_two_tries_that_judge_one_failure_set_it_aside_once(host: Host) -> None:
+    host.engine.work = lambda _: 70
+    first, container = host.begun(1)
+    second, _ = host.begun(2)
+    for attempt in (first, second):
+        with pytest.raises(StepFailedError):
+            attempt.conclude(container, attempt.follow(container))
+    (name,) = host.engine.names()
+    assert name.count(".failed-") == 1
+    assert {container for container, _, _ in host.registrar.failures} == set(host.engine.containers)
+
+
+def test_a_name_that_another_try_took_meanwhile_is_no_failure(host: Host) -> None:
+    host.engine.work = running
+    raced = []
+
+    def race() -> None:
+        host.engine.before_create = lambda: None
+        raced.append(host.begun(1)[1])
+
+    host.engine.before_create = race
+    _, container = host.begun(2)
+    assert [_container(other) for other in raced] == [_container(container)]
+    assert host.registrar.failures == []
+
+
+def test_a_name_that_stays_taken_is_a_failure_that_may_be_retried(host: Host) -> None:
+    host.engine.refuses_to_create = [refusal(409, "taken")] * 5
+    with pytest.raises(StepFailedError, match="is taken by a container") as failed:
+        host.begun()
+    assert failed.value.failed.retry
+
+
+def test_a_superseded_container_says_so_and_is_no_failure_of_the_step(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.registrar.answer = Concluded(verdict="superseded", sentence="the task was cleared meanwhile")
+    with pytest.raises(StepFailedError, match="superseded: the task was cleared meanwhile") as failed:
+        host.run()
+    assert not failed.value.failed.retry
+    assert "superseded" in caplog.text
+    assert host.registrar.failures == []
+
+
+def test_a_proposal_that_the_registrar_refuses_is_a_failure_and_its_container_evidence(host: Host) -> None:
+    refused = FailedOutcome(cause="refused", detail="the hash is another", retry=False)
+    host.registrar.answer = Concluded(verdict="refused", failed=refused)
+    with pytest.raises(StepFailedError, match="refused: the hash is another") as failed:
+        host.run()
+    assert not failed.value.failed.retry
+    assert host.causes() == ["refused"]
+    assert host.engine.names()[0].endswith(".failed-000000000000")
+
+
+# A container in the way.
+
+
+@pytest.mark.parametrize("work", [lambda _: 0, lambda _: 70, running], ids=["finished", "failed", "running"])
+def test_a_container_of_a_closed_outcome_makes_room(host: Host, work: Any) -> None:
+    """The task's success was accepted, and then a person cleared it: it has another outcome from now on."""
+    host.engine.work = work
+    _, old = host.begun(1)
+    host.registrar.first_try = "try-2"
+    host.engine.work = host.succeed
+    attempt = host.attempt(2)
+    attempt.look()
+    attempt.connect()
+    assert attempt.status(old) == step_run.FAILED
+    new = attempt.find_or_start()
+    assert _container(new) != _container(old)
+    attempt.conclude(new, attempt.follow(new))
+    assert host.registrar.concluded == [_container(new)]
+    assert host.engine.stopped == ([_container(old)] if work is running else [])
+
+
+def test_a_container_that_never_ran_is_replaced(host: Host) -> None:
+    first = host.attempt(1)
+    first.look()
+    first.connect()
+    first.interrupt()  # between create and start
+    created = first.find_or_start()
+    with pytest.raises(StepLeftError):
+        first.follow(created)
+    host.run(2)
+    assert host.engine.created == 2
+    assert host.registrar.failures == []
+
+
+# Failures.
+
+
+def test_a_crash_is_recorded_and_its_container_set_aside(host: Host) -> None:
     host.engine.work = lambda _: 70
     with pytest.raises(StepFailedError, match=r"train_model: crashed: exit code 70 after 1\.5 s") as failed:
         host.run()
     assert failed.value.failed.retry
-    assert host.failures() == [(1, "crashed")]
-    (name,) = host.engine.names()
-    assert name.endswith(".failed-000000000000")
+    assert host.causes() == ["crashed"]
+    assert host.engine.names()[0].endswith(".failed-000000000000")
 
 
 def test_the_next_try_starts_afresh_after_a_crash(host: Host) -> None:
@@ -173,7 +173,8 @@ def test_the_next_try_starts_afresh_after_a_crash(host: Host) -> None:
         host.run()
     host.engine.work = host.succeed
     host.run(2)
-    assert host.failures() == [(1, "crashed")]
+    assert host.causes() == ["crashed"]
+    assert host.engine.created == 2
 
 
 def test_a_refusal_is_not_to_be_retried(host: Host) -> None:
@@ -183,104 +184,269 @@ def test_a_refusal_is_not_to_be_retried(host: Host) -> None:
     assert not failed.value.failed.retry
 
 
-def test_a_try_goes_on_with_the_container_that_an_earlier_one_left(host: Host) -> None:
-    first = host.attempt(1)
-    first.connect()
-    container = first.find_or_start()
-    second = host.attempt(2)
-    second.connect()
-    assert second.find_or_start() == container
-    assert second.status(container) == step_run.SUCCEEDED
-    assert len(host.engine.containers) == 1
+def test_a_missing_image_names_the_command_that_builds_it(host: Host) -> None:
+    host.engine.refuses_to_create = [ImageNotFound("no such image")]
+    with pytest.raises(StepFailedError, match="no image bulkhead/trainer:latest.*just build-images"):
+        host.run()
+    assert host.registrar.failures[0][:2] == (None, "image_missing")
 
 
-def test_a_failure_that_nobody_saw_is_recorded_for_the_try_that_started_it(host: Host) -> None:
-    host.engine.work = lambda _: 70
-    first = host.attempt(1)
-    first.connect()
-    container = first.find_or_start()
-    second = host.attempt(2)
-    second.connect()
-    assert second.status(container) == step_run.FAILED
-    assert second.status(container) == step_run.FAILED
-    assert host.failures() == [(1, "crashed")]
+def test_a_secret_is_masked_in_the_failure_and_in_its_record(host: Host) -> None:
+    host.engine.refuses_to_create = [refusal(400, "a secret mount")]
+    with pytest.raises(StepFailedError, match=r"a \*\*\* mount"):
+        host.run()
+    assert "secret" not in str(host.registrar.failures)
+    assert host.causes() == ["mount_missing"]
 
 
-def test_a_container_that_never_ran_is_replaced(host: Host) -> None:
-    first = host.attempt()
-    first.connect()
-    host.stop = True
-    created = first.find_or_start()
-    host.stop = False
-    assert host.engine.inspect_container(created)["State"]["Status"] == "created"
-    host.run(2)
-    assert host.failures() == []
+def test_a_container_that_somebody_removed_is_a_failure_unless_its_outcome_is_there(host: Host) -> None:
+    attempt, container = host.begun()
+    host.engine.containers.clear()
+    with pytest.raises(StepFailedError, match="removed by somebody else"):
+        attempt.conclude(container, step_run.Ending())
+    host.registrar.outcome = Concluded(verdict="adopted")
+    attempt.conclude(container, step_run.Ending())
+    assert attempt.outcome is host.registrar.outcome
 
 
-def test_a_stopped_step_is_killed_whatever_its_exit_code(host: Host) -> None:
-    attempt = host.attempt()
-    attempt.connect()
-    host.engine.work = lambda _: 0
-    container = attempt.find_or_start()
-    host.stop = True
-    attempt.stop()
-    with pytest.raises(StepFailedError, match="killed"):
+def test_a_judgement_that_takes_too_long_leaves_the_container_to_the_next_try(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, container = host.begun()
+    monkeypatch.setattr(judging, "_SECONDS", 0.05)
+    monkeypatch.setattr("engine.watch.last_lines", lambda *_: step_run.time.sleep(0.3))
+    with pytest.raises(StepFailedError, match="could not be judged within") as failed:
+        attempt.conclude(container, step_run.Ending())
+    assert failed.value.failed.retry
+    assert not host.engine.names()[0].endswith(".failed-000000000000")
+
+
+# Who may stop a step.
+
+
+@pytest.mark.parametrize("ended", ["failed", "cleared", "deleted", "removed"])
+def test_a_persons_act_stops_the_container(host: Host, ended: str) -> None:
+    host.engine.work = running
+    attempt, container = host.begun()
+    host.registrar.ended = ended
+    attempt.interrupt()
+    assert host.engine.stopped == [_container(container)]
+    with pytest.raises(StepFailedError, match=rf"killed: the task was ended by a person \({ended}\)"):
         attempt.conclude(container, attempt.follow(container))
-    assert host.engine.stopped == [container]
-    assert host.failures() == [(1, "killed")]
+    assert host.causes() == ["killed"]
 
 
-@pytest.mark.parametrize("when", ["before it is found", "before it is followed"])
-def test_a_stop_reaches_a_container_that_an_earlier_try_has_left_running(host: Host, when: str) -> None:
-    first = host.attempt()
-    first.connect()
-    container = first.find_or_start()
-    host.engine.containers[container]["State"] |= {"Status": "running"}
-    second = host.attempt()
-    second.connect()
-    host.stop = when == "before it is found"
-    assert second.find_or_start() == container
-    if not host.stop:
-        host.stop = True
-        second.stop()
-    assert host.engine.stopped == [container]
+def test_sigterm_alone_leaves_the_container_running_for_the_next_try(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A late heartbeat: Airflow gave the task to another try, and answers this one's heartbeat with 404."""
+    host.engine.work = running
+    attempt, container = host.begun(1)
+    attempt.interrupt()
+    attempt.interrupt()
+    with pytest.raises(StepLeftError, match="runs on"):
+        attempt.follow(container)
+    assert "its container runs on" in caplog.text
+    assert (host.engine.stopped, host.registrar.failures) == ([], [])
+    next_try, same = host.begun(2)
+    assert _container(same) == _container(container)
+    host.engine.containers[_container(same)]["State"] |= {
+        "Status": "exited",
+        "ExitCode": host.succeed(_container(same)),
+    }
+    next_try.conclude(same, next_try.follow(same))
+    assert host.registrar.concluded == [_container(container)]
+
+
+def test_sigterm_with_the_registrar_away_stops_nothing(host: Host) -> None:
+    host.engine.work = running
+    attempt, container = host.begun()
+    host.registrar.absent = 1
+    host.registrar.ended = "failed"  # which nobody can say now; the registrar itself stops it when it is back
+    attempt.interrupt()
+    assert host.engine.stopped == []
+    with pytest.raises(StepLeftError):
+        attempt.follow(container)
+
+
+def test_a_try_that_a_person_ended_before_it_began_starts_nothing(host: Host) -> None:
+    host.registrar.ended = "failed"
+    with pytest.raises(StepFailedError, match=r"Airflow has ended this try \(failed\)") as failed:
+        host.attempt().look()
+    assert not failed.value.failed.retry
+    assert host.registrar.failures == []
 
 
 def test_a_step_over_its_time_limit_is_stopped_and_says_which_limit_that_was(host: Host) -> None:
-    attempt = host.attempt(seconds=5, sources={"seconds": "BULKHEAD_STEP_SECONDS_TRAIN_MODEL"})
-    attempt.connect()
-    host.engine.work = lambda _: 0
-    container = attempt.find_or_start()
-    host.engine.containers[container]["State"] |= {"Status": "running"}
+    host.engine.work = running
+    sources = {"seconds": "BULKHEAD_STEP_SECONDS_TRAIN_MODEL"}
     with pytest.raises(StepFailedError, match=r"not done after 5 s \(BULKHEAD_STEP_SECONDS_TRAIN_MODEL\)") as failed:
-        attempt.conclude(container, attempt.follow(container))
+        host.run(seconds=5, sources=sources)
     assert not failed.value.failed.retry
-    assert host.engine.stopped == [container]
-    assert host.failures() == [(1, "timed_out")]
+    assert host.engine.stopped == list(host.engine.containers)
+    assert host.causes() == ["timed_out"]
 
 
-def test_an_engine_that_does_not_answer_is_a_failure_that_may_be_retried(host: Host) -> None:
+def test_airflows_own_time_limit_stops_the_step_too(host: Host) -> None:
+    host.engine.work = running
+    attempt, container = host.begun()
+    with pytest.raises(StepFailedError, match="execution_timeout is over") as failed:
+        attempt.conclude(container, attempt.time_out())
+    assert failed.value.failed.retry
+    assert host.engine.stopped == [_container(container)]
+    assert host.causes() == ["timed_out"]
+
+
+def test_a_step_that_fills_the_disk_is_stopped_and_says_how_much_it_took(host: Host) -> None:
+    def fill(_: str) -> None:
+        folder = host.settings.folder / host.identity.run_path
+        folder.mkdir(parents=True)
+        (folder / "large").write_bytes(b"x" * 3_000_000)
+
+    host.engine.work = fill
+    with pytest.raises(StepFailedError, match=r"disk_full: 0\.0 GB in the run folder.*at most 2m") as failed:
+        host.run(disk="2m", seconds=10**9)
+    assert not failed.value.failed.retry
+    assert host.engine.stopped == list(host.engine.containers)
+
+
+# Who may be away.
+
+
+def test_a_registrar_that_is_away_is_waited_for(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    attempt, container = host.begun()
+    ending = attempt.follow(container)
+    host.registrar.absent = 3
+    attempt.conclude(container, ending)
+    assert host.registrar.concluded == [_container(container)]
+    assert caplog.text.count("waiting for the registrar") == 1  # and again each minute
+
+
+@pytest.mark.parametrize("code", [0, 70])
+def test_a_registrar_that_stays_away_leaves_the_container_as_it_is_to_the_next_try(host: Host, code: int) -> None:
+    host.engine.work = host.succeed if code == 0 else lambda _: code
+    attempt, container = host.begun(1, registrar_seconds=0.05)
+    ending = attempt.follow(container)
+    host.registrar.absent = float("inf")
+    with pytest.raises(StepFailedError, match="registrar_unreachable") as failed:
+        attempt.conclude(container, ending)
+    assert failed.value.failed.retry
+    assert not host.engine.names()[0].endswith(".failed-000000000000")
+    host.registrar.absent = 0
+    second, same = host.begun(2)
+    assert _container(same) == _container(container)
+    if code == 0:
+        second.conclude(same, second.follow(same))
+        assert host.registrar.concluded == [_container(container)]
+    else:
+        with pytest.raises(StepFailedError, match="crashed"):
+            second.conclude(same, second.follow(same))
+        assert host.causes() == ["crashed"]
+
+
+def test_without_the_registrar_nothing_is_started(host: Host) -> None:
+    host.registrar.absent = float("inf")
+    with pytest.raises(StepFailedError, match="registrar_unreachable"):
+        host.attempt(registrar_seconds=0.05).look()
+    assert host.engine.created == 0
+
+
+def test_a_launcher_that_does_not_answer_is_a_failure_that_may_be_retried(host: Host) -> None:
     host.reachable = False
     with pytest.raises(StepFailedError, match="engine_unreachable: no socket") as failed:
         host.attempt().connect()
     assert failed.value.failed.retry
-    assert host.failures() == [(1, "engine_unreachable")]
+    assert host.causes() == ["engine_unreachable"]
 
 
-def test_a_missing_image_names_the_command_that_builds_it(host: Host) -> None:
-    host.engine.images.clear()
-    with pytest.raises(StepFailedError, match="just build-images"):
+def test_a_launcher_that_starts_anew_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_run, "_CONNECT_SECONDS", 10)
+    answers = [host.engine, DockerException("starting")]
+    attempt = host.attempt()
+
+    def connect() -> Any:
+        answer = answers.pop()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(host, "connect", connect)
+    attempt = host.attempt()
+    attempt.connect()
+    assert host.registrar.failures == []
+
+
+def test_an_engine_that_goes_away_behind_the_launcher_may_come_back(host: Host) -> None:
+    host.engine.refuses_to_create = [refusal(503, "the engine does not answer")]
+    with pytest.raises(StepFailedError, match="engine_unreachable") as failed:
         host.run()
-    assert host.failures() == [(1, "image_missing")]
+    assert failed.value.failed.retry
 
 
-def test_a_secret_is_masked_in_the_failure_and_in_its_record(host: Host) -> None:
-    def refuse(_: str) -> int:
-        raise APIError("400", explanation="a secret mount")
+# Another engine.
 
-    host.engine.work = refuse
-    with pytest.raises(StepFailedError, match=r"a \*\*\* mount"):
-        host.run()
-    (record,) = lines_of(host.settings.folder / "models/log.txt")
-    assert "secret" not in str(record)
-    assert host.engine.containers == {}
+
+def on_another_engine(host: Host) -> str:
+    """The id that a try kept on a host which is lost since."""
+    host.engine.id = "ENGINE:2"
+    return str(ExternalId.now("ENGINE:1", "f" * 64))
+
+
+def test_nothing_is_started_beside_another_engines_container_until_its_lease_is_over(host: Host) -> None:
+    attempt = host.attempt(2)
+    attempt.look()
+    kept = on_another_engine(host)
+    attempt.connect()
+    began = step_run.time.monotonic()
+    assert attempt.status(kept) == step_run.FAILED
+    assert step_run.time.monotonic() - began > 0.1
+    assert host.registrar.looks > 2
+    attempt.find_or_start()
+    assert host.engine.created == 1
+
+
+def test_the_outcome_of_another_engines_container_is_adopted_when_it_comes(host: Host) -> None:
+    attempt = host.attempt(2, lease_seconds=60)
+    attempt.look()
+    attempt.connect()
+    attempt._engine = "ENGINE:2"
+
+    def come() -> None:
+        if host.registrar.looks == 3:
+            host.registrar.outcome = Concluded(verdict="adopted", facts={"made": 2})
+
+    host.registrar.on_look = come
+    assert attempt.status(str(ExternalId.now("ENGINE:1", "f" * 64))) == step_run.SUCCEEDED
+    assert attempt.outcome is not None
+    assert attempt.outcome.facts == {"made": 2}
+    assert host.engine.created == 0
+
+
+def test_a_try_that_waits_for_a_lease_can_be_told_to_end(host: Host) -> None:
+    attempt = host.attempt(2, lease_seconds=60)
+    attempt.look()
+    attempt.connect()
+    host.registrar.on_look = lambda: attempt.interrupt() if host.registrar.looks == 2 else None
+    with pytest.raises(StepLeftError):
+        attempt.status(str(ExternalId.now("ENGINE:9", "f" * 64)))
+
+
+@pytest.mark.parametrize("kept", ["nonsense", "a/b", "../../x"])
+def test_a_kept_id_that_is_none_is_found_by_name_instead(host: Host, kept: str) -> None:
+    attempt = host.attempt()
+    attempt.look()
+    attempt.connect()
+    assert attempt.status(kept) == step_run.FAILED
+
+
+def test_an_id_that_an_earlier_version_kept_is_of_this_engine(host: Host) -> None:
+    host.engine.work = running
+    _, container = host.begun(1)
+    attempt, _ = host.begun(2)
+    assert attempt.status(_container(container)) == step_run.RUNNING
+
+
+def _container(external_id: str) -> str:
+    kept = ExternalId.parse(external_id)
+    assert kept is not None
+    return kept.container

@@ -8,6 +8,7 @@ import pytest
 from tests.support.project import identity
 
 from bulkhead.protocol import PROTOCOL
+from bulkhead.registry.proposals import FailureProposal
 from bulkhead.step.result import StepResult
 from engine import verdict
 from engine.settings import Settings
@@ -16,8 +17,11 @@ CONTAINER = "4f5e6d7c8b9a" + "0" * 52
 SETTINGS = Settings(host_folder="/project", memory="2g")
 
 
-def result_by(container: str, protocol: int = PROTOCOL, image: str | None = None) -> StepResult:
+def result_by(
+    container: str, protocol: int = PROTOCOL, image: str | None = None, proposal: FailureProposal | None = None
+) -> StepResult:
     return StepResult(
+        proposal=proposal,
         protocol=protocol,
         identity=identity(image=image),
         environment="dev",
@@ -150,3 +154,59 @@ def test_a_result_of_another_version_that_another_container_left_is_none() -> No
 
 def test_a_step_that_failed_is_judged_by_its_exit_code_whatever_the_version_of_its_result() -> None:
     assert judged(137, result_by(CONTAINER[:12], PROTOCOL + 1)).cause == "killed"
+
+
+def failed_by(container: str, cause: str, detail: str) -> StepResult:
+    return result_by(container, proposal=FailureProposal(cause=cause, detail=detail))
+
+
+def test_a_refusal_in_the_steps_own_result_is_the_detail() -> None:
+    own = failed_by(CONTAINER[:12], "refused", "t.csv: it is empty. Give a table.")
+    failed = judged(1, own, ("preprocessing: refused: as printed.",))
+    assert (failed.cause, failed.detail, failed.retry) == ("refused", "t.csv: it is empty. Give a table.", False)
+
+
+def test_a_refusal_that_another_container_left_is_not_this_ones() -> None:
+    other = failed_by("0123456789ab", "refused", "another's sentence.")
+    assert judged(1, other, ("preprocessing: refused: its own.",)).detail == "its own."
+
+
+def test_a_refusal_in_many_lines_and_without_end_is_one_line() -> None:
+    failed = judged(1, failed_by(CONTAINER[:12], "refused", "a\nb\x1b[2J" + "x" * 1_000_000))
+    assert "\n" not in failed.detail
+    assert "\x1b" not in failed.detail
+    assert len(failed.detail) < 2100
+
+
+def test_a_step_cannot_call_its_crash_a_success() -> None:
+    failed = judged(70, failed_by(CONTAINER[:12], "none", "all is well"))
+    assert (failed.cause, failed.retry) == ("crashed", True)
+
+
+@pytest.mark.parametrize(
+    ("code", "tail"),
+    [
+        (70, "OSError: [Errno 28] No space left on device: '/shared/x'"),
+        (70, "OSError: [Errno 27] File too large"),
+        (70, "pyarrow.lib.ArrowIOError: Error writing bytes to file. Detail: [errno 28] No space left on device"),
+        (153, ""),
+    ],
+)
+def test_a_disk_that_is_full_has_a_cause_of_its_own_and_names_the_limit(code: int, tail: str) -> None:
+    failed = judged(code, tail=(tail,) if tail else ())
+    assert (failed.cause, failed.retry) == ("disk_full", False)
+    assert "20g" in failed.detail
+    assert "BULKHEAD_STEP_DISK" in failed.detail
+
+
+def test_a_full_disk_in_the_steps_own_result_is_believed() -> None:
+    own = failed_by(CONTAINER[:12], "disk_full", "/shared: File too large.")
+    failed = judged(1, own)
+    assert failed.cause == "disk_full"
+    assert failed.detail.startswith("/shared: File too large.")
+
+
+def test_a_run_folder_that_is_still_held_is_tried_again() -> None:
+    failed = judged(75)
+    assert (failed.cause, failed.retry) == ("busy", True)
+    assert "an earlier container of this task still runs here" in failed.detail

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+POOL = "steps"
+"""Airflow's pool of all steps: how many run at once is a matter of the machine, not of the DAGs."""
+LAUNCHER_SOCKET = "/run/bulkhead/launcher/launcher.sock"
+
 
 def retry_arguments(retries: int | None = None) -> dict[str, Any]:
     """Airflow's arguments for running a crashed step again: ``BULKHEAD_STEP_RETRIES`` and ``_RETRY_SECONDS``.
@@ -41,6 +45,40 @@ def retry_arguments(retries: int | None = None) -> dict[str, Any]:
 def follows(environment: str) -> bool:
     """Whether the inference pipe of ``environment`` runs after each published model: ``BULKHEAD_INFERENCE_FOLLOWS``."""
     return environment in os.environ.get("BULKHEAD_INFERENCE_FOLLOWS", "").replace(",", " ").split()
+
+
+def approvers() -> list[dict[str, str]]:
+    """Who may approve a promotion, as Airflow takes it: ``BULKHEAD_APPROVERS``, names with commas between them."""
+    names = os.environ.get("BULKHEAD_APPROVERS", "").split(",")
+    return [{"id": name.strip(), "name": name.strip()} for name in names if name.strip()]
+
+
+def approval_time() -> timedelta | None:
+    """How long an approval is waited for, ``BULKHEAD_APPROVAL_DAYS``; None: for ever.
+
+    Raises:
+        Refused: it is no number.
+    """
+    if not os.environ.get("BULKHEAD_APPROVAL_DAYS", "").strip():
+        return None
+    return timedelta(days=_setting("BULKHEAD_APPROVAL_DAYS", "", _days))
+
+
+def four_eyes() -> bool:
+    """Whether the one who asks for a promotion may not approve it, ``BULKHEAD_FOUR_EYES``: the registrar sees to it."""
+    return os.environ.get("BULKHEAD_FOUR_EYES", "").strip() not in {"", "0"}
+
+
+def launcher_url() -> str:
+    """Where the launcher offers its part of Docker's API: ``BULKHEAD_LAUNCHER_SOCKET``."""
+    return f"unix://{os.environ.get('BULKHEAD_LAUNCHER_SOCKET') or LAUNCHER_SOCKET}"
+
+
+def _days(value: object) -> float:
+    try:
+        return values.seconds(value)
+    except ValueError:
+        raise ValueError(f"{value!r}, which is no number of days above 0") from None
 
 
 def _setting(variable: str, default: str, read: Callable[[object], T]) -> T:

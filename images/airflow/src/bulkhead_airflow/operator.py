@@ -4,8 +4,8 @@ The life of the container is in ``engine.step_run``, which also draws its states
 Airflow's terms: who the task is, XCom and asset events, which failure may be retried.
 
 The mixin decides between attach and start (``execute_resumable``); the methods below tell it of the
-container. Airflow forgets the stored id when it has observed the success (``clear_on_success``), so a
-deliberate clear runs a finished task afresh, and a try whose success nobody saw is not run again.
+container. Before it, the registrar is asked for the task's outcome: a try whose success Airflow never
+accepted is not run again, and a deliberate clear after an accepted one is.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from airflow.exceptions import AirflowException
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Asset
@@ -25,13 +24,16 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
-from bulkhead.identity import Identity
-from bulkhead_airflow.defaults import retry_arguments
+from bulkhead_airflow import defaults
+from bulkhead_airflow.task_identity import identity_of, try_id_of
+from bulkhead_airflow.xcom import bounded
 from engine import step_run
+from engine.attempt import Attempt
+from engine.caller import AT_ONCE_SECONDS, GRACE_SECONDS, Caller, StepFailedError, StepLeftError
+from engine.registrar_client import RegistrarClient
 from engine.settings import Limits, Settings
-from engine.step_run import Caller, Ending, StepFailedError, StepRun
+from engine.step_run import StepRun
 from engine.step_spec import StepSpec
-from engine.verdict import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
+_EVENT_FACTS = ("model_filename", "model_hash", "sha256")
 
 
 def models_of(environment: Environment) -> Asset:
@@ -58,11 +61,12 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         journal: which of the registry's journals its failures go to.
         environment: its name; templated.
         flags: the step's long flags without dashes; values are templated.
-        publishes: whether the step may write model files; its success updates the environment's asset.
-        announces: whether its success updates the asset although it writes no file: a promotion does.
+        publishes: whether its success changes what the environment serves, and updates its asset.
+        approved_by: the task of this run in which a person approves what the step does.
         seconds: how long it may run; ``BULKHEAD_STEP_SECONDS`` if not given.
         cpus: its quota of CPUs; ``BULKHEAD_STEP_CPUS`` if not given.
         memory: in Docker's notation; ``BULKHEAD_STEP_MEMORY`` if not given.
+        disk: what its run folder and output may take, in Docker's notation; ``BULKHEAD_STEP_DISK`` if not given.
         retries: how often it is run again after a crash; ``BULKHEAD_STEP_RETRIES`` if not given.
 
     Raises:
@@ -82,45 +86,49 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         environment: Environment,
         flags: dict[str, str] | None = None,
         publishes: bool = False,
-        announces: bool = False,
+        approved_by: str | None = None,
         seconds: float | None = None,
         cpus: float | None = None,
         memory: str | None = None,
+        disk: str | None = None,
         retries: int | None = None,
         **kwargs: Any,
     ) -> None:
         # A list, because a string that begins with "[" would be taken for one; and one element a
         # flag, because a value may begin with a dash.
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
-        if publishes or announces:
+        if publishes:
             kwargs.setdefault("outlets", [models_of(environment)])
-        kwargs = retry_arguments(retries) | kwargs
+        # The engine that is spoken to is the launcher's part of it.
+        ours = {"pool": defaults.POOL, "docker_url": defaults.launcher_url(), **defaults.retry_arguments(retries)}
+        kwargs = ours | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.journal: JournalName = journal
         self.bulkhead_environment: Environment = environment
         self.publishes = publishes
-        self.announces = publishes or announces
-        self.limits = Limits(seconds=seconds, cpus=cpus, memory=memory)
+        self.approved_by = approved_by
+        self.limits = Limits(seconds=seconds, cpus=cpus, memory=memory, disk=disk)
         self._step: StepRun | None = None
-        self._stopped = False
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Run the step to its end, or follow the container that an earlier try has left.
+        """Run the step to its end, or follow the container that an earlier try has left, or take its outcome.
 
         Returns:
-            The content of its result file.
+            The content of its result file, or of what is left of it in 48 KiB.
 
         Raises:
             AirflowFailException: it failed, and another attempt would fail alike.
-            AirflowException: it failed, and another attempt may succeed.
+            AirflowException: it failed, and another attempt may succeed; or it runs on without this process.
         """
         try:
             settings = Settings.from_environment(self.task_id, self.limits)
         except Refused as error:
             raise AirflowFailException(str(error)) from None
         with _in_airflows_terms():
-            caller = Caller(self._connect, self._connect_to_stop, self.log, redact, lambda: self._stopped)
-            step = self._step = StepRun(self._spec(), settings, _identity(context), caller)
+            attempt = Attempt(identity_of(context), try_id=try_id_of(context))
+            step = self._step = StepRun(self._spec(), settings, attempt, self._caller())
+            if step.look():
+                return self.get_job_result(None, context)
             step.connect()
             try:
                 return dict(self._attach_or_start(context))
@@ -128,10 +136,9 @@ class StepOperator(ResumableJobMixin, DockerOperator):
                 step.lose_engine(error)
 
     def on_kill(self) -> None:
-        """Stop the container; it is judged by its proof, not by its exit code."""
-        self._stopped = True
+        """Stop the container if a person ended the task, and leave it to the next try otherwise."""
         if self._step is not None:
-            self._step.stop()
+            self._step.interrupt()
 
     # What the mixin asks.
 
@@ -152,28 +159,26 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         return status == step_run.SUCCEEDED
 
     def poll_until_complete(self, external_id: Any, context: Context) -> dict[str, Any]:
-        """Follow the container to its end and judge it."""
+        """Follow the container to its end, judge it, and have its outcome recorded."""
         step, container = self._running_step, str(external_id)
         try:
             ending = step.follow(container)
         except AirflowTaskTimeout:
-            step.stop()
-            detail = "Airflow's execution_timeout is over before the step's end."
-            ending = Ending(Failed("timed_out", detail, retry=True))
+            ending = step.time_out()
         step.conclude(container, ending)
         return self.get_job_result(container, context)
 
-    def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:
-        """The content of the result file; the container has nothing more to tell, and goes."""
-        proof = self._running_step.proof()
-        if self.announces:
-            facts = {key: proof.facts[key] for key in ("model_filename", "model_hash", "sha256")}
+    def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:  # noqa: ARG002  # the mixin's signature
+        """What the registrar says has come of the task; the container stays until Airflow has accepted the success."""
+        outcome = self._running_step.outcome
+        if outcome is None:
+            raise RuntimeError("the step has not been concluded")
+        if self.publishes:
             asset = models_of(self.bulkhead_environment)
             # Of all that a DAG declares, the one that changed: Airflow asks for them when the task has ended.
             self.outlets = [asset]
-            context["outlet_events"][asset].extra = facts
-        self._running_step.remove(str(external_id))
-        return dict(msgspec.to_builtins(proof))
+            context["outlet_events"][asset].extra = {key: outcome.facts.get(key) for key in _EVENT_FACTS}
+        return bounded(outcome.result or {"facts": outcome.facts})
 
     # What the engine is told.
 
@@ -197,7 +202,17 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             command=self.command,
             journal=self.journal,
             environment=self.bulkhead_environment,
-            publishes=self.publishes,
+            approval_task=self.approved_by,
+        )
+
+    def _caller(self) -> Caller:
+        return Caller(
+            connect=self._connect,
+            connect_to_stop=self._connect_to_stop,
+            registrar=RegistrarClient.from_environment,
+            registrar_at_once=lambda: RegistrarClient.from_environment(seconds=AT_ONCE_SECONDS),
+            log=self.log,
+            mask=redact,
         )
 
     def _connect(self) -> APIClient:
@@ -208,7 +223,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
     def _connect_to_stop(self) -> APIClient:
         url = self.docker_url if isinstance(self.docker_url, str) else self.docker_url[0]
-        return APIClient(base_url=url, version="auto", timeout=step_run.GRACE_SECONDS + 2)
+        return APIClient(base_url=url, version="auto", timeout=GRACE_SECONDS + 2)
 
 
 @contextmanager
@@ -218,10 +233,5 @@ def _in_airflows_terms() -> Iterator[None]:
         yield
     except StepFailedError as error:
         raise (AirflowException if error.failed.retry else AirflowFailException)(str(error)) from None
-
-
-def _identity(context: Context) -> Identity:
-    ti = context["ti"]
-    return Identity(
-        dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, try_number=ti.try_number, map_index=ti.map_index
-    )
+    except StepLeftError as error:
+        raise AirflowException(str(error)) from None

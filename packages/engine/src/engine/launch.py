@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from bulkhead.errors import Refused
-from bulkhead.step import result
-from engine import seal
-from engine.attempt import Attempt, Image
+from engine import step_request
 from engine.verdict import Failed
 
 if TYPE_CHECKING:
     from docker import APIClient
 
-    from bulkhead.paths import JournalName
-    from bulkhead.registry.store import Registry
+    from engine.attempt import Attempt
     from engine.settings import Settings
     from engine.step_spec import StepSpec
 
 ENGINE_ERRORS = (DockerException, OSError)
 """What docker-py and the socket raise when the engine does not answer."""
+_CONFLICT = 409
+_AWAY = (502, 503, 504)
+
+
+class NameTakenError(Exception):
+    """Another try has started the logical task's container meanwhile."""
 
 
 class NotStartedError(Exception):
@@ -36,65 +37,34 @@ class NotStartedError(Exception):
 
 def unreachable(error: Exception) -> NotStartedError:
     """The engine does not answer."""
-    return NotStartedError(Failed("engine_unreachable", f"{error}. Start Docker, then clear the task.", retry=True))
+    detail = f"{error}. Start Docker and the launcher ('just up'), then clear the task."
+    return NotStartedError(Failed("engine_unreachable", detail, retry=True))
 
 
-def find_image(client: APIClient, tag: str) -> Image:
-    """The image called ``tag``; none is ever pulled.
+def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attempt) -> str:
+    """A container under the logical task's name, not yet started; returns its id.
 
-    Raises:
-        NotStartedError: there is none, or the engine does not answer.
-    """
-    try:
-        return Image.inspected(tag, client.inspect_image(tag))  # type: ignore[no-untyped-call]
-    except ImageNotFound:
-        detail = f"no image {tag} on this engine. Run 'just build-images', then clear the task."
-        raise NotStartedError(Failed("image_missing", detail, retry=False)) from None
-    except ENGINE_ERRORS as error:
-        raise unreachable(error) from error
-
-
-def prepare(settings: Settings, attempt: Attempt, registry: Registry, journal: JournalName) -> None:
-    """Make what is mounted: a bind mount's source must exist.
-
-    Raises:
-        NotStartedError: it cannot be made.
-    """
-    folder = attempt.folder(settings)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        # What an earlier attempt left is not this one's proof.
-        result.path_of(folder, str(attempt.identity.task_id)).unlink(missing_ok=True)
-        registry.check_writable(journal)
-    except (OSError, Refused) as error:
-        detail = f"{error}. Make it writable for user {settings.user}, then clear the task."
-        raise NotStartedError(Failed("mount_missing", detail, retry=False)) from error
-
-
-def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attempt, image: Image) -> str:
-    """A sealed container under the logical task's name, not yet started; returns its id.
+    The launcher seals it, by its own settings: what is sent says which step of which task, and nothing of how.
 
     Args:
-        client: the engine.
+        client: the engine, by way of the launcher.
         spec: the step.
-        settings: limits, user and folders.
+        settings: its limits.
         attempt: who it is.
-        image: by its id, so that what is recorded is what runs.
 
     Raises:
-        NotStartedError: the engine refused it, or does not answer.
+        NameTakenError: there is one of that name by now.
+        NotStartedError: the launcher refused it, or does not answer.
     """
-    sealed = seal.of_step(spec, settings, attempt.identity.run_path, attempt.variables())
-    sealed = replace(sealed, labels={**sealed.labels, **attempt.labels()})
+    image = settings.tag_of(spec.image)
     try:
-        created = client.create_container(
-            image=image.id,
-            command=list(spec.command),
-            name=attempt.container_name(settings),
-            host_config=client.create_host_config(**sealed.host_config()),
-            **sealed.create_arguments(),
-        )
+        created = client.create_container(**step_request.create_arguments(spec, settings, attempt))
+    except ImageNotFound:
+        detail = f"no image {image} on this engine. Run 'just build-images', then clear the task."
+        raise NotStartedError(Failed("image_missing", detail, retry=False)) from None
     except APIError as error:
+        if error.status_code == _CONFLICT:
+            raise NameTakenError(attempt.container_name(settings)) from error
         raise _refused(error) from error
     except ENGINE_ERRORS as error:
         raise unreachable(error) from error
@@ -111,13 +81,15 @@ def start(client: APIClient, container: str) -> None:
         client.start(container)
     except APIError as error:
         with suppress(*ENGINE_ERRORS):
-            client.remove_container(container, force=True)
+            client.remove_container(container)
         raise _refused(error) from error
     except ENGINE_ERRORS as error:
         raise unreachable(error) from error
 
 
 def _refused(error: APIError) -> NotStartedError:
+    if error.status_code in _AWAY:  # the launcher is there, and the engine behind it is not
+        return unreachable(error)
     cause = "mount_missing" if "mount" in str(error) else "crashed"
     next_step = "Fix that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
     detail = f"the engine refused the container: {error.explanation}. {next_step}"

@@ -72,6 +72,8 @@ class Follower(threading.Thread):
         self._emit = emit
         # As long as what is read is younger than this, the writer cannot be a whole file ahead.
         self._behind_seconds = parse_bytes(kept) / _FASTEST_BYTES
+        self._kept_bytes = 2 * parse_bytes(kept)
+        self._read_bytes = 0
         self._ended = threading.Event()
         self._moved = time.monotonic()
         # By stream, the last entry's time stamp and how many entries had it: stamps need not differ, and
@@ -89,6 +91,11 @@ class Follower(threading.Thread):
         while not self._is_read():
             time.sleep(_RECONNECT_SECONDS)
         self._end_lines()
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much of the output the engine keeps, as far as it has been read: two files of a bounded size."""
+        return min(self._read_bytes, self._kept_bytes)
 
     def finish(self, is_given_up: Callable[[], bool]) -> None:
         """The container has ended: wait for the rest of its output, as long as it comes."""
@@ -131,6 +138,7 @@ class Follower(threading.Thread):
                     before[newest] = (before[newest][0], 0)
                     self._end_lines()
                     self._emit(MISSING, True)  # noqa: FBT003  # an error's line
+                self._read_bytes += len(entry)
                 last, times = self._seen[source]
                 self._seen[source] = (this, times + 1 if this == last else 1)
                 for line in self._lines[source].feed(content):

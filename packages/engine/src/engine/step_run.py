@@ -2,95 +2,69 @@
 
 The states of a step, and who may be dead in each::
 
-              ┌────────── none ──────────┐ no container has the logical task's name
-              │ prepare, create, start   │
-              ▼                          │
-    ┌──────running◀──────────────┐       │ Airflow may die here: the next try finds the
-    │         │ follow to the end│attach │ container (by its id, if it was kept, or by its
-    │         ▼                  │       │ name) and follows it from its beginning
-    │       exited ──────────────┘       │
-    │         │ judge (verdict.py)       │ nobody has judged it: the next try does
-    │    ┌────┴─────┐                    │
-    │  success   failure                 │
-    │    │          │ record once        │ in the attempt's name, unless the step has done so
-    │    ▼          ▼                    │
-    │ removed   set aside ───────────────┘ renamed: kept as evidence, out of the next try's way
-    └─ stopped by its caller; then judged ``killed`` whatever the exit code, unless the proof is there
+             look ───────── the outcome is there: adopted
+               │ none       (an earlier try made it, and Airflow never took its report)
+               ▼
+    ┌──────── find ──────── on another engine: wait for its outcome, or its lease
+    │          │ none
+    │          ▼
+    │   create, start ◀────────┐  by the launcher; the name is the logical task's, so there is one
+    │          │               │
+    │          ▼               │
+    └──────▶ running           │  Airflow may die here: the next try finds it (by its kept id, or by
+               │ follow        │  its name) and follows it from its beginning
+               ▼               │
+             exited            │  nobody has judged it: the next try does
+               │ judge         │
+        ┌──────┴──────┐        │
+        ▼             ▼        │
+     success       failure     │
+        │ conclude    │ fail   │  by the registrar, waited for while it is away: nothing is removed,
+        ▼             ▼        │  so the next try comes to the same end
+     recorded     set aside ───┘  renamed: kept as evidence, out of the next try's way
+        │
+        ▼  the registrar removes the container once Airflow has accepted the success
 
-Airflow is not known here: what starts a step tells it who it is, gives it a log and a mask for secrets,
-and says when it is to stop.
+A container is stopped for a limit, or because a person ended the task (failed, cleared, deleted). SIGTERM alone says
+neither: Airflow sends it as well where a heartbeat came late and another try has the task by now. So the registrar is
+asked, and where it knows of no person the container runs on.
+
+Airflow is not known here: what starts a step tells it who it is, gives it a log and a mask for secrets.
 """
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 from docker.errors import NotFound
 
 from bulkhead.errors import one_line
-from bulkhead.registry import detached_writer
-from bulkhead.registry.records import failure
-from bulkhead.registry.store import Registry
-from bulkhead.step import result
-from engine import launch, verdict, watch
-from engine.attempt import Attempt
+from engine import finding, judging, launch, patience, watch
+from engine.caller import GRACE_SECONDS, Caller, StepFailedError, StepLeftError
+from engine.disk import Watch
+from engine.external_id import ExternalId
 from engine.output import Follower
+from engine.registrar_client import RegistrarAwayError
+from engine.values import in_bytes
 from engine.verdict import Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from bulkhead.registrar_protocol import Concluded
+    from bulkhead.step.result import StepResult
     from docker import APIClient
 
-    from bulkhead.identity import Identity
-    from bulkhead.registry.records import Success
-    from bulkhead.step.result import StepResult
-    from engine.attempt import Image
+    from engine.attempt import Attempt
     from engine.settings import Settings
     from engine.step_spec import StepSpec
 
-GRACE_SECONDS = 3
-"""Airflow's supervisor kills the task 5 s after SIGTERM; the container must be gone before."""
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
-
-
-class Log(Protocol):
-    """Where the step's lines and this module's own go."""
-
-    def info(self, message: str, *values: Any) -> Any:
-        """What happens, and a line on stdout."""
-
-    def warning(self, message: str, *values: Any) -> Any:
-        """What somebody should look at, and a line on stderr."""
-
-    def error(self, message: str, *values: Any) -> Any:
-        """Why the step failed."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """What a step needs of the one who runs it."""
-
-    connect: Callable[[], APIClient]
-    """A client of the engine."""
-    connect_to_stop: Callable[[], APIClient]
-    """Another one, that answers soon: a step may be stopped by a signal in the middle of the first one's request."""
-    log: Log
-    mask: Callable[[str], str]
-    """Hides secrets."""
-    is_stopped: Callable[[], bool]
-    """Whether the step is to stop."""
-
-
-class StepFailedError(Exception):
-    """The step failed; recorded."""
-
-    def __init__(self, sentence: str, failed: Failed) -> None:
-        super().__init__(sentence)
-        self.failed = failed
+_CONNECT_SECONDS = 60
+"""How long a launcher that starts anew may take."""
+_LEASE_LOOK_SECONDS = 10.0
+_ROUNDS = 3
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -106,19 +80,44 @@ class StepRun:
     Args:
         spec: the step.
         settings: how steps run on this host.
-        identity: which try of which task this is.
+        attempt: which try of which task this is.
         caller: who runs it.
     """
 
-    def __init__(self, spec: StepSpec, settings: Settings, identity: Identity, caller: Caller) -> None:
+    def __init__(self, spec: StepSpec, settings: Settings, attempt: Attempt, caller: Caller) -> None:
         self._spec = spec
         self._settings = settings
+        self._attempt = attempt
         self._caller = caller
         self._log = caller.log
-        self._registry = Registry(settings.folder / "models")
-        self._attempt = Attempt.starting_now(identity, self._registry, spec.journal)
+        self._began = time.monotonic()
         self._client: APIClient
+        self._engine = ""
         self._container: str | None = None
+        self._ended: Failed | None = None
+        """Why a person's act or Airflow's time limit has stopped the container."""
+        self._left = False
+        """Whether this process ends, and the container runs on."""
+        self.outcome: Concluded | None = None
+        """What the registrar says has come of the task; there once it has been concluded."""
+
+    # Before there is a container.
+
+    def look(self) -> bool:
+        """Whether the logical task has its outcome already, whichever try made it; it is then in ``outcome``.
+
+        Raises:
+            StepFailedError: a person has ended this try, or the registrar does not come back.
+        """
+        looked = self._ask(lambda: self._caller.registrar().look(self._attempt))
+        if looked.ended is not None:
+            detail = f"Airflow has ended this try ({looked.ended}); nothing is started for it."
+            raise StepFailedError(f"{self._spec.task_id}: superseded: {detail}", Failed("killed", detail, retry=False))
+        self._attempt = self._attempt.of_outcome(looked.first_try)
+        self.outcome = looked.outcome
+        if looked.outcome is not None:
+            self._log.info("an earlier try has done this: %s", looked.outcome.sentence)
+        return looked.outcome is not None
 
     def connect(self) -> None:
         """Connect to the engine: from here on only the engine itself can be lost.
@@ -126,101 +125,141 @@ class StepRun:
         Raises:
             StepFailedError: it does not answer.
         """
-        try:
-            self._client = self._caller.connect()
-        except launch.ENGINE_ERRORS as error:
-            self.lose_engine(error)
+        until = time.monotonic() + _CONNECT_SECONDS
+        while True:
+            try:
+                self._client = self._caller.connect()
+                self._engine = str(self._client.info()["ID"])
+            except launch.ENGINE_ERRORS as error:
+                if time.monotonic() > until or self._is_stopped():
+                    self.lose_engine(error)
+                time.sleep(1)
+            else:
+                return
 
     def find_or_start(self) -> str:
-        """The id of the logical task's container: the one that is there, or a new one.
+        """The external id of the logical task's container: the one that is there, or a new one.
 
         Raises:
             StepFailedError: none could be started.
         """
+        for _ in range(_ROUNDS):
+            try:
+                found = finding.by_name(self._client, self._attempt, self._name, self._log)
+                self._container = container = found if found is not None else self._start()
+            except launch.NameTakenError:  # by another try, which was overtaken and does not know it yet
+                continue
+            except launch.NotStartedError as error:
+                self._fail(error.failed)
+            return str(ExternalId.now(self._engine, container))
+        detail = f"the name {self._name} is taken by a container that the launcher does not show. Run 'just reap'."
+        self._fail(Failed("crashed", detail, retry=True))
+
+    def status(self, external_id: str) -> str:
+        """What has become of the container that an earlier try kept the id of.
+
+        ``RUNNING``: there it is, to be followed to its end. ``SUCCEEDED``: its outcome is there. ``FAILED``: it has
+        gone, was judged, or is on another engine whose lease is over.
+        """
+        kept = ExternalId.parse(external_id)
+        if kept is None:
+            return FAILED
+        if not kept.is_on(self._engine):
+            return self._wait_for_lease(kept)
         try:
-            image = launch.find_image(self._client, self._settings.tag_of(self._spec.image))
-            self._attempt = self._attempt.with_image(image)
-            left = self._left_behind()
-            self._container = container = left if left is not None else self._start(image)
-            if left is not None and self._caller.is_stopped():  # it came while there was no container to stop
-                self._stop(container)
+            found = finding.by_id(self._client, kept.container, self._attempt, self._name)
         except launch.NotStartedError as error:
             self._fail(error.failed)
-        return container
+        self._container = found
+        return FAILED if found is None else RUNNING
 
-    def status(self, container: str) -> str:
-        """``RUNNING``, ``SUCCEEDED`` or ``FAILED``; a failure that nobody has judged is recorded and set aside."""
-        self._container = container  # a stop may come before it is followed
-        found = watch.inspect(self._client, container)
-        if found is None:
-            proof = self._result()
-            return SUCCEEDED if proof is not None and proof.is_readable and proof.is_by(container) else FAILED
-        if found["State"]["Status"] in watch.ALIVE:
-            return RUNNING
-        return SUCCEEDED if self._is_success(found) else FAILED
+    # While it runs.
 
-    def follow(self, container: str) -> Ending:
+    def follow(self, external_id: str) -> Ending:
         """Follow the container to its end; stop it where it must not run on.
 
         Raises:
             StepFailedError: the engine did not come back.
+            StepLeftError: this process ends, and the container runs on.
         """
-        self._container = container
-        settings, is_stopped = self._settings, self._caller.is_stopped
-        follower = Follower(self._client, container, self._log_line, self._caller.mask, settings.output_size)
+        container = self._container = _container_of(external_id)
+        settings, mask = self._settings, self._caller.mask
+        follower = Follower(self._client, container, self._log_line, mask, settings.output_size)
+        disk = Watch(self._attempt.folder(settings), in_bytes(settings.disk))
         try:
-            observed = watch.follow(self._client, container, settings.seconds, follower, is_stopped)
+            observed = watch.follow(self._client, container, settings.seconds, follower, disk, self._is_stopped)
         except watch.EngineLostError as error:
             next_step = "Its container is followed again by the next try."
             self._fail(Failed("engine_unreachable", f"{error} {next_step}", retry=True))
-        stopped: Failed | None = None
+        if self._left:
+            raise StepLeftError(f"container {container[:12]} runs on; the next try of this task goes on with it")
+        stopped = self._ended
         if observed.timed_out:
-            self._stop(container)
             limit = f"{settings.seconds:g} s ({settings.source_of('seconds')})"
             detail = f"not done after {limit}. {settings.raising('seconds')}, or give less data."
             stopped = Failed("timed_out", detail, retry=False)
-        elif is_stopped():
-            detail = "Airflow stopped the task before its end. Clear it to run it again."
-            stopped = Failed("killed", detail, retry=True)
+        elif observed.excess is not None:
+            limit = f"{settings.disk} ({settings.source_of('disk')})"
+            detail = f"{observed.excess}, of at most {limit}. {settings.raising('disk')}, or give less data."
+            stopped = Failed("disk_full", detail, retry=False)
+        if stopped is not None:
+            self._stop(container)
         return Ending(stopped, observed.peak_memory_bytes)
 
-    def stop(self) -> None:
-        """Stop the container, if there is one; :meth:`conclude` judges its end by its proof, not by its exit code."""
+    def time_out(self) -> Ending:
+        """Airflow's own time limit is over: stop the container; :meth:`conclude` judges it."""
+        self._ended = Failed("timed_out", "Airflow's execution_timeout is over before the step's end.", retry=True)
+        if self._container is not None:
+            self._stop(self._container)
+        return Ending(self._ended)
+
+    def interrupt(self) -> None:
+        """SIGTERM: stop the container if a person ended the task; else leave it to the next try."""
+        if self._left or self._ended is not None:
+            return
+        ended = None
+        with suppress(RegistrarAwayError):
+            ended = self._caller.registrar_at_once().look(self._attempt).ended
+        if ended is None:
+            self._left = True
+            self._log.warning("told to end, by nobody who ended the task; its container runs on, for the next try")
+            return
+        self._ended = Failed(
+            "killed", f"the task was ended by a person ({ended}). Clear it to run it again.", retry=True
+        )
+        self._log.warning("the task was ended by a person (%s); its container is stopped", ended)
         if self._container is not None:
             self._stop(self._container)
 
-    def conclude(self, container: str, ending: Ending) -> None:
-        """Judge the container that has ended.
+    # After its end.
+
+    def conclude(self, external_id: str, ending: Ending) -> None:
+        """Judge the container that has ended, and have the registrar record what it came to, in ``outcome``.
 
         Raises:
             StepFailedError: it failed; recorded, and set aside.
         """
-        outcome = self._judge(container, ending.peak_memory_bytes)
-        if isinstance(outcome, Failed):
+        container = _container_of(external_id)
+        judged = self._judge(container, ending)
+        if judged is None:
+            if self.look():
+                return
+            removed = f"container {container[:12]} was removed by somebody else. Run the task again."
+            self._fail(Failed("killed", removed, retry=True))
+        if isinstance(judged, Failed):
             # Stopped by us: its exit code says less than why.
             stopped = ending.stopped
-            self._end(container, msgspec.structs.replace(stopped, evidence=outcome.evidence) if stopped else outcome)
-
-    def proof(self) -> StepResult:
-        """The result file of a step that succeeded.
-
-        Raises:
-            StepFailedError: it has gone.
-        """
-        proof = self._result()
-        if proof is None:
-            detail = "the result file has gone since the step ended. Clear the task."
-            self._fail(Failed("no_result", detail, retry=True))
-        return proof
-
-    def remove(self, container: str) -> None:
-        """Remove a container that has nothing more to tell."""
-        try:
-            self._client.remove_container(container)
-        except NotFound:
-            pass
-        except launch.ENGINE_ERRORS as error:
-            self._log.warning("container %s is left behind ('just reap' removes it): %s", container[:12], error)
+            self._fail(msgspec.structs.replace(stopped, evidence=judged.evidence) if stopped else judged, container)
+        concluded = self._ask(lambda: self._caller.registrar().conclude(container))
+        if concluded.failed is not None:
+            failed = concluded.failed
+            self._fail(Failed(failed.cause, failed.detail, failed.retry), container)
+        if concluded.verdict == "superseded":
+            self._log.error("superseded: %s", concluded.sentence)
+            failed = Failed("superseded", concluded.sentence, retry=False)
+            raise StepFailedError(f"{self._spec.task_id}: superseded: {concluded.sentence}", failed)
+        self._log.info("%s", concluded.sentence)
+        self.outcome = concluded
 
     def lose_engine(self, error: Exception) -> NoReturn:
         """Record that the engine does not answer; what the container has done meanwhile is judged by the next try.
@@ -230,34 +269,58 @@ class StepRun:
         """
         self._fail(launch.unreachable(error).failed)
 
-    # Start.
+    # What is behind these.
 
-    def _left_behind(self) -> str | None:
-        """The container of an earlier try that this one goes on with: it runs, or has finished unseen."""
+    @property
+    def _name(self) -> str:
+        return self._attempt.container_name(self._settings)
+
+    def _is_stopped(self) -> bool:
+        return self._left or self._ended is not None
+
+    def _ask(self, ask: Any) -> Any:
+        """The registrar's answer, waited for.
+
+        Raises:
+            StepFailedError: it does not come back.
+        """
         try:
-            left = watch.inspect(self._client, self._attempt.container_name(self._settings))
-            if left is None:
-                return None
-            container = str(left["Id"])
-            if left["State"]["Status"] == "created":  # never ran: Airflow died in between
-                self._client.remove_container(container, force=True)
-                return None
-            if left["State"]["Status"] in watch.ALIVE or self._is_success(left):
-                self._log.info("container %s of this task is there already; going on with it", container[:12])
-                return container
-        except launch.ENGINE_ERRORS as error:
-            raise launch.unreachable(error) from error
-        return None
+            return patience.wait_for_registrar(ask, self._log, self._settings.registrar_seconds, self._is_stopped)
+        except RegistrarAwayError as error:
+            detail = f"{error}. Run 'just up'. What the step has made is kept, and recorded by the next try."
+            failed = Failed("registrar_unreachable", detail, retry=True)
+            raise StepFailedError(f"{self._spec.task_id}: {failed.cause}: {detail}", failed) from error
 
-    def _start(self, image: Image) -> str:
-        launch.prepare(self._settings, self._attempt, self._registry, self._spec.journal)
-        container = launch.create(self._client, self._spec, self._settings, self._attempt, image)
+    def _judge(self, container: str, ending: Ending) -> Failed | StepResult | None:
+        mask, peak = self._caller.mask, ending.peak_memory_bytes
+        try:
+            return judging.judge(self._client, container, self._attempt, self._settings, mask, peak)
+        except launch.ENGINE_ERRORS as error:
+            self.lose_engine(error)  # without setting it aside: nobody has judged it
+
+    def _start(self) -> str:
+        container = launch.create(self._client, self._spec, self._settings, self._attempt)
         self._container = container
-        if not self._caller.is_stopped():  # a kill between create and start found nothing to stop
+        if not self._is_stopped():  # a kill between create and start found nothing to stop
             launch.start(self._client, container)
         return container
 
-    # End.
+    def _wait_for_lease(self, kept: ExternalId) -> str:
+        """An engine that cannot be asked may run the container still, so nothing is started beside it for a while."""
+        until = self._began + self._settings.lease_seconds
+        self._log.warning(
+            "container %s of this task is on another engine (%s); waiting for its outcome, at most %.0f s",
+            kept.container[:12],
+            kept.engine,
+            self._settings.lease_seconds,
+        )
+        while time.monotonic() < until and not self._is_stopped():
+            if self.look():
+                return SUCCEEDED
+            time.sleep(min(_LEASE_LOOK_SECONDS, max(0.0, until - time.monotonic())))
+        if self._is_stopped():
+            raise StepLeftError("told to end while it waited for another engine")
+        return SUCCEEDED if self.look() else FAILED
 
     def _stop(self, container: str) -> None:
         with suppress(NotFound):
@@ -266,77 +329,21 @@ class StepRun:
     def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback
         (self._log.warning if is_error else self._log.info)("%s", line)
 
-    def _result(self) -> StepResult | None:
-        return result.read(self._attempt.folder(self._settings), self._spec.task_id)
-
-    def _judge(self, container: str, peak_memory_bytes: int | None = None) -> Failed | StepResult:
-        """How the container ended, by its proof, by the journal, by the engine, in this order."""
-        found = watch.inspect(self._client, container)
-        if found is None:
-            removed = f"container {container[:12]} was removed by somebody else. Run the task again."
-            attempt, outcome = self._attempt, Failed("killed", removed, retry=True)
-        else:
-            attempt = Attempt.of_container(found["Config"]["Labels"])
-            tail = watch.last_lines(self._client, container, self._caller.mask)
-            judged = verdict.judge(found["State"], self._result(), container, tail, self._settings, peak_memory_bytes)
-            if not isinstance(judged, Failed):
-                return judged
-            outcome = judged
-        record = self._registry.success_of(self._spec.journal, attempt.identity, attempt.since)
-        return outcome if record is None else self._proof_from(record, container)
-
-    def _proof_from(self, record: Success, container: str) -> StepResult:
-        self._log.info(
-            "the step died after it had written its record to the journal; its result file is made from the record"
-        )
-        proof = result.from_record(record, str(self._spec.environment), container)
-        result.write(self._attempt.folder(self._settings), proof)
-        return proof
-
-    def _is_success(self, found: dict[str, Any]) -> bool:
-        """Judge a container that an earlier try left; a failure is recorded for that try, and set aside."""
-        outcome = self._judge(found["Id"])
-        if not isinstance(outcome, Failed):
-            return True
-        if watch.is_live_name(found, self._attempt.container_name(self._settings)):
-            left = Attempt.of_container(found["Config"]["Labels"])
-            self._log.info("try %s ended unseen: %s: %s", left.identity.try_number, outcome.cause, outcome.detail)
-            self._record(left, outcome)
-            watch.set_aside(self._client, found["Id"])
-        return False
-
-    def _end(self, container: str, failed: Failed) -> NoReturn:
-        """Record the end of ``container`` in the name of the try that started it, keep it as evidence, and raise."""
-        attempt = self._attempt
-        with suppress(*launch.ENGINE_ERRORS):
-            if (found := watch.inspect(self._client, container)) is not None:
-                attempt = Attempt.of_container(found["Config"]["Labels"])
-        self._fail(failed, attempt, container)
-
-    def _fail(self, failed: Failed, attempt: Attempt | None = None, container: str | None = None) -> NoReturn:
-        """Record the failure, unless the step has, set its container aside, and raise."""
-        sentence = f"{self._spec.task_id}: {failed.cause}: {one_line(self._caller.mask(failed.detail))}"
+    def _fail(self, failed: Failed, container: str | None = None) -> NoReturn:
+        """Have the failure recorded, once for each try, set its container aside, and raise."""
+        failed = msgspec.structs.replace(failed, detail=one_line(self._caller.mask(failed.detail)))
+        sentence = f"{self._spec.task_id}: {failed.cause}: {failed.detail}"
         self._log.error("%s", sentence)
-        # Recorded before the container is out of sight: Airflow may die between the two.
-        self._record(attempt or self._attempt, failed)
+        # Recorded before the container is out of sight: Airflow may die between the two. A container is judged in the
+        # name of the try that started it, which the registrar reads from its labels.
+        self._ask(lambda: self._caller.registrar().fail(container, self._attempt, self._spec, failed))
         if container is not None:
-            watch.set_aside(self._client, container)
+            watch.set_aside(self._client, container, self._name)
         raise StepFailedError(sentence, failed)
 
-    def _record(self, attempt: Attempt, failed: Failed) -> None:
-        journal = self._spec.journal
-        record = failure(
-            journal,
-            failed.cause,
-            self._caller.mask(failed.detail),
-            environment=str(self._spec.environment),
-            identity=attempt.identity,
-            evidence=failed.evidence,
-        )
-        try:
-            if self._caller.is_stopped():
-                # The supervisor kills this process soon, and another may hold the journal's lock for longer.
-                detached_writer.record_failure_once(self._registry, journal, record, since=attempt.since)
-            self._registry.record_failure_once(journal, record, since=attempt.since)
-        except OSError as error:
-            self._log.error("models/: %s. The failure above is in no journal.", error.strerror)
+
+def _container_of(external_id: str) -> str:
+    kept = ExternalId.parse(external_id)
+    if kept is None:
+        raise ValueError(f"{external_id!r} is no container")
+    return kept.container

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead import protocol
-from bulkhead.errors import EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, wants_threads
+from bulkhead.errors import EXIT_BUSY, EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, one_line, wants_threads
 from bulkhead.registry.records import Evidence
+from bulkhead.registry.proposals import FailureProposal
 from bulkhead.step.result import REBUILD_AIRFLOW, rebuild
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 _SIGKILLED = 137
+_SIGXFSZ = 153
+_NO_ROOM = ("[Errno 28]", "[Errno 27]", "No space left on device", "File too large")
+"""How Python and libraries say ENOSPC and EFBIG."""
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -55,8 +59,8 @@ def judge(
         peak_memory_bytes: the most memory that it was seen to use.
     """
     code = int(state["ExitCode"])
-    own = result if code == 0 and result is not None and result.is_by(container) else None
-    if own is not None and own.is_readable:
+    own = result if result is not None and result.is_by(container) else None
+    if code == 0 and own is not None and own.is_readable:
         return own
     evidence = Evidence(
         exit_code=code,
@@ -66,8 +70,12 @@ def judge(
         duration_seconds=duration(state),
         last_lines=list(tail),
     )
-    cause, detail, retry = _explain(code, evidence, settings) if own is None else _other_protocol(own)
-    return Failed(cause, detail, retry, evidence)
+    if code == 0 and own is not None:
+        return Failed(*_other_protocol(own), evidence)
+    said = own.proposal if own is not None and own.is_readable else None
+    refusal = one_line(said.detail) if isinstance(said, FailureProposal) else None
+    is_full = isinstance(said, FailureProposal) and said.cause == "disk_full"
+    return Failed(*_explain(code, evidence, settings, refusal, is_full=is_full), evidence)
 
 
 def _other_protocol(found: StepResult) -> tuple[str, str, bool]:
@@ -86,7 +94,9 @@ def duration(state: dict[str, Any]) -> float | None:
     return round((finished - started).total_seconds(), 3) if started and finished and finished > started else None
 
 
-def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, str, bool]:
+def _explain(
+    code: int, evidence: Evidence, settings: Settings, refusal: str | None, *, is_full: bool
+) -> tuple[str, str, bool]:
     tail = evidence.last_lines or []
     said = f" It said: {tail[-1]}" if tail else ""
     after = f"exit code {code}" + (f" after {evidence.duration_seconds:.1f} s" if evidence.duration_seconds else "")
@@ -95,7 +105,15 @@ def _explain(code: int, evidence: Evidence, settings: Settings) -> tuple[str, st
         return "out_of_memory", f"memory ran out at the limit of {settings.memory} ({after}). {next_step}", False
     if code == 0:
         return "no_result", f"{after}, and no result file of this attempt.{said} See the task log.", True
-    refusal = next(filter(None, (line.partition(": refused: ")[2] for line in reversed(tail))), "")
+    # The step's own sentence: from its result file, or as it printed it where that could not be written.
+    refusal = refusal or next(filter(None, (line.partition(": refused: ")[2] for line in reversed(tail))), "")
+    if code == EXIT_BUSY:
+        detail = f"an earlier container of this task still runs here ({after}). It is tried again after its end."
+        return "busy", detail, True
+    if is_full or code == _SIGXFSZ or any(words in line for words in _NO_ROOM for line in (*tail, refusal)):
+        next_step = f"{settings.raising('disk')}, free some space, or give less data."
+        what = refusal or f"a file could not grow ({after}).{said}"
+        return "disk_full", f"{what} The limit is {settings.disk} a step. {next_step}", False
     # Whatever the exit code: the container's init says 1 when it may not start the step.
     if not refusal and any(map(wants_threads, tail)):
         next_step = f"Raise BULKHEAD_STEP_PIDS ({settings.pids}) in .env and run 'just up'."

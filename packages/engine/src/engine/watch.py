@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from docker import APIClient
 
+    from engine.disk import Watch
     from engine.output import Follower
 
 ALIVE = {"running", "paused", "restarting"}
@@ -40,6 +41,8 @@ class Observation(msgspec.Struct):
     """What only following a container could tell; how it ended, ``docker inspect`` tells afterwards."""
 
     timed_out: bool = False
+    excess: str | None = None
+    """What it took of the disk, where that was too much."""
     peak_memory_bytes: int | None = None
 
 
@@ -52,9 +55,22 @@ def inspect(client: APIClient, container: str) -> dict[str, Any] | None:
 
 
 def follow(
-    client: APIClient, container: str, seconds: float, follower: Follower, is_stopped: Callable[[], bool]
+    client: APIClient,
+    container: str,
+    seconds: float,
+    follower: Follower,
+    disk: Watch,
+    is_stopped: Callable[[], bool],
 ) -> Observation:
-    """Have ``follower`` follow the container's output until it ends, is stopped or has run for ``seconds``.
+    """Have ``follower`` follow the container's output until it ends, or must.
+
+    Args:
+        client: the engine.
+        container: its id.
+        seconds: how long it may run, from its start.
+        follower: hands on its output.
+        disk: says when it takes too much.
+        is_stopped: whether nobody waits for it any more.
 
     Raises:
         EngineLostError: the engine did not come back.
@@ -82,10 +98,13 @@ def follow(
             if _age(found["State"]) > seconds:
                 observed.timed_out = True
                 return observed
+            observed.excess = disk.excess(follower.kept_bytes)
+            if observed.excess is not None:
+                return observed
             _sample_memory(client, container, observed)
         return observed
     finally:
-        follower.finish(lambda: is_stopped() or observed.timed_out)
+        follower.finish(lambda: is_stopped() or observed.timed_out or observed.excess is not None)
 
 
 def last_lines(client: APIClient, container: str, mask: Callable[[str], str]) -> list[str]:
@@ -102,12 +121,15 @@ def is_live_name(container: dict[str, Any], name: str) -> bool:
     return str(container["Name"]).lstrip("/") == name
 
 
-def set_aside(client: APIClient, container: str) -> None:
-    """Rename a judged failure: kept as evidence, and no longer in the way of the next try."""
+def set_aside(client: APIClient, container: str, name: str) -> None:
+    """Rename a judged failure: kept as evidence, and no longer in the way of the next try.
+
+    Two tries may judge one container; the second finds it renamed.
+    """
     with suppress(*_LOST):
         found = inspect(client, container)
-        if found is not None:
-            client.rename(container, f"{str(found['Name']).lstrip('/')[:200]}.failed-{container[:12]}")
+        if found is not None and is_live_name(found, name):
+            client.rename(container, f"{name}.failed-{str(found['Id'])[:12]}")
 
 
 def _wait(client: APIClient, container: str) -> None:

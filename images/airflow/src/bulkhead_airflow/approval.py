@@ -1,0 +1,78 @@
+"""PromotionApproval: a person's word before a promotion.
+
+The answer counts as Airflow's own record has it (``hitl_detail``): the registrar reads it there, and no XCom that a
+user could write. A request that is rejected, or that nobody answers in time, leaves a record too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+from bulkhead_airflow import approval_text, defaults
+from bulkhead_airflow.task_identity import identity_of, try_id_of
+from engine import patience
+from engine.registrar_client import RegistrarClient
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class PromotionApproval(ApprovalOperator):
+    """Asks whether the run's model may be promoted, with both models side by side.
+
+    ``BULKHEAD_APPROVERS`` names who may answer; empty: everybody who may edit tasks. After ``BULKHEAD_APPROVAL_DAYS``
+    without an answer the task fails; empty: it waits for ever.
+
+    Args:
+        shows: the task of ``check_model`` whose facts are shown.
+
+    Raises:
+        Refused: a setting is none.
+    """
+
+    template_fields = ()
+
+    def __init__(self, *, shows: str, **kwargs: Any) -> None:
+        super().__init__(
+            subject="",
+            body="",
+            assigned_users=defaults.approvers() or None,
+            response_timeout=defaults.approval_time(),
+            **kwargs,
+        )
+        self.shows = shows
+
+    def execute(self, context: Context) -> Any:
+        """Ask. What others say is not put into a template: it comes into the text escaped, once it is known."""
+        params, run = context["params"], context["dag_run"]
+        checked = context["ti"].xcom_pull(self.shows) or {}
+        self.subject = approval_text.subject(params["model"], params["environment"])
+        self.body = approval_text.side_by_side(
+            checked.get("facts") or {},
+            params["environment"],
+            params["reason"],
+            # The name that the registrar compares with the approver's.
+            getattr(run, "triggering_user_name", None) or run.run_type,
+            four_eyes=defaults.four_eyes(),
+        )
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on with the answer; what was not approved is recorded before the promotion is skipped.
+
+        Raises:
+            HITLTimeoutError: nobody answered in time.
+        """
+        if event.get("error_type") == "timeout" or event.get("chosen_options") == [self.REJECT]:
+            self._record(context)
+        return super().execute_complete(context, event)
+
+    def _record(self, context: Context) -> None:
+        client = RegistrarClient.from_environment()
+        identity, try_id = identity_of(context), try_id_of(context)
+        # Nothing else is held up by waiting, and a request that failed here would have to be asked anew.
+        sentence = patience.wait_for_registrar(lambda: client.unapproved(identity, try_id), self.log, math.inf)
+        self.log.info("recorded: %s", sentence)

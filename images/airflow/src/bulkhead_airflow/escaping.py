@@ -1,0 +1,40 @@
+"""Text of others in Markdown: shown as it is written, and nothing more.
+
+What a requester or a record says comes to a person who decides by it. A link, an image or a row more in the table
+would speak in this project's name.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bulkhead.errors import one_line
+
+_LONGEST = 500
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+_NOTHING = "-"
+
+
+def quoted(value: object) -> str:
+    """``value`` as one cell of a Markdown table, in which nothing of it means anything.
+
+    It becomes a code span: in one neither HTML nor a link, not even a bare address, is more than its characters.
+    Line breaks and control characters, those that turn the direction of writing among them, are spelled out.
+    """
+    # A pipe ends a cell even within code; GitHub's Markdown takes the backslash away again, in a table alone.
+    text = one_line("" if value is None else str(value), _LONGEST).replace("|", r"\|")
+    if not text.strip():
+        return _NOTHING
+    # A fence longer than any run of backticks in it, and spaces, which Markdown takes away, between the two.
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}"
+
+
+def name(value: object) -> str:
+    """``value`` where a name belongs, and no Markdown is read: other characters than a name's become ``?``."""
+    return _NO_NAME.sub("?", str(value)[:120])
+
+
+def row(*cells: str) -> str:
+    """One row of a Markdown table."""
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,75 @@
+"""The container that a logical task has already, and one of an earlier outcome that is in its way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from docker.errors import NotFound
+
+from engine import launch, watch
+from engine.attempt import FIRST_TRY_LABEL
+from engine.caller import GRACE_SECONDS
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+    from engine.attempt import Attempt
+    from engine.caller import Log
+
+
+def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | None:
+    """The id of the container called ``name``, to be followed to its end; what is only in the way is cleared away.
+
+    Raises:
+        NotStartedError: the engine does not answer.
+    """
+    try:
+        found = watch.inspect(client, name)
+        if found is None:
+            return None
+        container = str(found["Id"])
+        if not _is_of(found, attempt):
+            _clear_away(client, found, name, log)
+            return None
+        if found["State"]["Status"] == "created":  # never ran: Airflow died in between
+            client.remove_container(container)
+            return None
+    except launch.ENGINE_ERRORS as error:
+        raise launch.unreachable(error) from error
+    log.info("container %s of this task is there already; going on with it", container[:12])
+    return container
+
+
+def by_id(client: APIClient, container: str, attempt: Attempt, name: str) -> str | None:
+    """The full id of a container that was kept; None: it has gone, was judged, never ran, or is of another outcome.
+
+    Raises:
+        NotStartedError: the engine does not answer.
+    """
+    try:
+        found = watch.inspect(client, container)
+    except launch.ENGINE_ERRORS as error:
+        raise launch.unreachable(error) from error
+    if found is None or not watch.is_live_name(found, name) or not _is_of(found, attempt):
+        return None
+    return None if found["State"]["Status"] == "created" else str(found["Id"])
+
+
+def _is_of(found: dict[str, Any], attempt: Attempt) -> bool:
+    """Whether it belongs to this outcome: a task that was cleared after its success has another."""
+    return bool((found["Config"]["Labels"] or {}).get(FIRST_TRY_LABEL) == attempt.first_try)
+
+
+def _clear_away(client: APIClient, found: dict[str, Any], name: str, log: Log) -> None:
+    """Nothing that it makes is recorded any more: its outcome is accepted, and the task was cleared since."""
+    container = str(found["Id"])
+    log.info("container %s is of an earlier outcome of this task; it makes room", container[:12])
+    try:
+        if found["State"]["Status"] in watch.ALIVE:
+            client.stop(container, timeout=GRACE_SECONDS)
+        elif found["State"]["Status"] == "created" or found["State"].get("ExitCode") == 0:
+            client.remove_container(container)
+            return
+    except NotFound:
+        return
+    watch.set_aside(client, container, name)

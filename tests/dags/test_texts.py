@@ -1,0 +1,154 @@
+"""What of others' words reaches the approver and the next task, and how much of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+from tests.dags.without_airflow import load
+
+from bulkhead.errors import Refused
+
+escaping, approval_text, defaults, xcom = map(load, ("escaping", "approval_text", "defaults", "xcom"))
+
+HOSTILE = [
+    "[click](https://evil.example)",
+    "![](https://evil.example/pixel.png)",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "https://evil.example",
+    "www.evil.example",
+    "a | b | c",
+    r"a \| b",
+    "`x`",
+    "``",
+    "`",
+    "```\ncode\n```",
+    "` | [x](y) `",
+    "first\nsecond",
+    "\n\n| model | approved by security |\n|---|---|\n",
+    "\r\n# Heading",
+    "- item",
+    "> quote",
+    "**bold** _it_ ~~gone~~",
+    "{{ params.secret }}",
+    "{% raw %}",
+    "\u202egnp.tob",
+    "\x1b[2J",
+    "\u2028| x |",
+    "&lt;b&gt;",
+    "[ref]: https://evil.example",
+    "x" * 100_000,
+]
+
+CELL = re.compile(r"(`+) (.*) \1")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_text_is_one_code_span_in_one_cell(text: str) -> None:
+    cell = escaping.quoted(text)
+    found = CELL.fullmatch(cell)
+    assert found is not None
+    fence, inside = found.groups()
+    # Nothing inside ends the span, the cell or the line.
+    assert fence not in re.findall("`+", inside)
+    assert not re.search(r"(?<!\\)\|", inside)
+    assert cell.isprintable()
+    assert len(cell) < 1200
+
+
+@pytest.mark.parametrize("nothing", [None, "", "  "])
+def test_nothing_is_a_dash(nothing: str | None) -> None:
+    assert escaping.quoted(nothing) == "-"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_name_has_a_names_characters_alone(text: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_.?-]{1,120}", escaping.name(text))
+
+
+def test_a_models_name_is_told_as_it_is() -> None:
+    name = "model_20261124T164715570537Z_0f10dfd6d375ec5060cfb5a5cfbda470.joblib"
+    assert approval_text.subject(name, "prd") == f"Promote {name} to prd?"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_changes_the_shape_of_the_approval(text: str) -> None:
+    def shape(said: str) -> list[int]:
+        model = {"model_filename": said, "training_timestamp": said, "data": said, "metrics": {"r2": said}}
+        checked = {"origin": said, "candidate": model, "served": model}
+        body = approval_text.side_by_side(checked, said, said, said, four_eyes=True)
+        return [len(re.findall(r"(?<!\\)\|", line)) for line in body.split("\n")]
+
+    assert shape(text) == shape("plain")
+
+
+@pytest.mark.parametrize("checked", [{}, {"candidate": "x", "served": 3}, {"candidate": {"metrics": [1]}}])
+def test_facts_of_any_shape_are_shown(checked: dict[str, object]) -> None:
+    assert "| model |" in approval_text.side_by_side(checked, "prd", "why", "who", four_eyes=False)
+
+
+def test_the_approval_says_that_four_eyes_are_needed_only_where_they_are() -> None:
+    assert "BULKHEAD_FOUR_EYES" in approval_text.side_by_side({}, "prd", "why", "who", four_eyes=True)
+    assert "BULKHEAD_FOUR_EYES" not in approval_text.side_by_side({}, "prd", "why", "who", four_eyes=False)
+
+
+def test_both_models_who_asks_and_why_are_shown() -> None:
+    checked = {
+        "origin": "dev",
+        "candidate": {"model_filename": "new.joblib", "metrics": {"r2": 0.9}},
+        "served": {"model_filename": "old.joblib", "metrics": {"r2": 0.8}},
+    }
+    body = approval_text.side_by_side(checked, "prd", "it is better", "ann", four_eyes=False)
+    assert "| model | ` new.joblib ` | ` old.joblib ` |" in body
+    assert "| r2 | ` 0.9 ` | ` 0.8 ` |" in body
+    assert "| by | ` ann ` |" in body
+    assert "| reason | ` it is better ` |" in body
+
+
+def test_approvers_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BULKHEAD_APPROVERS", "ann, bob,,")
+    assert defaults.approvers() == [{"id": "ann", "name": "ann"}, {"id": "bob", "name": "bob"}]
+    monkeypatch.setenv("BULKHEAD_APPROVERS", "")
+    assert defaults.approvers() == []
+
+
+def test_an_approval_is_waited_for_as_long_as_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert defaults.approval_time() is None
+    monkeypatch.setenv("BULKHEAD_APPROVAL_DAYS", "1.5")
+    assert defaults.approval_time() == timedelta(days=1.5)
+    monkeypatch.setenv("BULKHEAD_APPROVAL_DAYS", "soon")
+    with pytest.raises(Refused, match="BULKHEAD_APPROVAL_DAYS is 'soon', which is no number of days above 0"):
+        defaults.approval_time()
+
+
+@pytest.mark.parametrize(("value", "wanted"), [("1", True), ("0", False), ("", False)])
+def test_four_eyes_are_asked_for_by_a_one(monkeypatch: pytest.MonkeyPatch, value: str, *, wanted: bool) -> None:
+    monkeypatch.setenv("BULKHEAD_FOUR_EYES", value)
+    assert defaults.four_eyes() is wanted
+
+
+def test_a_small_result_goes_to_xcom_as_it_is() -> None:
+    result = {"identity": {"task_id": "x"}, "facts": {"rows": 3}}
+    assert xcom.bounded(result) == result
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"large": "x" * 1_000_000}, {str(number): "x" * 20 for number in range(50_000)}, {"x" * 1_000_000: 1}],
+    ids=["one large", "many small", "a long name"],
+)
+def test_a_large_result_is_cut_to_what_xcom_takes(facts: dict[str, object]) -> None:
+    result = {"identity": {"task_id": "x"}, "facts": {"rows": 3, **facts}, "outputs": {}}
+    bounded = xcom.bounded(result)
+    assert len(json.dumps(bounded).encode()) <= xcom.LIMIT
+    assert bounded["identity"] == {"task_id": "x"}
+    assert bounded["left_out"]
+    assert set(bounded["facts"]) < set(result["facts"])
+
+
+def test_a_large_value_that_is_no_object_is_left_out_as_a_whole() -> None:
+    bounded = xcom.bounded({"environment": "y" * 100_000, "facts": {"rows": 3}})
+    assert bounded == {"facts": {"rows": 3}, "left_out": ["environment"]}
