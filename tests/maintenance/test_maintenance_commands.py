@@ -6,13 +6,13 @@ import errno
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 from tests.support.registry_project import RegistryProject
 
-from bulkhead import files
+from bulkhead import untrusted
 from bulkhead.cli import main as cli
 from bulkhead.registry import journal
 from bulkhead.registry.records import Quarantine, Removal
@@ -20,6 +20,8 @@ from bulkhead.registry.records import Quarantine, Removal
 if TYPE_CHECKING:
     from pathlib import Path
 
+NOTES = 4
+"""What every registry by hand has: two logs without a signature, no registrar, predictions that are no table."""
 ORPHAN = "model_20260101T000000000000Z_abc.joblib"
 
 
@@ -38,7 +40,8 @@ def damaged(clean_project: RegistryProject) -> RegistryProject:
 
 def test_a_clean_registry_is_exit_0(clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
     assert registry(clean_project, "verify") == 0
-    assert capsys.readouterr() == ("clean\n", "")
+    out, err = capsys.readouterr()
+    assert (out.splitlines()[-1], err) == (f"clean, {NOTES} notes", "")
 
 
 def test_a_note_alone_is_clean(clean_project: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +49,7 @@ def test_a_note_alone_is_clean(clean_project: RegistryProject, capsys: pytest.Ca
     clean_project.repair()
     (next((clean_project.models / "quarantine").iterdir())).unlink()
     assert registry(clean_project, "verify") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "clean, 1 note"
+    assert capsys.readouterr().out.splitlines()[-1] == f"clean, {NOTES + 1} notes"
 
 
 def test_damage_is_exit_1_and_says_who_mends_what(damaged: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,9 +57,10 @@ def test_damage_is_exit_1_and_says_who_mends_what(damaged: RegistryProject, caps
     out, err = capsys.readouterr()
     assert err == ""
     lines = out.splitlines()
-    assert sorted(line.split()[1] for line in lines[:2]) == ["foreign_file", "orphan_model"]
-    assert lines[2:] == [
-        "not clean: 2 findings",
+    told = [line.split()[1] for line in lines[:-3] if line.startswith("damage")]
+    assert sorted(told) == ["foreign_file", "orphan_model"]
+    assert lines[-3:] == [
+        f"not clean: 2 findings, {NOTES} notes",
         "1 can be put aside: just registry repair",
         "1 must be decided by a person, who knows which record or file is true",
     ]
@@ -66,7 +70,9 @@ def test_damage_is_exit_1_and_says_who_mends_what(damaged: RegistryProject, caps
 def test_findings_as_json_are_one_a_line(damaged: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:
     assert registry(damaged, "verify", "--json") == 1
     found = [msgspec.json.decode(line) for line in capsys.readouterr().out.splitlines()]
-    assert sorted((one["kind"], one["severity"], one["mended_by"]) for one in found) == [
+    damage = [one for one in found if one["severity"] == "damage"]
+    assert len(found) == len(damage) + NOTES
+    assert sorted((one["kind"], one["severity"], one["mended_by"]) for one in damage) == [
         ("foreign_file", "damage", "person"),
         ("orphan_model", "damage", "repair"),
     ]
@@ -81,7 +87,7 @@ def test_many_findings_of_one_kind_are_counted_for_people_and_all_there_for_prog
     assert registry(clean_project, "verify") == 1
     assert "... and 5 more of foreign_file; --json prints all of them." in capsys.readouterr().out
     assert registry(clean_project, "verify", "--json") == 1
-    assert len(capsys.readouterr().out.splitlines()) == 25
+    assert len(capsys.readouterr().out.splitlines()) == 25 + NOTES
 
 
 def test_predictions_are_read_unless_it_is_to_be_quick(clean_project: RegistryProject) -> None:
@@ -126,14 +132,14 @@ def test_what_cannot_be_mended_is_told_and_the_rest_is_done(
     damaged: RegistryProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     damaged.registry.inference_journal.write_bytes(b"foreign\n" + damaged.registry.inference_journal.read_bytes())
-    real = files.hash_of
+    real = untrusted.hash_of
 
-    def refuse(path: Path) -> str | None:
-        if path.name == ORPHAN:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return real(path)
+    def refuse(root: Path, relative: str, **options: Any) -> str:
+        if relative == ORPHAN:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), relative)
+        return real(root, relative, **options)
 
-    monkeypatch.setattr("bulkhead.maintenance.repair.hash_of", refuse)
+    monkeypatch.setattr(untrusted, "hash_of", refuse)
     assert registry(damaged, "repair", "--yes") == 1
     out, err = capsys.readouterr()
     assert err == f"models/{ORPHAN}: Permission denied. Fix its mode, its owner or the disk.\n"
@@ -171,18 +177,32 @@ def test_gc_is_a_dry_run_until_it_is_told_to_do_it(old: RegistryProject, capsys:
     assert capsys.readouterr().out.splitlines()[-1] == "Nothing is old enough to be removed."
 
 
-def test_what_gc_has_removed_is_told_even_when_the_next_thing_cannot_be(
+def test_gc_goes_on_past_what_it_cannot_remove_and_says_so(
     old: RegistryProject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(folder: Path) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    real = os.rmdir
+    kept: list[str] = []
 
-    monkeypatch.setattr("shutil.rmtree", refuse)
-    assert registry(old, "gc", "--keep", "2", "--yes") != 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:-1]] == ["model", "model"]
-    assert lines[-1].startswith("2 model files and 0 run folders, ")
+    def refuse(name: str, **options: Any) -> None:
+        if not kept or name in kept:
+            kept.append(name)
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+        real(name, **options)
+
+    monkeypatch.setattr(os, "rmdir", refuse)
+    assert registry(old, "gc", "--keep", "2", "--yes") == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["model", "model", "run"]
+    assert out.splitlines()[-1].startswith("2 model files and 1 run folder, ")
+    path = f"shared/runs/dev_inference_pipe_dag/{kept[0]}"
+    assert err.splitlines() == [
+        f"{path}: left, for it cannot be removed: Permission denied.",
+        "1 thing could not be removed. Give them to this user, then run gc again.",
+    ]
     assert "unfinished_run_removal" in old.notes()
+    monkeypatch.undo()
+    assert registry(old, "gc", "--keep", "2", "--yes", "--by", "me") == 0
+    assert "unfinished_run_removal" not in old.notes()
 
 
 def test_gc_as_json_is_one_thing_a_line(old: RegistryProject, capsys: pytest.CaptureFixture[str]) -> None:

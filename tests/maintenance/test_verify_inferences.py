@@ -12,7 +12,7 @@ import pytest
 from tests.support.project import NEXT
 from tests.support.registry_project import DECIDED
 
-from bulkhead import clock, files
+from bulkhead import clock, untrusted
 from bulkhead.maintenance.verify.inference_journal import BloomFilter
 from bulkhead.registry import decisions, journal
 
@@ -83,19 +83,23 @@ def test_an_altered_predictions_file_is_found_when_they_are_read(clean_project: 
 def test_predictions_that_cannot_be_read_are_not_called_missing(
     call: str, clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = str(predictions_of(clean_project, clean_project.infer(clean_project.publish())))
-    real = os.lstat if call == "lstat" else files.hash_of
+    path = predictions_of(clean_project, clean_project.infer(clean_project.publish()))
+    real_lstat, real_hash = os.lstat, untrusted.hash_of
+    refusal = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
-    def refuse(asked: str | Path) -> object:
-        if str(asked) == path:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
-        return real(asked)  # type: ignore[arg-type]
+    def lstat(asked: str | Path) -> os.stat_result:
+        if str(asked) == str(path):
+            raise refusal
+        return real_lstat(asked)
+
+    def hash_of(root: Path, relative: str, **options: Any) -> str:
+        if relative.endswith(path.name):
+            raise refusal
+        return real_hash(root, relative, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "os.lstat" if call == "lstat" else "bulkhead.maintenance.verify.inference_journal.hash_of", refuse
-        )
-        found = [one for one in clean_project.verify() if one.is_damage]
+        patch.setattr(os, "lstat", lstat) if call == "lstat" else patch.setattr(untrusted, "hash_of", hash_of)
+        found = [one for one in clean_project.verify(predictions=call == "hash") if one.is_damage]
     assert [one.kind for one in found] == ["unreadable_file"]
 
 
@@ -105,7 +109,8 @@ def test_a_folder_or_link_in_place_of_predictions_is_found(clean_project: Regist
     first.mkdir()
     second.rename(clean_project.folder / "moved")
     second.symlink_to(clean_project.folder / "moved")
-    assert clean_project.damage() == ["missing_predictions", "missing_predictions"]
+    assert clean_project.damage(predictions=False) == ["missing_predictions", "missing_predictions"]
+    assert clean_project.damage() == ["unreadable_file", "unreadable_file"]
 
 
 def test_predictions_that_went_with_their_run_folder_are_no_finding_later_ones_are(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import tempfile
 import threading
@@ -16,8 +15,8 @@ from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, NEXT, tra
 from tests.support.registry_project import RegistryProject
 
 from bulkhead import clock
-from bulkhead.maintenance.verify import amount, verify
-from bulkhead.registry import journal, records
+from bulkhead.maintenance.verify import amount, journal_lines, verify
+from bulkhead.registry import journal
 from bulkhead.registry.records import InferenceFailure, Quarantine, Unreadable
 
 if TYPE_CHECKING:
@@ -117,21 +116,24 @@ def test_a_last_line_without_its_end_is_a_record_all_the_same(clean_project: Reg
 
 
 @pytest.mark.parametrize("name", JOURNALS)
-def test_a_writer_in_the_middle_of_its_line_is_waited_for(name: str, clean_project: RegistryProject) -> None:
+def test_a_writer_in_the_middle_of_its_line_is_waited_for(
+    name: str, clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_lines, "PATIENCE_SECONDS", 30)
     path = clean_project.models / name
-    line = records.encode(
-        training_failure() if name == "log.txt" else InferenceFailure(error_time="t", error_message="m")
+    whole = path.read_bytes()
+    journal.append(
+        path, training_failure() if name == "log.txt" else InferenceFailure(error_time="t", error_message="m")
     )
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.write(descriptor, line[:30])
+    line = path.read_bytes()[len(whole) :]
+    os.truncate(path, len(whole) + 30)
     found: list[list[Finding]] = []
     checker = threading.Thread(target=lambda: found.append(clean_project.verify()))
     checker.start()
     checker.join(0.3)
     assert checker.is_alive()
-    os.write(descriptor, line[30:])
-    os.close(descriptor)
+    with path.open("ab") as file:
+        file.write(line[30:])
     checker.join(30)
     assert found == [[]]
 

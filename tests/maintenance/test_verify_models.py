@@ -7,15 +7,16 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.project import NEXT
-from tests.support.registry_project import DECIDED, RegistryProject
+from tests.support.registry_project import DECIDED, RegistryProject, rechain
 
-from bulkhead import files
+from bulkhead import untrusted
 from bulkhead.registry import decisions, records
 from bulkhead.registry.decisions import revoke
 from bulkhead.registry.records import ModelRecord
@@ -67,23 +68,24 @@ def test_a_model_file_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(
     """As root, under which tests run, every file can be read; so the refusal is put in its place."""
     model, other = clean_project.publish(), clean_project.publish()
     clean_project.alter(clean_project.file_of(other))
-    real = files.hash_of
+    real = untrusted.hash_of
 
-    def refuse(path: Path) -> str | None:
-        if path.name == model.model_filename:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return real(path)
+    def refuse(root: Path, relative: str, **options: Any) -> str:
+        if relative == model.model_filename:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), relative)
+        return real(root, relative, **options)
 
-    monkeypatch.setattr("bulkhead.maintenance.verify.model_files.hash_of", refuse)
+    monkeypatch.setattr(untrusted, "hash_of", refuse)
     assert clean_project.damage() == ["altered_model", "unreadable_file"]
 
 
 def test_a_model_whose_record_gives_another_size_is_told_as_a_wrong_record(clean_project: RegistryProject) -> None:
     model = clean_project.publish()
-    line = records.encode(model)
+    line = records.encode(model).rstrip(b"}\n")
     path = clean_project.registry.training_journal
-    changed = records.encode(msgspec.structs.replace(model, size_bytes=7))
+    changed = records.encode(msgspec.structs.replace(model, size_bytes=7)).rstrip(b"}\n")
     path.write_bytes(path.read_bytes().replace(line, changed))
+    rechain(path)
     assert clean_project.damage() == ["contradictory_record"]
 
 

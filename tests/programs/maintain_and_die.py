@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from tests.programs.publish_and_die import die, dies_after, dies_before, half
 from tests.support.registry_project import DECIDED
 
-from bulkhead.maintenance import repair
+from bulkhead.maintenance import repair, tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.maintenance.repair import Repair
 from bulkhead.maintenance.verify import verify
@@ -23,8 +22,8 @@ from bulkhead.registry.store import Registry
 def dies_half_way(_real: object) -> object:
     """In place of the removal of a folder: one file of it, then death."""
 
-    def one_file(folder: Path) -> None:
-        next(path for path in sorted(folder.rglob("*")) if path.is_file()).unlink()
+    def one_file(shared: Path, relative: str, _called: str) -> None:
+        next(path for path in sorted((shared / relative).rglob("*")) if path.is_file()).unlink()
         die()
 
     return one_file
@@ -47,9 +46,9 @@ GC: dict[str, tuple[Any, str, Any]] = {
     "in the middle of the record": (journal.Appender, "_write", lambda _: half),
     "after the record": (journal.Appender, "append", dies_after),
     "after the first model": (Path, "unlink", dies_after),
-    "before the first run folder": (shutil, "rmtree", dies_before),
-    "in the middle of a run folder": (shutil, "rmtree", dies_half_way),
-    "after the first run folder": (shutil, "rmtree", dies_after),
+    "before the first run folder": (tree_removal, "remove", dies_before),
+    "in the middle of a run folder": (tree_removal, "remove", dies_half_way),
+    "after the first run folder": (tree_removal, "remove", dies_after),
 }
 
 

@@ -13,25 +13,50 @@ from tests.support.project import publish
 from bulkhead import clock
 from bulkhead.files import sha256
 from bulkhead.maintenance.repair import Repair
-from bulkhead.maintenance.verify import Finding, verify
-from bulkhead.registry import journal, records
+from bulkhead.maintenance.verify import Finding, SeenHead, verify
+from bulkhead.registry import chain, journal, records
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.records import InferenceRecord, ModelRecord, Quarantine, Removal
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
     from bulkhead.identity import Environment
+    from bulkhead.registry.chain import KeyRing
     from bulkhead.registry.records import Record
 
+
+def head_of(path: Path) -> SeenHead:
+    """What the registrar has seen of a journal that is as it should be."""
+    last = path.read_bytes().splitlines()[-1]
+    link = chain.parse(last)
+    assert link is not None
+    return SeenHead(seq=link.seq, hash=sha256(last), seen_at="2026-11-27T12:00:00.000000+00:00")
+
+
+def rechain(path: Path) -> None:
+    """Make a chain without signatures of the lines of a journal that a test has edited."""
+    before, number, lines = chain.ZEROS, 0, []
+    for line in path.read_bytes().splitlines():
+        content = line[: line.rindex(b',"seq":')] + b"}" if chain.parse(line) else line
+        if chain.parse(line):
+            number += 1
+            content = chain.link(content, number, before, None).rstrip(b"\n")
+        lines.append(content)
+        before = sha256(content)
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
 DECIDED = DecisionContext("a person", "a test")
+BY_HAND = {"by_hand", "head_unknown", "predictions_not_compared"}
+"""Notes: nothing is signed here, there is no registrar to ask, and the predictions files hold no table."""
 
 
 class RegistryProject:
     """A project with a registry and run folders, and what a test does with them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ring: KeyRing | None = None) -> None:
         self.folder = folder
-        self.registry = Registry(folder / "models")
+        self.registry = Registry(folder / "models", ring)
         self.shared = folder / "shared"
         for made in (self.registry.folder, self.shared / "runs"):
             made.mkdir(parents=True)
@@ -96,13 +121,16 @@ class RegistryProject:
             "replaces": None,
             "by": "b",
             "reason": "r",
+            "first_try": None,
         }
         promotion = Promotion(**{**given, **{k: v for k, v in changes.items() if k in given}})
         others = {key: value for key, value in changes.items() if key not in given}
         return msgspec.structs.replace(model, **{"environment": "prd", "promotion": promotion, **others})
 
     def verify(self, *, predictions: bool = True) -> list[Finding]:
-        return list(verify(self.registry, self.shared, predictions=predictions))
+        """What is found, but for the notes about every registry that is written by hand."""
+        found = verify(self.registry, self.shared, predictions=predictions)
+        return [one for one in found if one.kind not in BY_HAND]
 
     def damage(self, *, predictions: bool = True) -> list[str]:
         """The kinds of damage, sorted."""
@@ -146,8 +174,12 @@ class RegistryProject:
         name = f"model_{clock.in_filename(moment)}_{model.model_hash}.joblib"
         old = msgspec.structs.replace(model, model_filename=name, training_timestamp=clock.in_record(moment))
         self.file_of(model).rename(self.models / name)
-        content = self.registry.training_journal.read_bytes()
-        self.registry.training_journal.write_bytes(content.replace(records.encode(model), records.encode(old)))
+        path = self.registry.training_journal
+        before, after = (records.encode(record).rstrip(b"\n}") for record in (model, old))
+        content = path.read_bytes()
+        assert before in content
+        path.write_bytes(content.replace(before, after))
+        rechain(path)
         return old
 
     def removed(self, *paths: str, **changes: Any) -> Removal:

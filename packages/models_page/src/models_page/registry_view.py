@@ -14,6 +14,7 @@ from bulkhead.index.state_reader import ModelSummary, StateReader
 from bulkhead.paths import JournalName
 from bulkhead.queries.status import version_statuses
 from bulkhead.registry.records import Decision, InferenceFailure, InferenceRecord, ModelRecord, TrainingFailure
+from bulkhead.untrusted import Untrusted
 from models_page import plot
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class RegistryView:
         """Bring everything up to date, first of all that a request does: what was just written is seen."""
         status = self._index.refresh()
         percent = 100
-        with suppress(OSError):  # the index cannot read the journal either, and the status says why
+        with suppress(OSError, Untrusted):  # the index cannot read the journal either, and the status says why
             percent = self._reader.refresh()
         with self._reader.reading() as state:
             ready = status.trainings.ready and state is not None
@@ -298,7 +299,7 @@ class RegistryView:
                 if not all(self._knows(db, journal) for journal in journals):
                     raise NotReady(self.look())
                 yield db
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, Untrusted):
             raise NotReady(self.look()) from None
 
     @contextmanager

@@ -7,6 +7,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from bulkhead import environments
 from bulkhead.cli import output
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from bulkhead.cli.group import Place
     from bulkhead.registry.decisions import Check
+    from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.store import Registry
 
 CHECKS = "bulkhead.serving_check"
 """The group of entry points where an image that can load models says how it checks one."""
@@ -39,6 +42,15 @@ def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
 def _context(by: str, reason: str) -> DecisionContext:
     image, commit = (os.environ.get(f"BULKHEAD_{name}") or None for name in ("IMAGE", "GIT_COMMIT"))
     return DecisionContext(by, reason, Identity(image=image, git_commit=commit))
+
+
+def _libraries(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.DecodeError:
+        raise click.BadParameter("give a JSON object of library versions.", context, parameter) from None
 
 
 @click.command(
@@ -57,12 +69,23 @@ def _context(by: str, reason: str) -> DecisionContext:
 )
 @_deciding
 @click.option("--replacing", metavar="MODEL|none", help="Only if the environment serves this one now.")
+# For 'just registry', which has the model loaded in a sealed container of the inference image before this.
+@click.option("--checked", metavar="JSON", callback=_libraries, hidden=True)
 @click.pass_obj
-def promote(place: Place, model: str, environment: str, by: str, reason: str, replacing: str | None) -> None:
+def promote(  # noqa: PLR0913, PLR0917  # its options
+    place: Place,
+    model: str,
+    environment: str,
+    by: str,
+    reason: str,
+    replacing: str | None,
+    checked: dict[str, str] | None,
+) -> None:
     """Serve a model in the next environment too: the same file, a new record.
 
     MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and makes one prediction first;
-    that needs the inference image, in which 'just registry' runs. If anything else comes first, nothing is changed.
+    'just registry' does that in a sealed container of the inference image. If anything else comes first, nothing is
+    changed.
     """
     registry = place.registry
     state = read_state(registry)
@@ -70,7 +93,8 @@ def promote(place: Place, model: str, environment: str, by: str, reason: str, re
     if replacing not in (None, "none"):
         replacing = references.resolve_model(state, str(replacing)).record.model_filename
     context = _context(by, reason)
-    record = decisions.promote(registry, name, context, serving_check(), environment=environment, replacing=replacing)
+    check = serving_check() if checked is None else _checked(checked)
+    record = decisions.promote(registry, name, context, check, environment=environment, replacing=replacing)
     replaced = record.promotion.replaces if record.promotion else None
     if replaced:
         back = f"just registry rollback --environment {environment} --reason ..."
@@ -87,6 +111,16 @@ def promote(place: Place, model: str, environment: str, by: str, reason: str, re
     )
 
 
+def _checked(libraries: dict[str, str]) -> Check:
+    """The check of a model that has predicted elsewhere: its file is still the one that was published."""
+
+    def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
+        registry.check_file(record)
+        return libraries
+
+    return check
+
+
 def serving_check() -> Check:
     """What makes sure that a model can be served, before it is.
 
@@ -98,8 +132,8 @@ def serving_check() -> Check:
     found = list(entry_points(group=CHECKS))
     if not found:
         raise Refused(
-            "promote loads the model and predicts with it, which needs the inference image:"
-            " run 'just registry promote ...'."
+            "promote needs a model that was loaded and has made a prediction, which takes the inference image:"
+            " run 'just registry promote ...', which does that first."
         )
     if len(found) > 1:
         names = ", ".join(sorted(f"{entry.name} ({entry.value})" for entry in found))

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from bulkhead.registry import journal
+from bulkhead.registry.chain import KeyRing
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -73,13 +74,13 @@ class Place(msgspec.Struct, frozen=True):
         """
         if not self.models.is_dir():
             raise click.UsageError(f"no registry at {self.models}: there is no such folder. Name it with --models.")
-        return Registry(self.models)
+        return Registry(self.models, KeyRing.from_environment())
 
-    def path(self, in_project: str) -> Path | None:
-        """Where a record's path is here; None where it is neither in ``models/`` nor in ``shared/``."""
+    def path(self, in_project: str) -> tuple[Path, str] | None:
+        """Where a record's path is here, and the path below that; None: neither in ``models/`` nor in ``shared/``."""
         top, _, rest = in_project.partition("/")
         folder = {"models": self.models, "shared": self.shared}.get(top)
-        return folder / rest if folder is not None and rest and ".." not in Path(rest).parts else None
+        return (folder, rest) if folder is not None and rest and ".." not in Path(rest).parts else None
 
     def in_project(self, text: str) -> str:
         """A path of this machine as records name it; anything else as it is."""

@@ -16,10 +16,13 @@ from bulkhead.cli import output
 from bulkhead.cli.group import by_option, examples, json_option
 from bulkhead.cli.output import shown
 from bulkhead.errors import EXIT_REFUSED
+from bulkhead.maintenance import seen_heads
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.maintenance.repair import Repair
 from bulkhead.maintenance.verify import amount, verify
+from bulkhead.registry.chain import KeyRing
 from bulkhead.registry.decisions import DecisionContext
+from bulkhead.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +53,8 @@ def _age(context: click.Context, parameter: click.Parameter, text: str) -> timed
 def verify_registry(place: Place, *, quick: bool, as_json: bool) -> int:
     """Check every line and file against the records; exit 0 only when the registry is clean.
 
-    Damage makes it unclean, notes do not.
+    Damage makes it unclean, notes do not. The logs' chains are checked too: what was edited, inserted or deleted, and,
+    where the registrar can be asked, what was cut off at the end or set back.
     """
     counted: Counter[str] = Counter()
     fixed: Counter[str] = Counter()
@@ -98,8 +102,11 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     for found in mine:
         try:
             done = fixer.fix(found) if yes else None
-        except OSError as error:  # the rest can be fixed all the same
-            click.echo(f"{shown(found.path)}: {error.strerror}. Fix its mode, its owner or the disk.", err=True)
+        except (OSError, Untrusted) as error:  # the rest can be fixed all the same
+            told = str(error)
+            if isinstance(error, OSError):
+                told = f"{found.path}: {error.strerror}. Fix its mode, its owner or the disk."
+            click.echo(shown(told), err=True)
             failed = EXIT_REFUSED
             continue
         if as_json:
@@ -129,11 +136,11 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
 @click.pass_obj
 def gc(  # noqa: PLR0913  # its options
     place: Place, keep: int, older_than: timedelta, by: str, reason: str | None, *, yes: bool, as_json: bool
-) -> None:
+) -> int:
     """Remove old model files and run folders; their records stay.
 
     Never a model that is served, next to be rolled back to, promoted, or used lately; never a run
-    folder that is in use.
+    folder that is in use. What cannot be removed is passed over, and told at the end: exit code 1.
     """
     _require(place)
     collector = GarbageCollector(place.registry, place.shared, RetentionRule(keep, older_than))
@@ -142,7 +149,7 @@ def gc(  # noqa: PLR0913  # its options
     if as_json:
         for old in removed:
             click.echo(output.as_json({"removed": yes, **msgspec.structs.asdict(old)}))
-        return
+        return _tell_left(collector)
     gone: list[Expired] = []
     try:
         for old in removed:
@@ -150,8 +157,22 @@ def gc(  # noqa: PLR0913  # its options
     finally:
         if gone:
             _show_old(gone, yes=yes)
-    if not gone:
+    if not gone and not collector.left:
         click.echo("Nothing is old enough to be removed.")
+    return _tell_left(collector)
+
+
+def _tell_left(collector: GarbageCollector) -> int:
+    """Say on stderr what could not be removed; returns the exit code."""
+    for left in collector.left:
+        click.echo(f"{shown(left.path)}: left, for it cannot be removed: {shown(left.why)}.", err=True)
+    if not collector.left:
+        return 0
+    click.echo(
+        f"{_count(len(collector.left), 'thing')} could not be removed. Give them to this user, then run gc again.",
+        err=True,
+    )
+    return EXIT_REFUSED
 
 
 def _require(place: Place) -> None:
@@ -163,12 +184,20 @@ def _require(place: Place) -> None:
 
 def _checked(place: Place, *, quick: bool = True) -> Iterator[Finding]:
     """What verify finds, with a progress bar on a terminal."""
-    registry = place.registry
+    registry, ring = place.registry, KeyRing.from_environment()
     _require(place)
+    heads = seen_heads.ask()
     hidden = not sys.stderr.isatty()
     length = 1 if hidden else amount(registry)
     with click.progressbar(length=length, label="verify", file=sys.stderr, hidden=hidden) as bar:
-        yield from verify(registry, place.shared, predictions=not quick, progress=bar.update)
+        yield from verify(
+            registry,
+            place.shared,
+            predictions=not quick,
+            progress=bar.update,
+            ring=ring if ring.current or ring.old else None,
+            heads=heads,
+        )
 
 
 def _show(found: Finding) -> None:

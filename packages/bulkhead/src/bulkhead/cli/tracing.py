@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import formatting
+from bulkhead import formatting, untrusted
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.cli.listing import inference_table, model_table, read_state
 from bulkhead.errors import EXIT_REFUSED, NoModel, Refused, short
-from bulkhead.files import hash_of
 from bulkhead.queries import references
 from bulkhead.queries.lineage import ImpactScope, dependents, impact, reach_of_data, rows_of, trace, twins
 from bulkhead.queries.status import version_statuses
@@ -178,14 +177,16 @@ def _reach(place: Place, state: RegistryState, what: str) -> ImpactScope:
     path = place.path(place.in_project(what))
     if path is not None and what not in state.models and place.in_project(what).startswith("shared/"):
         try:
-            sha256 = hash_of(path)
+            found = untrusted.hash_of(*path, called=place.in_project(what))
+        except FileNotFoundError:
+            raise Refused(
+                f"{short(what, 200)}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256."
+            ) from None
         except OSError as error:
             raise Refused(
                 f"{short(what, 200)}: {error.strerror}. Name a file that can be read, or a SHA-256."
             ) from None
-        if sha256 is None:
-            raise Refused(f"{short(what, 200)}: there is no such file. Name a file in shared/, a MODEL, or a SHA-256.")
-        return reach_of_data(state, sha256)
+        return reach_of_data(state, found)
     sha256 = references.resolve_data(state, what)
     try:
         model = references.resolve_model(state, what)

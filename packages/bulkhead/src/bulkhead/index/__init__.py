@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bulkhead.index import journal_file
 from bulkhead.index.store import Busy, Store
 from bulkhead.paths import JOURNALS
+from bulkhead.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -99,6 +101,8 @@ class Index:
             else:
                 self._reap(wait=False)
                 self._failure = None
+        except Untrusted as error:
+            trouble = f"{error} What is shown is what was read before."
         except OSError as error:
             trouble = self._words(error)
         except sqlite3.Error as error:
@@ -138,8 +142,7 @@ class Index:
                 return self._store.behind(db)
         except sqlite3.Error:
             pass  # none yet, or broken
-        sizes = [path.stat().st_size for path in (self.models / name for name in JOURNALS.values()) if path.exists()]
-        return max(1, sum(sizes))
+        return max(1, sum(journal_file.size(self.models, journal) or 0 for journal in JOURNALS))
 
     def _fill_now(self) -> None:
         deadline = time.monotonic() + _WAIT_SECONDS
@@ -201,13 +204,12 @@ class Index:
         return IndexProgress(trainings=states["training"], inferences=states["inference"], trouble=trouble)
 
     def _state(self, db: sqlite3.Connection, journal: JournalName) -> JournalProgress:
-        path = self.models / JOURNALS[journal]
-        size = path.stat().st_size if path.exists() else 0
+        size = journal_file.size(self.models, journal)
         upto, ready = self._store.progress(db, journal)
         unreadable = self._store.unreadable(db, journal)
         # The last part is the making of SQLite's own indexes.
-        percent = 100 if ready else min(95, 95 * upto // max(1, size))
-        return JournalProgress(ready=ready, percent=percent, missing=not path.exists(), unreadable=unreadable)
+        percent = 100 if ready else min(95, 95 * upto // max(1, size or 0))
+        return JournalProgress(ready=ready, percent=percent, missing=size is None, unreadable=unreadable)
 
 
 def _not_kept(error: Exception) -> str:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bulkhead import clock
-from bulkhead.registry import records
 from bulkhead.registry.records import (
     FailedAttempt,
     InferenceFailure,
@@ -20,6 +19,8 @@ from bulkhead.registry.records import (
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from bulkhead.index.journal_file import Line
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -48,13 +49,14 @@ class Filler:
         self._tally: dict[tuple[int, int, int], int] = {}
         self._unreadable: deque[tuple[str, int, str, str]] = deque(maxlen=_KEPT_UNREADABLE)
 
-    def put(self, line: bytes, offset: int) -> bool:
-        """Take in the line at ``offset``; False: it is not, or not yet, a whole line."""
-        if not line.strip():
+    def put(self, line: Line) -> bool:
+        """Take in ``line``; False: it is not, or not yet, a whole one."""
+        if line.is_blank:
             return True
-        record = records.decode_slim(line.rstrip(b"\n"), offset)
+        offset = line.offset
+        record = line.decoded(slim=True)
         match record:
-            case Unreadable() if not line.endswith(b"\n"):
+            case Unreadable() if not line.has_end:
                 return False
             case Unreadable():
                 self._put_unreadable(record)

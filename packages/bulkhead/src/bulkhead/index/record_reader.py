@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkhead.paths import JOURNALS
-from bulkhead.registry import records
+from bulkhead.index import journal_file
+from bulkhead.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,13 +31,16 @@ def read(models: Path, journal: JournalName, offsets: Iterable[int], *kinds: typ
     if not offsets:
         return found
     try:
-        with (models / JOURNALS[journal]).open("rb") as file:
-            for offset in offsets:
-                file.seek(offset)
-                record = records.decode(file.readline().rstrip(b"\n"), offset)
-                if not isinstance(record, kinds):
-                    raise IndexOutdated
-                found.append(record)
-    except FileNotFoundError:
+        file = journal_file.opened(models, journal)
+    except Untrusted:  # it was a journal when it was indexed
         raise IndexOutdated from None
+    if file is None:
+        raise IndexOutdated
+    with file:
+        for offset in offsets:
+            line = next(journal_file.lines(file, offset), None)
+            record = None if line is None else line.decoded()
+            if not isinstance(record, kinds):
+                raise IndexOutdated
+            found.append(record)
     return found

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 
-from bulkhead.index import file_state
+from bulkhead.index import file_state, journal_file
 from bulkhead.index.filling import moment
-from bulkhead.registry import records
 from bulkhead.registry.records import ModelRecord, Unreadable
 from bulkhead.registry.serving import RegistryState
-from bulkhead.registry.store import TRAININGS
+from bulkhead.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +64,7 @@ class StateReader:
     """Keeps the state of the registry in ``models``; threads share it."""
 
     def __init__(self, models: Path) -> None:
-        self._path = models / TRAININGS
+        self._models = models
         self._state = LoadedState()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -79,10 +78,11 @@ class StateReader:
 
         Raises:
             OSError: it cannot be read; what was read before is kept.
+            Untrusted: it is a link, no plain file, or sparse; likewise.
         """
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
-                behind = max(1, self._path.stat().st_size - self._state.seen.upto)
+                behind = max(1, (journal_file.size(self._models, "training") or 0) - self._state.seen.upto)
             else:
                 behind = self._read_on()
                 if behind:
@@ -111,7 +111,7 @@ class StateReader:
         deadline = time.monotonic() + seconds
         while self.refresh() < 100:  # noqa: PLR2004  # percent
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self._path} is not read after {seconds} s")
+                raise TimeoutError(f"models/log.txt is not read after {seconds} s")
             time.sleep(0.01)
 
     def close(self) -> None:
@@ -127,14 +127,13 @@ class StateReader:
                     if not self._read_on():
                         return
                 time.sleep(_PAUSE_SECONDS)
-        except OSError:
+        except (OSError, Untrusted):
             return  # the next request meets it too, and says so
 
     def _read_on(self) -> int:
         """Read the next piece; returns how many bytes are left."""
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError:
+        file = journal_file.opened(self._models, "training")
+        if file is None:
             self._state = LoadedState() if self._state.seen.inode != file_state.NO_FILE else self._state
             self._state.seen = msgspec.structs.replace(file_state.NOTHING, inode=file_state.NO_FILE)
             self._state.is_complete = True
@@ -153,14 +152,14 @@ class StateReader:
     def _read_piece(self, file: BinaryIO) -> bool:
         """Whether there is more."""
         found = os.fstat(file.fileno())
-        begin = upto = file.seek(self._state.seen.upto)
-        for line in file:
-            if line.strip():
-                record = records.decode(line.rstrip(b"\n"), upto)
-                if isinstance(record, Unreadable) and not line.endswith(b"\n"):
+        begin = upto = self._state.seen.upto
+        for line in journal_file.lines(file, begin):
+            if not line.is_blank:
+                record = line.decoded()
+                if isinstance(record, Unreadable) and not line.has_end:
                     break  # it may become a record yet
                 self._state.feed(self._summary(record, upto) if isinstance(record, ModelRecord) else record)
-            upto += len(line)
+            upto += line.size
             if upto - begin > _AT_ONCE:
                 break
         more = upto - begin > _AT_ONCE and upto < found.st_size

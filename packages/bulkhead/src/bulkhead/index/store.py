@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from bulkhead.index import file_state, schema
+from bulkhead.index import file_state, journal_file, schema
 from bulkhead.index.filling import Filler
 from bulkhead.paths import JOURNALS
 
@@ -103,11 +103,12 @@ class Store:
 
         Raises:
             OSError: a journal cannot be read.
+            Untrusted: a journal is a link, no plain file, or sparse.
         """
         return sum(self._behind(self.seen(db, journal), journal) for journal in JOURNALS)
 
     def _behind(self, seen: file_state.FileState, journal: JournalName) -> int:
-        with _opened(self.models / JOURNALS[journal]) as file:
+        with _opened(self.models, journal) as file:
             if file is None:
                 return 0 if seen.inode == file_state.NO_FILE else 1
             state = os.fstat(file.fileno())
@@ -121,12 +122,13 @@ class Store:
 
         Raises:
             OSError: a journal cannot be read.
+            Untrusted: a journal is a link, no plain file, or sparse.
         """
         for journal in JOURNALS:
             self._fill(db, journal)
 
     def _fill(self, db: sqlite3.Connection, journal: JournalName) -> None:
-        with _opened(self.models / JOURNALS[journal]) as file:
+        with _opened(self.models, journal) as file:
             seen = self.seen(db, journal)
             if file is None:
                 if seen.inode != file_state.NO_FILE:
@@ -163,12 +165,12 @@ class Store:
         begin, last, unreadable = row or (0, 0, 0)
         filler = Filler(db, journal, last)
         state = os.fstat(file.fileno())
-        upto = file.seek(begin)
+        upto = begin
         db.execute("BEGIN IMMEDIATE")
-        for line in file:
-            if not filler.put(line, upto):
+        for line in journal_file.lines(file, begin):
+            if not filler.put(line):
                 break
-            upto += len(line)
+            upto += line.size
             if upto - begin > _BATCH_BYTES:
                 break
         filler.flush()
@@ -219,10 +221,9 @@ def _remember(db: sqlite3.Connection, journal: str, seen: file_state.FileState, 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO | None]:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
+def _opened(models: Path, journal: JournalName) -> Iterator[BinaryIO | None]:
+    file = journal_file.opened(models, journal)
+    if file is None:
         yield None
         return
     with file:

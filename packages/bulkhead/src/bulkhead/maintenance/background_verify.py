@@ -20,8 +20,10 @@ import msgspec
 from bulkhead import clock
 from bulkhead.errors import one_line
 from bulkhead.files import write_whole
+from bulkhead.maintenance import seen_heads
 from bulkhead.maintenance.verify import Finding, amount, verify
 from bulkhead.registry.store import Registry
+from bulkhead.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,13 +121,16 @@ def check(models: Path, shared: Path, folder: Path) -> VerifyReport:
     amounts = {"damage": 0, "note": 0}
     trouble = None
     try:
+        heads = seen_heads.ask()
         registry = Registry(models)
         progress = _teller(folder / "verify-progress.txt", amount(registry))
-        for finding in verify(registry, shared, progress=progress):
+        for finding in verify(registry, shared, progress=progress, heads=heads):
             amounts[finding.severity] += 1
             kept = damage if finding.severity == "damage" else notes
             if len(kept) < _MOST:
                 kept.append(finding)
+    except Untrusted as error:
+        trouble = one_line(f"It stopped before its end: {error}")
     except OSError as error:
         trouble = one_line(f"It stopped before its end: {error}. Fix that, then verify again.")
     result = VerifyReport(

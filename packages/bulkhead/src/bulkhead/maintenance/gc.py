@@ -4,7 +4,8 @@ Both go only when they are old *and* beyond the newest few of their kind. Never 
 that a rollback would serve next, that was promoted, or that an inference named within ``older_than``; never
 a run folder whose step is running, or that a file was written into within ``older_than``. The removal is
 recorded first, under the journal's lock and after a second look, and the files are deleted afterwards:
-whatever a crash leaves is recorded as removed, ``verify`` says so, and the next gc deletes it.
+whatever a crash leaves is recorded as removed, ``verify`` says so, and the next gc deletes it. What cannot be
+deleted is passed over, and told at the end.
 
 What no file tells: a run that waits between two steps for longer than ``older_than`` looks like one that
 has ended, so choose that longer than any run may wait. An inference that is running needs no protection
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -25,7 +25,8 @@ import msgspec
 from bulkhead import clock
 from bulkhead.errors import Refused, one_line
 from bulkhead.files import sync_folder
-from bulkhead.maintenance import run_folders
+from bulkhead.maintenance import run_folders, tree_removal
+from bulkhead.maintenance.tree_removal import Left
 from bulkhead.maintenance.verify import model_files
 from bulkhead.maintenance.verify.inference_journal import LastUses
 from bulkhead.maintenance.verify.training_journal import RegistryHistory
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 
 BATCH = 500
 """Paths in one record: a line of about 50 kB."""
+
+LOCK = ".gc.lock"
+"""In ``models/``: held by the gc that is at work."""
 
 
 class RetentionRule(msgspec.Struct, frozen=True):
@@ -99,6 +103,8 @@ class GarbageCollector:
                     f"{found.sentence} Until then nothing is removed: the line may have said that a model is needed."
                 )
         self._good: dict[str, bool] = {}
+        self.left: list[Left] = []
+        """What :meth:`collect` could not remove."""
 
     def plan(self) -> list[Expired]:
         """What :meth:`collect` would remove: models first, in the order of their records."""
@@ -109,9 +115,9 @@ class GarbageCollector:
 
         Raises:
             Refused: another gc is at work.
-            OSError: something cannot be written or deleted. What is recorded and still there, the next gc deletes.
+            OSError: a record cannot be written. What is recorded and still there, the next gc deletes.
         """
-        with _alone(self._shared / "runs"):
+        with _alone(self._registry.folder, self._shared):
             yield from self._remove_models(context)
             for batch in _batches(self._old_runs()):
                 yield from self._remove_runs(batch, context)
@@ -130,8 +136,12 @@ class GarbageCollector:
                 for batch in _batches([item for item in old if not item.recorded]):
                     trainings.append(_removal(batch, context))
                 for item in old:
-                    (self._registry.folder / item.path.removeprefix("models/")).unlink(missing_ok=True)
-                    gone.append(item)
+                    try:
+                        (self._registry.folder / item.path.removeprefix("models/")).unlink(missing_ok=True)
+                    except OSError as error:
+                        self.left.append(Left(item.path, str(error.strerror)))
+                    else:
+                        gone.append(item)
                 sync_folder(self._registry.folder)
         finally:
             # Told without the lock, whoever reads it and however slowly; and what is gone, even where the next is not.
@@ -230,9 +240,11 @@ class GarbageCollector:
         for item in still:
             # And one may have begun, or even ended, while others were deleted.
             run = self._still_old(item)
-            if run is not None:
-                shutil.rmtree(run.folder)  # follows no link, whoever puts one there meanwhile
-                sync_folder(run.folder.parent)
+            if run is None:
+                continue
+            left = tree_removal.remove(self._shared, run.below_shared, run.path)
+            self.left += left
+            if not left:
                 yield item
 
     def _still_old(self, item: Expired) -> RunFolder | None:
@@ -273,12 +285,13 @@ def _drain(findings: Iterator[object]) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other gc works in ``folder`` meanwhile."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Refused("there is no folder shared/runs. Make it, or name the project's with --shared.") from None
+def _alone(models: Path, shared: Path) -> Iterator[None]:
+    """No other gc of this registry works meanwhile."""
+    if not (shared / "runs").is_dir():
+        raise Refused("there is no folder shared/runs. Make it, or name the project's with --shared.")
+    # As the journals' own lock: to open it needs the right to write.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(models / LOCK, flags, 0o220)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -6,6 +6,8 @@ from then on. A file is recorded first and moved afterwards. So wherever this is
 their place or in the quarantine, and ``verify`` still reports what is not done; the next repair does the
 rest and repeats nothing.
 
+The chain stays whole: nothing but records at the end of a journal is written.
+
 Beside live writers this is safe: each thing is looked at again under the journal's lock, when nobody is
 between a model's file and its record, or in the middle of a line. Records that contradict each other are
 not fixed: a person must find out which is true.
@@ -19,25 +21,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead import clock
+from bulkhead import clock, untrusted
 from bulkhead.errors import Refused, one_line
-from bulkhead.files import hash_of, sha256, sync_folder, temporary_beside
-from bulkhead.maintenance.verify.journal_lines import end_of, kinds_in, line_at
+from bulkhead.files import naming, sync_folder, temporary_beside
+from bulkhead.maintenance.verify.journal_lines import end_of, kinds_in, line_at, pieces_at
 from bulkhead.maintenance.verify.model_files import QUARANTINE, is_like_a_model
 from bulkhead.maintenance.verify.training_journal import QuarantinedBytes, RegistryHistory
 from bulkhead.paths import slug
 from bulkhead.registry import journal
-from bulkhead.registry.records import Quarantine, decode
+from bulkhead.registry.records import Quarantine
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.maintenance.verify.findings import Finding
+    from bulkhead.maintenance.verify.journal_lines import WholeLine
     from bulkhead.registry.decisions import DecisionContext
     from bulkhead.registry.journal import Appender
     from bulkhead.registry.store import Registry
 
 _MODE = 0o444  # evidence does not change
+_WRITABLE = 0o600
 _FOLDER_MODE = 0o775
 
 
@@ -50,8 +54,7 @@ class Repair:
         self._folder = registry.folder / QUARANTINE
         self._since: dict[Path, int] = {}
         for path in (registry.training_journal, registry.inference_journal):
-            with end_of(path) as end:
-                self._since[path] = end
+            self._since[path] = end_of(path)
         self._history = RegistryHistory(registry)
 
     def fix(self, found: Finding) -> Quarantine | None:
@@ -61,7 +64,7 @@ class Repair:
             Its record; None: there is nothing to do any more, for a writer or another repair was there since.
 
         Raises:
-            Refused: ``models/quarantine`` is not a folder.
+            Refused: ``models/quarantine`` is not a folder, or something is a link, no plain file, or sparse.
             OSError: something cannot be written; what is not recorded is where it was.
         """
         name = found.path.removeprefix("models/")
@@ -77,19 +80,28 @@ class Repair:
             line = line_at(path, offset)
             if not self._is_bad(path, line, offset):
                 return None
-            digest = sha256(line)
-            target, is_there = self._target(f"{path.name}.{offset}", digest)
+            target, is_there = self._target(f"{path.name}.{offset}", line.sha256)
             if not is_there:
-                with temporary_beside(target, line, _MODE) as copy:
-                    os.link(copy, target)
-                sync_folder(self._folder)
-            record = self._record(f"models/{path.name}", target, len(line), digest, offset)
+                self._copy(path, offset, target)
+            record = self._record(f"models/{path.name}", target, line.size, line.sha256, offset)
             appender.append(record)
             return record
 
-    def _is_bad(self, path: Path, line: bytes, offset: int) -> bool:
+    def _copy(self, path: Path, offset: int, target: Path) -> None:
+        # In pieces: a line that is longer than a line may be is quarantined for just that.
+        with temporary_beside(target, b"", _WRITABLE) as copy:
+            with naming(target), copy.open("wb") as file:
+                for piece in pieces_at(path, offset):
+                    file.write(piece)
+                file.flush()
+                os.fchmod(file.fileno(), _MODE)
+                os.fsync(file.fileno())
+            os.link(copy, target)
+        sync_folder(self._folder)
+
+    def _is_bad(self, path: Path, line: WholeLine, offset: int) -> bool:
         """Whether ``line`` is no record of the journal at ``path``, and no other repair was here since."""
-        if isinstance(decode(line, offset), kinds_in(path)):
+        if isinstance(line.decoded(offset), kinds_in(path)):
             return False
         since = (r for r in journal.read(path, self._since[path]) if isinstance(r, Quarantine))
         return all((record.path, record.offset) != (f"models/{path.name}", offset) for record in since)
@@ -98,13 +110,13 @@ class Repair:
         path = self._registry.folder / name
         try:
             before = path.lstat()
-            found = hash_of(path)
+            found = untrusted.hash_of(self._registry.folder, name, called=f"models/{name}")
             with journal.locked(self._registry.training_journal) as appender:
                 for _ in self._history.read(self._registry.journal_size("training")):
                     pass
                 model = self._history.state.models.get(name)
                 now = path.lstat()
-                if found is None or (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
+                if (now.st_ino, now.st_mtime_ns) != (before.st_ino, before.st_mtime_ns):
                     return None  # somebody is at work on it: the next repair sees what became of it
                 if model is not None and model.record.sha256 in (None, found):
                     return None  # published, or restored, since
@@ -138,9 +150,15 @@ class Repair:
             target = self._folder / f"{name}.{digest[:16]}{f'.{number}' if number else ''}"
             if not os.path.lexists(target):
                 return target, False
-            if not target.is_symlink() and hash_of(target) == digest:
+            if self._holds(target, digest):
                 return target, True
         raise AssertionError  # count() does not end
+
+    def _holds(self, target: Path, digest: str) -> bool:
+        try:
+            return untrusted.hash_of(self._folder, target.name) == digest
+        except (OSError, untrusted.Untrusted):  # whatever it is, it is not what was put there
+            return False
 
     def _record(self, path: str, target: Path, size: int, digest: str, offset: int | None = None) -> Quarantine:
         return Quarantine(

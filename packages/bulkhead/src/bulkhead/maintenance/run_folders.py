@@ -1,7 +1,8 @@
 """The run folders below ``shared/runs/``: which there are, how large, how old, and whether one is in use.
 
 ``<dag>/<run>`` for Airflow's runs, ``<run>`` for runs by hand (``debug``). No link is followed, and what
-has not the name of a run folder (:func:`bulkhead.paths.slug`) is nobody's: it is passed over.
+has not the name of a run folder (:func:`bulkhead.paths.slug`) is nobody's: it is passed over. What a step has closed
+to readers, or has hidden deeper than :data:`DEEPEST`, is not counted.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import fcntl
 import os
 import re
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead import clock
+from bulkhead import clock, untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,9 @@ BY_HAND = ""
 """In place of the DAG of a run by hand."""
 
 RUNS = "shared/runs/"
+
+DEEPEST = 30
+"""Folders within a run's that are looked into, one in another."""
 
 _SLUG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _PATH = re.compile(rf"{RUNS}(?:({_SLUG.pattern})/)?({_SLUG.pattern})")
@@ -38,8 +43,8 @@ class RunFolder(msgspec.Struct, frozen=True):
     """Relative to the project."""
     dag: str
     """The DAG's folder; :data:`BY_HAND`."""
-    folder: Path
-    """Where it is here."""
+    shared: Path
+    """Where the project's ``shared/`` is here."""
     size: int
     """Bytes of its files."""
     newest: float
@@ -49,48 +54,52 @@ class RunFolder(msgspec.Struct, frozen=True):
     held: bool
     """A step is running in it."""
 
+    @property
+    def below_shared(self) -> str:
+        """Its path relative to ``shared/``."""
+        return self.path.removeprefix("shared/")
+
 
 def runs(shared: Path) -> Iterator[RunFolder]:
     """Every run folder, in no order."""
-    for top in _folders(shared / "runs"):
-        inner = _folders(top)
+    for top in _folders(shared, "runs"):
+        inner = _folders(shared, f"runs/{top}")
         # A DAG's folder holds run folders; a run's holds files. (One that has both is taken for a DAG's: then
         # no more can be removed of it than what is old in itself.)
-        if inner and top.name != "debug":
-            found = (look(folder, f"{RUNS}{top.name}/{folder.name}", top.name) for folder in inner)
+        if inner and top != "debug":
+            found = (look(shared, f"{RUNS}{top}/{name}", top) for name in inner)
             yield from (run for run in found if run is not None)
         else:
-            run = look(top, f"{RUNS}{top.name}", BY_HAND)
+            run = look(shared, f"{RUNS}{top}", BY_HAND)
             if run is not None and not run.empty:
                 yield run
 
 
-def look(folder: Path, path: str, dag: str) -> RunFolder | None:
-    """The run in ``folder``, whose path in records is ``path``; None: it is gone."""
-    try:
-        made = folder.lstat().st_mtime
-    except FileNotFoundError:
+def look(shared: Path, path: str, dag: str) -> RunFolder | None:
+    """The run whose path in records is ``path``; None: it is gone, or no folder."""
+    parent, _, name = path.removeprefix("shared/").rpartition("/")
+    with _opened(shared, parent) as above:
+        try:
+            made = None if above is None else os.stat(name, dir_fd=above, follow_symlinks=False)
+        except FileNotFoundError:
+            made = None
+    if made is None or not stat.S_ISDIR(made.st_mode):
         return None
-    size, times, held = 0, [], False
-    for file, status in _files(folder):
-        size += status.st_size
-        times.append(status.st_mtime)
-        held = held or (_LOCK.fullmatch(file.name) is not None and _is_held(file))
+    size, newest, held = 0, None, False
+    with _opened(shared, f"{parent}/{name}") as folder:
+        for place, file, status in _files(folder):
+            size += status.st_size
+            newest = status.st_mtime if newest is None else max(newest, status.st_mtime)
+            held = held or _is_lock(place, file, status, held=True)
     # Not the folder's own time, where there are files: a gc that is cut off in it would make it look new.
-    return RunFolder(path, dag, folder, size, max(times, default=made), not times, held)
+    empty = newest is None and folder is not None
+    return RunFolder(path, dag, shared, size, made.st_mtime if newest is None else newest, empty, held)
 
 
 def at(path: str, shared: Path) -> RunFolder | None:
     """The run folder that records call ``path``; None where there is none, or ``path`` is no run folder's."""
     named = _PATH.fullmatch(path)
-    if named is None:
-        return None
-    dag, name = named.groups(default=BY_HAND)
-    folder = shared / "runs" / dag / name
-    # Neither may be a link: it would lead out of runs/.
-    if not (_is_folder(folder.parent) and _is_folder(folder)):
-        return None
-    return look(folder, path, dag)
+    return None if named is None else look(shared, path, named.groups(default=BY_HAND)[0])
 
 
 def is_left(run: RunFolder, removed: str) -> bool:
@@ -103,49 +112,69 @@ def is_left(run: RunFolder, removed: str) -> bool:
 
 def leftovers(run: RunFolder) -> Iterator[tuple[str, float]]:
     """Temporary and lock files in ``run`` that no step holds, by name, with the time they were written."""
-    for file, status in _files(run.folder):
-        if _TEMPORARY.fullmatch(file.name) or (_LOCK.fullmatch(file.name) and not _is_held(file)):
-            yield file.name, status.st_mtime
+    with _opened(run.shared, run.below_shared) as folder:
+        for place, file, status in _files(folder):
+            if _TEMPORARY.fullmatch(file) or _is_lock(place, file, status, held=False):
+                yield file, status.st_mtime
 
 
-def _folders(folder: Path) -> list[Path]:
-    try:
+def _folders(shared: Path, relative: str) -> list[str]:
+    """The names of folders in the folder ``relative`` that a run can have."""
+    with _opened(shared, relative) as folder:
+        if folder is None:
+            return []
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return []
-    return [folder / name for name in sorted(names) if _SLUG.fullmatch(name)]
+    return [name for name in sorted(names) if _SLUG.fullmatch(name)]
 
 
-def _is_folder(path: Path) -> bool:
+@contextmanager
+def _opened(root: Path, relative: str) -> Iterator[int | None]:
+    """The folder ``relative`` below ``root``, as a descriptor; None where there is none that can be read."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode)
-    except OSError:
-        return False
+        descriptor = untrusted.open_folder(root, relative)
+    except (OSError, untrusted.Untrusted):  # gone, closed to us, or a link
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Every file below ``folder``, its links themselves among them."""
-    for place, _, names in os.walk(folder, followlinks=False):
-        for name in names:
-            file = Path(place, name)
+def _files(folder: int | None, depth: int = 0) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Every file below ``folder``, its links themselves among them: the folder it is in, its name and its state."""
+    if folder is None:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
             try:
-                yield file, file.lstat()
-            except FileNotFoundError:  # gone since
+                if not entry.is_dir(follow_symlinks=False):
+                    yield folder, entry.name, entry.stat(follow_symlinks=False)
+                elif depth < DEEPEST:
+                    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                    inner = os.open(entry.name, flags, dir_fd=folder)
+                    try:
+                        yield from _files(inner, depth + 1)
+                    finally:
+                        os.close(inner)
+            except OSError:  # gone since, or closed to us
                 continue
 
 
-def _is_held(file: Path) -> bool:
-    """Whether a step holds the lock ``file``."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # gone since, or a link: no step's
+def _is_lock(folder: int, name: str, status: os.stat_result, *, held: bool) -> bool:
+    """Whether ``name`` in ``folder`` is a lock file, and a step holds it or not as asked."""
+    if not stat.S_ISREG(status.st_mode) or _LOCK.fullmatch(name) is None:
         return False
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
+    except OSError:  # gone since, or a link: no step's
+        return not held
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return held
     else:
-        return False
+        return not held
     finally:
         os.close(descriptor)

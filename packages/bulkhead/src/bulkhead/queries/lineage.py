@@ -12,11 +12,19 @@ from urllib.parse import quote
 
 import msgspec
 
-from bulkhead.files import hash_of
+from bulkhead import untrusted
 from bulkhead.paths import SAMPLE
 from bulkhead.queries import references
 from bulkhead.registry import journal, records
-from bulkhead.registry.records import InferenceRecord, ModelRecord, Quarantine, Removal, Revocation, Rollback
+from bulkhead.registry.records import (
+    InferenceRecord,
+    ModelRecord,
+    Quarantine,
+    Rejection,
+    Removal,
+    Revocation,
+    Rollback,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -27,8 +35,8 @@ if TYPE_CHECKING:
     from bulkhead.registry.serving import RegistryState
     from bulkhead.registry.store import Registry
 
-    Locate = Callable[[str], Path | None]
-    """Where a record's path is on this machine; None: nowhere."""
+    Locate = Callable[[str], tuple[Path, str] | None]
+    """Where a record's path is on this machine: a folder of it, and the path below that; None: nowhere."""
 
 
 class File(msgspec.Struct, frozen=True):
@@ -38,7 +46,8 @@ class File(msgspec.Struct, frozen=True):
     path: str
     sha256: str | None
     state: str
-    """``as recorded``, ``altered``, ``missing``, ``not readable``, ``no hash recorded`` or ``not here``."""
+    """``as recorded``, ``altered``, ``missing``, ``not readable``, ``no hash recorded`` or ``not here``. What is a link
+    or no plain file is ``not readable``."""
 
 
 class AirflowTask(msgspec.Struct, frozen=True):
@@ -116,15 +125,15 @@ def _file(what: str, path: str | None, sha256: str | None, locate: Locate) -> Fi
     return None if path is None else File(what, path, sha256, _state(locate(path), sha256))
 
 
-def _state(path: Path | None, sha256: str | None) -> str:
-    if path is None:
+def _state(place: tuple[Path, str] | None, sha256: str | None) -> str:
+    if place is None:
         return "not here"
     try:
-        found = hash_of(path)
-    except (OSError, ValueError):  # ValueError: a path that a hand has put a null byte into
-        return "not readable"
-    if found is None:
+        found = untrusted.hash_of(*place)
+    except FileNotFoundError:
         return "missing"
+    except (OSError, ValueError, untrusted.Untrusted):  # ValueError: a path that a hand has put a null byte into
+        return "not readable"
     if sha256 is None:
         return "no hash recorded"
     return "as recorded" if found == sha256 else "altered"
@@ -232,7 +241,7 @@ def history(entries: Iterable[Record | Unreadable], filename: str) -> list[Recor
 
 def _concerns(entry: Record | Unreadable, filename: str) -> bool:
     match entry:
-        case ModelRecord() | Revocation():
+        case ModelRecord() | Revocation() | Rejection():
             return entry.model_filename == filename
         case Rollback():
             return filename in (entry.model_filename, *entry.withdrawn)
@@ -251,7 +260,13 @@ def told(entry: Record, filename: str) -> tuple[str, str]:
         case ModelRecord(promotion=promotion) if promotion is not None:
             replaced = f", replacing {promotion.replaces}" if promotion.replaces else ""
             what = f"promoted from {promotion.origin} to {entry.environment}{replaced}"
+            what += f", asked for by {promotion.requested_by}" if promotion.requested_by else ""
             return promotion.promotion_time, _by(what, promotion.by, promotion.reason)
+        case Rejection():
+            asked = f", asked for by {entry.requested_by}" if entry.requested_by else ""
+            by = f" by {entry.by}" if entry.by else ""
+            what = f"promotion to {entry.environment} {entry.outcome}{by}{asked}: {entry.reason}"
+            return entry.rejection_time, what
         case Rollback():
             back = entry.model_filename == filename
             what = f"served again in {entry.environment}" if back else f"rolled back in {entry.environment}"

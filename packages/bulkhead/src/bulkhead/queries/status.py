@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,6 +66,6 @@ def _states(state: RegistryState, record: ModelRecord, models: Path) -> list[str
 
 def _has_file(models: Path, name: str) -> bool:
     try:
-        return "/" not in name and (models / name).is_file()
+        return "/" not in name and stat.S_ISREG((models / name).lstat().st_mode)
     except (OSError, ValueError):  # a name that no file can have
         return False

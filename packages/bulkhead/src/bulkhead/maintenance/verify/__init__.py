@@ -1,8 +1,8 @@
 """Whether the registry is what its records say: every line, every model file, every predictions file.
 
-Nothing is changed, and nobody is kept waiting: the journals' locks are taken, shared, for a moment each, to
-see where the journals end and which files are there at that same moment. Whatever is appended afterwards
-belongs to the next check.
+Nothing is changed, and nobody is kept waiting: no lock is taken, which would need the right to write. The files are
+looked at first and the journals' ends afterwards; what lies between, and what is in the making, is looked at again
+before it is called a finding. Whatever is appended afterwards belongs to the next check.
 
 Memory: what ``log.txt`` says of each model and each removed run folder. Inferences pass by one by one.
 """
@@ -12,14 +12,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from bulkhead import untrusted
 from bulkhead.errors import one_line
-from bulkhead.files import hash_of
 from bulkhead.maintenance import run_folders
 from bulkhead.maintenance.verify import model_files
+from bulkhead.maintenance.verify.chain import ChainCheck, SeenHead
 from bulkhead.maintenance.verify.findings import Finding, finding
 from bulkhead.maintenance.verify.inference_journal import InferenceCheck, ModelUses
 from bulkhead.maintenance.verify.journal_lines import end_of, nobody
 from bulkhead.maintenance.verify.training_journal import RegistryHistory
+from bulkhead.paths import JOURNALS
+from bulkhead.registry.quality_gate import SETTINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,10 +30,12 @@ if TYPE_CHECKING:
 
     from bulkhead.maintenance.verify.journal_lines import Progress
     from bulkhead.maintenance.verify.model_files import Entry
+    from bulkhead.paths import JournalName
+    from bulkhead.registry.chain import KeyRing
     from bulkhead.registry.serving import ModelVersion
     from bulkhead.registry.store import Registry
 
-__all__ = ["Finding", "amount", "verify"]
+__all__ = ["Finding", "SeenHead", "amount", "verify"]
 
 
 def amount(registry: Registry) -> int:
@@ -38,48 +43,83 @@ def amount(registry: Registry) -> int:
     return sum(entry.size for entry in model_files.entries(registry.folder).values() if entry.is_file)
 
 
-def verify(
-    registry: Registry, shared: Path, *, predictions: bool = True, progress: Progress = nobody
+def verify(  # what it may be told of
+    registry: Registry,
+    shared: Path,
+    *,
+    predictions: bool = True,
+    progress: Progress = nobody,
+    ring: KeyRing | None = None,
+    heads: Mapping[JournalName, SeenHead] | None = None,
 ) -> Iterator[Finding]:
     """Everything that is not as the records say. The registry is clean when none of it is damage.
 
     Args:
         registry: what to check.
         shared: the project's ``shared/``.
-        predictions: read and hash every predictions file, and look for leftovers in the run folders; without,
-            it is only looked whether they are there.
+        predictions: read and hash every predictions file, compare it with the predictions in its record, and look for
+            leftovers in the run folders; without, it is only looked whether they are there.
         progress: told how many bytes were dealt with; :func:`amount` says how many there are.
+        ring: the keys that sign the records; None: signatures are not checked.
+        heads: what the registrar has last seen of each journal, asked before this; None: nobody could be asked.
 
     Raises:
         OSError: something cannot be read.
+        Untrusted: a journal is a link, no plain file, or sparse.
     """
+    seen = heads or {}
+    chains = {name: ChainCheck(f"models/{JOURNALS[name]}", ring, seen.get(name)) for name in JOURNALS}
     # First: a model that an inference used before this moment has its record in log.txt by now.
-    with end_of(registry.inference_journal) as inferences_end:
-        pass
-    history = RegistryHistory(registry, progress)
-    end, listing = _at_one_moment(registry)
-    yield from history.read(end)
+    inferences_end = end_of(registry.inference_journal)
+    history = RegistryHistory(registry, progress, chains["training"])
+    listing = model_files.entries(registry.folder)
+    yield from history.read(end_of(registry.training_journal))
     yield from model_files.check(registry.folder, listing, history, progress)
-    inferences = InferenceCheck(registry, shared, inferences_end, history, progress)
+    inferences = InferenceCheck(registry, shared, inferences_end, history, progress, chains["inference"])
     expected = {name: _expected(model, listing) for name, model in history.state.models.items()}
     yield from inferences.check(expected, predictions=predictions)
     yield from _unfinished_run_removals(history, shared)
     if predictions:
         yield from _leftovers(shared)
     yield from _quarantined(registry.folder, history, listing)
-    yield from history.lines.unexplained()
-    yield from inferences.lines.unexplained()
+    yield from history.late
+    for lines in (history.lines, inferences.lines):
+        yield from lines.ended()
+        yield from lines.unexplained()
+    if heads is None and any(chain.is_chained for chain in chains.values()):
+        yield _head_unknown()
+    yield from _gate_changed(registry.folder, history)
+    if inferences.not_compared:
+        yield finding(
+            "predictions_not_compared",
+            f"models/{JOURNALS['inference']}",
+            f"models/{JOURNALS['inference']}: {inferences.not_compared} records hold predictions that were not compared"
+            " with their files, which cannot be read here. The inference image has what it takes: pyarrow.",
+        )
 
 
-def _at_one_moment(registry: Registry) -> tuple[int, dict[str, Entry]]:
-    """The end of ``log.txt``, and the names in ``models/`` at that moment: nobody is between file and record."""
-    while True:
-        locked = registry.training_journal.exists()
-        with end_of(registry.training_journal) as end:
-            listing = model_files.entries(registry.folder)
-        # Without a journal there was no lock to take: whoever has made one meanwhile may be publishing.
-        if locked or registry.training_journal.name not in listing:
-            return end, listing
+def _head_unknown() -> Finding:
+    sentence = (
+        "models/: nobody could be asked what the registrar has last seen, so nothing tells whether the logs were cut"
+        " off at a line or set back to an older copy. Run 'just registry verify' while the stack is up."
+    )
+    return finding("head_unknown", "models/", sentence)
+
+
+def _gate_changed(folder: Path, history: RegistryHistory) -> Iterator[Finding]:
+    if history.newest_gate is None:
+        return
+    judged, line = history.newest_gate
+    try:
+        found = untrusted.hash_of(folder, SETTINGS, called=f"models/{SETTINGS}", limit=untrusted.SETTINGS_LIMIT)
+    except (OSError, untrusted.Untrusted):
+        found = ""
+    if found != judged:
+        sentence = (
+            f"models/{SETTINGS} is not, or no longer, what judged the newest model, in line {line} of models/log.txt:"
+            " it was changed since. The next one is judged by what stands there now."
+        )
+        yield finding("gate_changed", f"models/{SETTINGS}", sentence)
 
 
 def _expected(model: ModelVersion, listing: Mapping[str, Entry]) -> ModelUses:
@@ -121,7 +161,7 @@ def _quarantined(folder: Path, history: RegistryHistory, listing: Mapping[str, E
         still = moved.path.removeprefix("models/")
         unfinished = still in listing and still not in model_files.KNOWN
         is_ours = name != moved.moved_to and "/" not in name and "\0" not in name
-        if not unfinished and not (is_ours and _has(folder / model_files.QUARANTINE / name, moved.sha256)):
+        if not unfinished and not (is_ours and _has(folder, name, moved.sha256)):
             yield finding(
                 "lost_quarantine",
                 moved.moved_to,
@@ -130,8 +170,8 @@ def _quarantined(folder: Path, history: RegistryHistory, listing: Mapping[str, E
             )
 
 
-def _has(path: Path, digest: str) -> bool:
+def _has(folder: Path, name: str, digest: str) -> bool:
     try:
-        return hash_of(path) == digest
-    except OSError:  # nothing depends on it, so it is a note like any other loss there
+        return untrusted.hash_of(folder, f"{model_files.QUARANTINE}/{name}") == digest
+    except (OSError, untrusted.Untrusted):  # nothing depends on it, so it is a note like any other loss there
         return False

@@ -46,6 +46,20 @@ Kind = Literal[
     "out_of_order",
     "unfinished_run_removal",
     "leftover",
+    "edited_line",
+    "missing_lines",
+    "inserted_line",
+    "moved_line",
+    "unchained_line",
+    "bad_signature",
+    "cut_log",
+    "two_outcomes",
+    "edited_predictions",
+    "by_hand",
+    "unknown_key",
+    "head_unknown",
+    "gate_changed",
+    "predictions_not_compared",
 ]
 
 _NOTES: frozenset[Kind] = frozenset(
@@ -58,6 +72,11 @@ _NOTES: frozenset[Kind] = frozenset(
         "out_of_order",
         "unfinished_run_removal",
         "leftover",
+        "by_hand",
+        "unknown_key",
+        "head_unknown",
+        "gate_changed",
+        "predictions_not_compared",
     }
 )
 _FIXED_BY: dict[Kind, Fixer] = {

@@ -11,22 +11,24 @@ import errno
 import os
 import stat
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead import clock
+from bulkhead import clock, untrusted
 from bulkhead.errors import short
-from bulkhead.files import hash_of
 from bulkhead.maintenance.run_folders import RUNS
+from bulkhead.maintenance.verify import predictions_file
 from bulkhead.maintenance.verify.findings import finding, unreadable
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of
-from bulkhead.registry.records import InferenceFailure, InferenceRecord, Quarantine, decode_slim
+from bulkhead.maintenance.verify.training_journal import outcomes
+from bulkhead.registry.records import Anchor, InferenceFailure, InferenceRecord, Quarantine, decode_slim
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
+    from bulkhead.maintenance.verify.chain import ChainCheck
     from bulkhead.maintenance.verify.findings import Finding
     from bulkhead.maintenance.verify.journal_lines import Progress
     from bulkhead.maintenance.verify.training_journal import RegistryHistory
@@ -87,38 +89,51 @@ class InferenceCheck:
     """The check of one inference journal, up to byte ``end``."""
 
     def __init__(
-        self, registry: Registry, shared: Path, end: int, history: RegistryHistory, progress: Progress
+        self,
+        registry: Registry,
+        shared: Path,
+        end: int,
+        history: RegistryHistory,
+        progress: Progress,
+        chain: ChainCheck | None = None,
     ) -> None:
-        self.lines = JournalLines(registry.inference_journal, progress)
+        self.lines = JournalLines(registry.inference_journal, progress, chain)
         self._path = registry.inference_journal
         self._end = end
         self._history = history
+        self._shared = shared
         self._runs = str(shared / "runs")
         self._suspects: set[str] = set()
+        self.not_compared = 0
+        """Inferences whose predictions stand in the record and in a file, which could not be compared."""
 
     def check(self, models: Mapping[str, ModelUses], *, predictions: bool) -> Iterator[Finding]:
         """Everything that is wrong with an inference; with ``predictions`` its file is read and hashed too."""
         seen = BloomFilter()
         for line in self.lines.until(self._end):
+            yield from self.lines.told()
             record = decode_slim(line.rstrip(b"\n"), self.lines.offset)
             if isinstance(record, InferenceRecord):
-                model = models.get(record.model_used)
-                if model is None:
-                    yield self._unknown(record)
-                else:
-                    yield from self._check_link(record, model)
-                if record.predictions_path is not None:
-                    yield from self._check_file(record, record.predictions_path, hashed=predictions)
-                if (itself := _itself(record)) is not None and seen.perhaps(itself):
-                    self._suspects.add(itself)
+                yield from self._check_record(record, models.get(record.model_used), hashed=predictions)
+                for once in (_itself(record), record.first_try):
+                    if once is not None and seen.perhaps(once):
+                        self._suspects.add(once)
             elif isinstance(record, Quarantine):
                 self.lines.is_quarantined(record)
-            elif not isinstance(record, InferenceFailure):
+            elif not isinstance(record, InferenceFailure | Anchor):
                 self.lines.is_bad()
         if self._suspects:
             yield from self._inferred_twice()
         for name, model in models.items():
             yield from _summary(name, model)
+
+    def _check_record(self, record: InferenceRecord, model: ModelUses | None, *, hashed: bool) -> Iterator[Finding]:
+        if model is None:
+            yield self._unknown(record)
+        else:
+            yield from self._check_link(record, model)
+        if record.predictions_path is not None:
+            yield from self._check_file(record, record.predictions_path, hashed=hashed)
 
     def _unknown(self, record: InferenceRecord) -> Finding:
         return self.lines.at(
@@ -158,49 +173,82 @@ class InferenceCheck:
                 " It is not looked at. Find out who wrote the record.",
             )
             return
-        # No Path here: a million of them take longer than all the rest.
-        file = self._runs + path[len(RUNS) - 1 :]
         try:
-            is_file = stat.S_ISREG(os.lstat(file).st_mode)
-            found = hash_of(Path(file)) if hashed and is_file else None
+            found = self._hash_of(path) if hashed else None
+            is_file = hashed or stat.S_ISREG(os.lstat(self._runs + path[len(RUNS) - 1 :]).st_mode)
         except ValueError:  # a NUL in the name
-            is_file, found = False, None
+            found, is_file = None, False
+        except untrusted.Untrusted as error:
+            yield self.lines.at("unreadable_file", f"{self._where}: {error}")
+            return
         except OSError as error:
             if error.errno not in _NO_SUCH_FILE:
                 yield self.lines.at("unreadable_file", f"{self._where}: {unreadable(path, error)}")
                 return
-            is_file, found = False, None
-        if not is_file or (hashed and found is None):
-            yield from self._history.catch_up()
-            removed = self._history.removed_runs.get(path.rpartition("/")[0])
-            # A folder can be made again after its removal: by a cleared task, or by hand (debug).
-            if removed is None or removed < record.inference_time:
-                yield self.lines.at(
-                    "missing_predictions",
-                    f"{self._where}: {short(path, 200)} is missing, and no removal is recorded. Restore it from a"
-                    " backup, or run the inference again.",
-                )
+            found, is_file = None, False
+        if not is_file:
+            yield from self._missing(record, path)
         elif hashed and record.output_sha256 not in (None, found):
             yield self.lines.at(
                 "altered_predictions",
                 f"{self._where}: {short(path, 200)} is not the file that was written: sha256 {found}, recorded is"
                 f" {record.output_sha256}. Restore it from a backup, or run the inference again.",
             )
+        elif hashed and record.output_sha256 is not None:
+            yield from self._compare(record, path)
+
+    def _hash_of(self, path: str) -> str:
+        return untrusted.hash_of(self._shared, path.removeprefix("shared/"), called=path)
+
+    def _missing(self, record: InferenceRecord, path: str) -> Iterator[Finding]:
+        yield from self._history.catch_up()
+        removed = self._history.removed_runs.get(path.rpartition("/")[0])
+        # A folder can be made again after its removal: by a cleared task, or by hand (debug).
+        if removed is None or removed < record.inference_time:
+            yield self.lines.at(
+                "missing_predictions",
+                f"{self._where}: {short(path, 200)} is missing, and no removal is recorded. Restore it from a"
+                " backup, or run the inference again.",
+            )
+
+    def _compare(self, record: InferenceRecord, path: str) -> Iterator[Finding]:
+        """The predictions in the record with those in the file, whose hash is the recorded one."""
+        kept = predictions_file.in_record(record)
+        if kept is None:
+            return
+        try:
+            why = predictions_file.difference(self._shared, path, kept)
+        except predictions_file.NotComparable:
+            self.not_compared += 1
+            return
+        if why is not None:
+            yield self.lines.at(
+                "edited_predictions",
+                f"{self._where}: the record's predictions are not those of {short(path, 200)}, which is the file that"
+                f" was written: {why}. Take the file's; restore models/log_inference.txt from a backup.",
+            )
 
     def _inferred_twice(self) -> Iterator[Finding]:
-        """Read the journal once more, for the inferences that may be in it twice."""
-        seen: set[str] = set()
+        """Read the journal once more, for the inferences and the outcomes that may be in it twice."""
+        seen: dict[str, int] = {}
         lines = JournalLines(self._path)
         for line in lines.until(self._end):
             record = decode_slim(line.rstrip(b"\n"), lines.offset)
-            if isinstance(record, InferenceRecord) and (itself := _itself(record)) in self._suspects:
+            if not isinstance(record, InferenceRecord):
+                continue
+            if record.first_try in self._suspects:
+                first = seen.setdefault(record.first_try, lines.number)
+                if first != lines.number:
+                    where = f"{lines.shown}, line {lines.number}"
+                    yield lines.at("two_outcomes", outcomes(where, record, first))
+            if (itself := _itself(record)) in self._suspects:
                 if itself in seen:
                     yield lines.at(
                         "inferred_twice",
                         f"{lines.shown}, line {lines.number}: {short(itself, 200)} is recorded again; an inference is"
                         " recorded once. Find out who wrote the line; a person must decide which is true.",
                     )
-                seen.add(itself)
+                seen[itself] = lines.number
 
     @property
     def _where(self) -> str:
@@ -217,9 +265,7 @@ class LastUses:
 
     def catch_up(self) -> None:
         """Take in what was recorded since."""
-        with end_of(self.lines.path) as end:
-            pass
-        for line in self.lines.until(end):
+        for line in self.lines.until(end_of(self.lines.path)):
             record = decode_slim(line.rstrip(b"\n"), self.lines.offset)
             match record:
                 case InferenceRecord():
@@ -227,7 +273,7 @@ class LastUses:
                     self.last[record.model_used] = max(moment, self.last.get(record.model_used, moment))
                 case Quarantine():
                     self.lines.is_quarantined(record)
-                case InferenceFailure():
+                case InferenceFailure() | Anchor():
                     pass
                 case _:
                     self.lines.is_bad()

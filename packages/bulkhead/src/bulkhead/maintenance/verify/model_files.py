@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bulkhead import clock, untrusted
 from bulkhead.errors import one_line, short
-from bulkhead.files import hash_of
 from bulkhead.maintenance.verify.findings import finding, unreadable
 from bulkhead.registry.quality_gate import SETTINGS
 from bulkhead.registry.store import INFERENCES, TRAININGS
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bulkhead.registry.serving import ModelVersion
 
 QUARANTINE = "quarantine"
-KNOWN = frozenset({TRAININGS, INFERENCES, ".gitkeep", SETTINGS, QUARANTINE, "lost+found"})
+KNOWN = frozenset({TRAININGS, INFERENCES, ".gitkeep", SETTINGS, QUARANTINE, "lost+found", ".lock", ".gc.lock"})
 """What is at home in ``models/`` beside model files; the last, where ``models/`` is a disk of its own."""
 
 LEFTOVER = re.compile(r"\.[^/]*\.tmp")
@@ -43,6 +43,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """A regular file: no link, no folder."""
     size: int
     modified: float
+    changed: float
+    """When it was last given a name, or a mode."""
 
 
 def entries(folder: Path) -> dict[str, Entry]:
@@ -54,7 +56,7 @@ def entries(folder: Path) -> dict[str, Entry]:
                 status = entry.stat(follow_symlinks=False)
             except FileNotFoundError:  # a temporary file whose writer is done
                 continue
-            found[entry.name] = Entry(stat.S_ISREG(status.st_mode), status.st_size, status.st_mtime)
+            found[entry.name] = _entry_of(status)
     return found
 
 
@@ -65,7 +67,7 @@ def check(
 
     Args:
         folder: ``models/``.
-        listing: what was in it when ``history`` ended.
+        listing: what was in it before ``history`` ended.
         history: what was recorded until then.
         progress: told the size of each file.
     """
@@ -75,8 +77,45 @@ def check(
         yield from _check_model(folder, listing.get(name), model, served.get(name, []), history)
         progress(listing[name].size if name in listing else 0)
     for name, entry in listing.items():
-        if name not in history.state.models and name not in KNOWN:
+        if name not in history.state.models and name not in KNOWN and not _is_published(folder, name, entry, history):
             yield from _check_other(name, entry)
+
+
+def _is_published(folder: Path, name: str, entry: Entry, history: RegistryHistory) -> bool:
+    """Whether a file that no record named at the first look has one now, or is gone: it was in the making."""
+    if not (entry.is_file and is_like_a_model(name)):
+        return False
+    return history.settled(entry.changed, lambda: name in history.state.models or not _is_there(folder / name))
+
+
+def _entry(folder: Path, name: str) -> Entry | None:
+    if "/" in name or name in ("", ".", ".."):
+        return None
+    try:
+        status = (folder / name).lstat()
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+    return _entry_of(status)
+
+
+def _entry_of(status: os.stat_result) -> Entry:
+    return Entry(stat.S_ISREG(status.st_mode), status.st_size, status.st_mtime, status.st_ctime)
+
+
+def _gone_since(model: ModelVersion) -> float:
+    """When the removal or quarantine of ``model`` was recorded; long ago where its record does not tell."""
+    times = [
+        *([model.removal.removal_time] if model.removal else []),
+        *([model.quarantine.quarantine_time] if model.quarantine else []),
+    ]
+    try:
+        return max(clock.parse(time).timestamp() for time in times)
+    except ValueError:
+        return 0.0
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.lexists(path)
 
 
 def _check_model(
@@ -85,15 +124,22 @@ def _check_model(
     name = model.record.model_filename
     path = f"models/{name}"
     found = None
+    if entry is None and model.removal is None and model.quarantine is None:
+        entry = _entry(folder, name)  # it may have been published since the look
+    if entry is not None and (model.removal or model.quarantine) is not None:
+        # Recorded first, and moved or deleted afterwards: perhaps right now.
+        entry = None if history.settled(_gone_since(model), lambda: not _is_there(folder / name)) else entry
     if entry is not None and entry.is_file and model.record.sha256 is not None:
         try:
-            found = hash_of(folder / name)
-        except OSError as error:
-            yield finding("unreadable_file", path, unreadable(path, error))
-            return
-        if found is None:  # it was listed, and is gone since: was that recorded?
+            found = untrusted.hash_of(folder, name, called=path)
+        except FileNotFoundError:  # it was listed, and is gone since: was that recorded?
             entry = None
-            yield from history.catch_up()
+        except (OSError, untrusted.Untrusted) as error:
+            why = unreadable(path, error) if isinstance(error, OSError) else str(error)
+            yield finding("unreadable_file", path, why)
+            return
+    if entry is None:
+        yield from history.catch_up()
     gone = model.removal or model.quarantine
     state = None if entry is None else _state_of_file(entry, model, found)
     if entry is None and gone is None:

@@ -6,6 +6,7 @@ All of it stands in one journal, so what came first is certain, whatever the clo
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,11 +15,14 @@ from bulkhead import clock
 from bulkhead.errors import short
 from bulkhead.files import sha256
 from bulkhead.maintenance.run_folders import RUNS
+from bulkhead.maintenance.verify import journal_lines
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of, nobody
 from bulkhead.registry.records import (
+    Anchor,
     ModelRecord,
     Promotion,
     Quarantine,
+    Rejection,
     Removal,
     Revocation,
     Rollback,
@@ -30,9 +34,10 @@ from bulkhead.registry.serving import RegistryState
 from bulkhead.registry.store import MODEL_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bulkhead.identity import AttemptKey
+    from bulkhead.maintenance.verify.chain import ChainCheck
     from bulkhead.maintenance.verify.findings import Finding
     from bulkhead.maintenance.verify.journal_lines import Progress
     from bulkhead.registry.records import Record, Success, Unreadable
@@ -54,8 +59,8 @@ class QuarantinedBytes(msgspec.Struct, frozen=True):
 class RegistryHistory:
     """What ``log.txt`` says, as far as it was read."""
 
-    def __init__(self, registry: Registry, progress: Progress = nobody) -> None:
-        self.lines = JournalLines(registry.training_journal, progress)
+    def __init__(self, registry: Registry, progress: Progress = nobody, chain: ChainCheck | None = None) -> None:
+        self.lines = JournalLines(registry.training_journal, progress, chain)
         self.state = RegistryState()
         """With records that hold no more than verify needs."""
         self.removed_runs: dict[str, str] = {}
@@ -67,10 +72,18 @@ class RegistryHistory:
         """By model file, a hash of everything that its publication says, which a promotion repeats."""
         self._last_time = ""
         self._attempts: set[AttemptKey] = set()
+        self._patience: float | None = None
+        self.late: list[Finding] = []
+        """How lines contradict what came before that were read on the way."""
+        self._outcomes: dict[str, int] = {}
+        """By the first try of a logical task, the line of its outcome."""
+        self.newest_gate: tuple[str, int] | None = None
+        """Hash of the gate that judged the newest model, and its line; None: it was judged by none."""
 
     def read(self, end: int) -> Iterator[Finding]:
         """Take in the lines before byte ``end``; yields how they contradict what came before."""
         for line in self.lines.until(end):
+            yield from self.lines.told()
             record = self.lines.decoded(line)
             yield from self._dated(record)
             match record:
@@ -91,7 +104,7 @@ class RegistryHistory:
                 case Quarantine():
                     self.lines.is_quarantined(record)
                     self.moved.append(QuarantinedBytes(record.path, record.moved_to, record.sha256))
-                case TrainingFailure():
+                case TrainingFailure() | Rejection() | Anchor():
                     pass
                 case _:
                     self.lines.is_bad()
@@ -99,10 +112,25 @@ class RegistryHistory:
 
     def catch_up(self) -> Iterator[Finding]:
         """Take in what was appended since: asked before something is said to be missing."""
-        with end_of(self.lines.path) as end:
-            pass
+        end = end_of(self.lines.path)
         if end > self.lines.offset:
             yield from self.read(end)
+
+    def settled(self, since: float, is_so: Callable[[], bool]) -> bool:
+        """Whether ``is_so``, as far as records and files go by now.
+
+        A model's file comes before its record, and a removal's record before the file goes: what began at ``since``
+        is waited for, where that is not long ago; all of it together for no longer than a moment.
+        """
+        if self._patience is None:
+            self._patience = time.monotonic() + journal_lines.PATIENCE_SECONDS
+        while True:
+            self.late += self.catch_up()
+            if is_so():
+                return True
+            if time.time() > since + journal_lines.IN_THE_MAKING or time.monotonic() > self._patience:
+                return False
+            time.sleep(0.05)
 
     def served_in(self) -> dict[str, list[str]]:
         """By model file, the environments that serve it."""
@@ -127,6 +155,7 @@ class RegistryHistory:
         self.places.setdefault(name, self.lines.number)
         self._said.setdefault(name, _said(record))
         yield from self._attempted(record)
+        self.newest_gate = None if record.gate_sha256 is None else (record.gate_sha256, self.lines.number)
         if record.sha256 is not None:
             yield from self._misnamed(record)
 
@@ -141,6 +170,8 @@ class RegistryHistory:
                 | Revocation(revocation_time=moment)
                 | Removal(removal_time=moment)
                 | Quarantine(quarantine_time=moment)
+                | Rejection(rejection_time=moment)
+                | Anchor(anchor_time=moment)
             ):
                 pass
             case _:
@@ -170,6 +201,11 @@ class RegistryHistory:
 
     def _attempted(self, record: Success) -> Iterator[Finding]:
         who = author(record)
+        first_try = first_try_of(record)
+        if first_try is not None:
+            if first_try in self._outcomes:
+                yield self.lines.at("two_outcomes", outcomes(self._where, record, self._outcomes[first_try]))
+            self._outcomes.setdefault(first_try, self.lines.number)
         if who.dag_id is None:  # by hand: every one is an attempt of its own
             return
         attempt = who.attempt_key
@@ -247,6 +283,21 @@ def twice(where: str, attempt: AttemptKey) -> str:
     return (
         f"{where}: try {number} of {short(str(task))}{mapped} in the run {short(str(run))} of {short(str(dag))}"
         f" succeeds a second time; an attempt succeeds once. {_ASK}"
+    )
+
+
+def first_try_of(record: Success) -> str | None:
+    """What tells the logical task of ``record`` from all others; None: it is not known."""
+    made_by = record.promotion if isinstance(record, ModelRecord) and record.promotion else record
+    return made_by.first_try
+
+
+def outcomes(where: str, record: Success, line: int) -> str:
+    """The sentence about a second outcome of one logical task, whose first stands in ``line``."""
+    who = author(record)
+    return (
+        f"{where}: a second outcome of {short(str(who.task_id))} in the run {short(str(who.run_id))} of"
+        f" {short(str(who.dag_id))}, whose first is in line {line}; a task has one outcome. {_ASK}"
     )
 
 
