@@ -31,7 +31,7 @@ down:
 logs *services:
     @docker compose logs --follow --tail 200 "$@"
 
-# Remove containers of steps that nobody needs any more: failed ones after a day, orphans at once
+# Remove the containers of failed steps after a day; whatever else a task started is the registrar's
 [group('run')]
 reap:
     @python3 scripts/reap.py
@@ -53,6 +53,12 @@ models:
 [no-exit-message]
 registry *args:
     @python3 scripts/registry.py "$@"
+
+# Sign the registry's records with a new key; the old one stays in .env, to check old records by
+[group('registry')]
+[no-exit-message]
+rotate-key:
+    @python3 scripts/rotate_key.py
 
 # Build the images, all or those named: just build-images trainer
 [group('build')]
@@ -84,15 +90,25 @@ fix: setup
     .venv/bin/ruff format
     just --unstable --fmt
 
-# Every test but the long fault suite, with all it needs: images, containers, whole stacks
+# Every test but the long suites of faults and hostile steps, with all it needs: images, containers, whole stacks
 [group('develop')]
 test *args: setup build-images chromium
-    .venv/bin/pytest --ignore tests/faults "$@"
+    .venv/bin/pytest --ignore tests/faults --ignore tests/hostile "$@"
 
 # The fault suite: kills, full disks, lost engines on real stacks; ends in a table
 [group('develop')]
 test-faults *args: setup build-images
-    .venv/bin/pytest tests/faults "$@"
+    .venv/bin/pytest tests/faults -m 'not overload' "$@"
+
+# Steps that attack whatever they can reach, on a real stack
+[group('develop')]
+test-hostile *args: setup build-images
+    .venv/bin/pytest tests/hostile "$@"
+
+# More steps than the machine has room for, on a real stack; takes a while, and the whole machine
+[group('develop')]
+test-overload *args: setup build-images
+    .venv/bin/pytest tests/faults -m overload "$@"
 
 # Write docs/registry-cli.md anew from what the commands say
 [group('develop')]

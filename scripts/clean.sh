@@ -37,7 +37,7 @@ for file in .env .env.steps .venv; do [[ ! -e $file ]] || files+=("$file"); done
 cat <<END
 This removes, of the project $project:
   ${#containers[@]} containers, ${#networks[@]} networks
-  ${#volumes[@]} volumes, with Airflow's database and task logs: ${volumes[*]:-none}
+  ${#volumes[@]} volumes, with Airflow's database, task logs and sockets: ${volumes[*]:-none}
   the reservation of its name and port: ${reservations[*]:-none}
   ${#images[@]} images: ${images[*]:-none}
   files: ${files[*]:-none}

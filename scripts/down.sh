@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Stop Airflow and its database, unless they are another clone's. A running step ends by itself; volumes stay.
+# Stop Airflow, its database, launcher and registrar, unless they are another clone's. A running step ends by itself, and
+# what it proposes is recorded after the next start; volumes stay.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

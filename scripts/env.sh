@@ -153,6 +153,9 @@ setting BULKHEAD_DB_PASSWORD random 24
 setting BULKHEAD_JWT_SECRET random 48
 setting BULKHEAD_API_SECRET_KEY random 32
 setting BULKHEAD_FERNET_KEY fernet_key
+setting BULKHEAD_DB_ADMIN_PASSWORD random 24
+setting BULKHEAD_REGISTRAR_DB_PASSWORD random 24
+setting BULKHEAD_REGISTRY_KEY random 32
 chmod 0600 "$FILE"
 
 if [[ $reserving ]]; then
@@ -163,9 +166,9 @@ if [[ $reserving ]]; then
 fi
 
 # The limits of single steps, for whatever task is named, from $FILE and then from the environment, which wins:
-# compose hands them to the scheduler as a file, because it can only name what it passes on, and $FILE holds secrets.
+# compose hands them to launcher and scheduler as a file, because it can only name what it passes on, and $FILE holds secrets.
 step_limits() {
-  local pattern='^BULKHEAD_STEP_(SECONDS|CPUS|MEMORY)_[A-Za-z0-9_]+' name
+  local pattern='^BULKHEAD_STEP_(SECONDS|CPUS|MEMORY|DISK)_[A-Za-z0-9_]+' name
   grep -E "$pattern=." "$FILE" || true
   for name in $(compgen -e | grep -E "$pattern\$" || true); do
     [[ -z ${!name} ]] || printf "%s='%s'\n" "$name" "${!name}"

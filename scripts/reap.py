@@ -1,10 +1,9 @@
-"""``just reap``: remove the containers of steps that nobody needs any more, and say what was done.
+"""``just reap``: remove the containers of failed steps that nobody needs any more, and say what was done.
 
-A failed step's container is evidence and stays for BULKHEAD_KEEP_FAILED_HOURS (24). Removed are: those
-past their time, finished ones that no task waits for, and running ones whose task has ended or was
-deleted (they are stopped first; the step records that). A running container that a task owns is never
-touched, nor one started by hand with ``just step``. Needs Docker's client, a running stack for what
-runs, and nothing but the standard library.
+A failed step's container is evidence and stays for BULKHEAD_KEEP_FAILED_HOURS (24). Whatever else a task has started is
+the registrar's: it removes a finished container once the outcome is recorded and Airflow has accepted it, and it stops
+one whose task a person has ended. So nothing that runs is touched here, nor what ended well, nor a failure that may
+still be waited for, nor a step by hand. Needs Docker's client, and nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from airflow_client import Airflow, AirflowError, read_env
 
 ROOT = Path(__file__).resolve().parent.parent
 ENDED = {"success", "failed", "removed", "skipped", "upstream_failed"}
-GRACE_SECONDS = "3"
+SET_ASIDE = ".failed-"
+"""In the name of a container whose failure is recorded; the rest of that is a piece of its id."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,14 @@ class Step:
     labels: dict[str, str]
 
     @property
-    def is_running(self) -> bool:
-        """Whether it could still do something."""
-        return self.state["Status"] not in {"exited", "dead"}
+    def has_failed(self) -> bool:
+        """Whether it has ended, and not well."""
+        return self.state["Status"] in {"exited", "dead"} and (SET_ASIDE in self.name or self.state["ExitCode"] != 0)
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its failure is known to be recorded."""
+        return SET_ASIDE in self.name
 
     @property
     def age(self) -> timedelta:
@@ -56,46 +61,41 @@ def main() -> int:
     """Reap; returns the exit code."""
     settings = read_env(Path(os.environ.get("BULKHEAD_ENV_FILE", ROOT / ".env"))) | dict(os.environ)
     keep = timedelta(hours=float(settings.get("BULKHEAD_KEEP_FAILED_HOURS") or 24))
-    airflow: Airflow | None = None
-    try:
-        candidate = Airflow(settings)
-        candidate.log_in()
-        airflow = candidate
-    except AirflowError as error:
-        print(
-            f"reap: {error}\nreap: without Airflow nobody knows which running steps have an owner; they are left alone."
-        )
     steps = _steps(settings.get("BULKHEAD_PROJECT") or "bulkhead")
-    removed = [step for step in steps if _reap(step, airflow, keep)]
-    print(f"reap: removed {len(removed)} of {len(steps)} containers")
+    old = [step for step in steps if step.has_failed and step.age > keep]
+    # A failure that nobody has recorded is looked after by its task's next try, while there is one.
+    unrecorded = [step for step in old if not step.is_recorded]
+    airflow = _airflow(settings) if unrecorded else None
+    waited_for = {step.id for step in unrecorded if airflow is None or _is_owned(step, airflow)}
+    for step in (gone := [step for step in old if step.id not in waited_for]):
+        _docker("rm", "--force", step.id)
+        hours = step.age.days * 24 + step.age.seconds // 3600
+        print(f"reap: removed {step.name[:60]} ({step.task}): ended {hours} h ago")
+    print(f"reap: removed {len(gone)} of {len(steps)} containers")
     return 0
+
+
+def _airflow(settings: dict[str, str]) -> Airflow | None:
+    try:
+        airflow = Airflow(settings)
+        airflow.log_in()
+    except AirflowError as error:
+        print(f"reap: {error}\nreap: without Airflow nobody knows whose the unrecorded failures are; they stay.")
+        return None
+    return airflow
 
 
 def _steps(project: str) -> list[Step]:
     listed = _docker("ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={project}").split()
-    inspected = json.loads(_docker("inspect", *listed)) if listed else []
+    if not listed:
+        return []
+    # One that has gone since is in its errors only.
+    inspected = subprocess.run(["docker", "inspect", *listed], check=False, capture_output=True, text=True).stdout
     return [
         Step(container["Id"], container["Name"].lstrip("/"), container["State"], container["Config"]["Labels"])
-        for container in inspected
+        for container in json.loads(inspected)
         if "io.bulkhead.dag" in container["Config"]["Labels"]  # no task's: by hand
     ]
-
-
-def _reap(step: Step, airflow: Airflow | None, keep: timedelta) -> bool:
-    if step.is_running:
-        if airflow is None or _is_owned(step, airflow):
-            return False
-        why = "runs, and its task has ended or is gone"
-        _docker("stop", "--time", GRACE_SECONDS, step.id)
-    elif step.age > keep:
-        why = f"ended {step.age.days * 24 + step.age.seconds // 3600} h ago"
-    elif step.state["ExitCode"] == 0 and airflow is not None and not _is_owned(step, airflow):
-        why = "is done, and no task waits for it"
-    else:
-        return False
-    _docker("rm", "--force", step.id)
-    print(f"reap: removed {step.name[:60]} ({step.task}): {why}")
-    return True
 
 
 def _is_owned(step: Step, airflow: Airflow) -> bool:

@@ -1,56 +1,162 @@
-"""The registry's command line, in the inference image, which can load models: ``just registry [ARGUMENT...]``.
+"""The registry's command line, in the registrar image, which has no ML library: ``just registry [ARGUMENT...]``.
 
 Sealed like a step, with as much of models/ and shared/ as the command needs: reading commands write nothing, deciding
-ones append to log.txt, and only repair and gc can change files. Who decides is the user of this shell, or BULKHEAD_BY.
+ones and repair write models/, and only gc can remove run folders. What writes has the registry's key too, and so has
+verify, which checks signatures by it. A model that is to be promoted is loaded first, by a sealed step in the inference
+image that sees neither. Who decides is the user of this shell, or BULKHEAD_BY.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
-import pwd
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
 # First: it puts the packages below on Python's path.
-from by_hand import ROOT, image_of, ready, settings_of, touch
+from by_hand import (
+    ROOT,
+    docker,
+    fail,
+    image_of,
+    key_options,
+    ready,
+    registry_mounts,
+    running_registrar,
+    settings_of,
+    user,
+    with_keys,
+)
 
-from bulkhead import paths
+from bulkhead import untrusted
+from bulkhead.errors import Refused
 from engine import seal
-from engine.seal import Mount
+from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DECIDING = {"promote", "rollback", "revoke"}
-CHANGING_FILES = {"repair", "gc"}
+    from by_hand import Image
+
+    from engine.settings import Settings
+
+WRITING_MODELS = {"promote", "rollback", "revoke", "repair", "gc"}
+WRITING_SHARED = {"gc"}
+WITH_THE_KEY = {*WRITING_MODELS, "verify"}
+VALUED = {"--models", "--shared"}
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command in its container; returns its exit code."""
     environment = ready()
     settings = settings_of("", environment)
-    image = image_of(settings.tag_of("inference"))
+    verb = verb_of(argv)
+    if verb == "accept":
+        return accept(argv, settings)
+    image = image_of(settings.tag_of("registrar"))
     variables = {
         "BULKHEAD_BY": os.environ.get("BULKHEAD_BY") or user(),
         "BULKHEAD_IMAGE": str(image),
         "BULKHEAD_HOST_DIR": settings.host_folder,
         "BULKHEAD_PORT": environment.get("BULKHEAD_PORT") or "8080",
     }
+    if verb == "promote":
+        argv = checked(argv, settings, image)
     # Colours, and the terminal's width, only where a person reads: with a terminal Docker makes one stream of two.
     terminal = []
     if all(map(os.isatty, (0, 1, 2))):
         terminal = ["--interactive", "--tty"]
         variables |= {"TERM": os.environ.get("TERM") or "xterm", "NO_COLOR": os.environ.get("NO_COLOR", "")}
-    sealed = seal.of_registry(settings, mounts(verb_of(argv), settings.host_folder), variables)
+    mounts = registry_mounts(settings.host_folder, models=verb in WRITING_MODELS, shared=verb in WRITING_SHARED)
+    options = seal.of_registry(settings, mounts, variables).run_options()
+    if verb in WITH_THE_KEY:
+        options += [*key_options(), *registrar_socket(settings.project)]
     name = f"bulkhead-registry-{os.getpid()}-{secrets.token_hex(4)}"
-    start = ["docker", "run", "--rm", "--name", name, "--sig-proxy=false", *terminal, *sealed.run_options()]
-    return run([*start, "--entrypoint", "registry", image.id, *argv], name)
+    start = ["docker", "run", "--rm", "--name", name, "--sig-proxy=false", *terminal, *options]
+    return run([*start, "--entrypoint", "registry", image.id, *argv], name, with_keys(environment))
 
 
-def run(command: Sequence[str], container: str) -> int:
+def accept(argv: Sequence[str], settings: Settings) -> int:
+    """Have the registrar, which must run, take the logs as they are; returns its exit code."""
+    running = running_registrar(settings.project)
+    if running is None:
+        fail(
+            "what the logs should be is known to the registrar, which does not run.", "Run 'just up', then this again."
+        )
+    by = f"BULKHEAD_BY={os.environ.get('BULKHEAD_BY') or user()}"
+    command = ["docker", "exec", "--env", by, running, "registrar", *argv]
+    return subprocess.run(command, check=False).returncode
+
+
+def registrar_socket(project: str) -> list[str]:
+    """Options that mount the registrar's socket where the project has one: verify asks for the heads of the logs."""
+    volume = f"{project}_registrar"
+    if docker("volume", "inspect", volume).returncode:
+        return []
+    return ["--mount", f"type=volume,source={volume},target=/run/bulkhead/registrar,readonly,volume-nocopy"]
+
+
+def checked(argv: Sequence[str], settings: Settings, registrar: Image) -> list[str]:
+    """The arguments of ``promote``, with what a sealed step has found out about the model.
+
+    Arguments that are wrong, or ask for help, stay as they are: the command itself answers to them.
+    """
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    for option in ("--models", "--shared", "--environment", "--by", "--reason", "--replacing"):
+        parser.add_argument(option)
+    parser.add_argument("words", nargs="*")
+    try:
+        known, unknown = parser.parse_known_args(list(argv))
+    except argparse.ArgumentError:
+        return list(argv)
+    if unknown or len(known.words) != 2 or known.reason is None:  # noqa: PLR2004  # promote MODEL
+        return list(argv)
+    shown = seal.of_registry(settings, registry_mounts(settings.host_folder, models=False), {}).run_options()
+    show = ["--rm", *shown, "--entrypoint", "registry", registrar.id, "show", known.words[1], "--json"]
+    found = docker("run", *show)
+    if found.returncode:
+        return list(argv)
+    command = ["check_model", "--model", str(json.loads(found.stdout)["model_filename"])]
+    if known.environment is not None:
+        command += ["--environment", known.environment]
+    return [*argv, "--checked", json.dumps(libraries(command, settings), separators=(",", ":"))]
+
+
+def libraries(command: list[str], settings: Settings) -> dict[str, str]:
+    """What the sealed step ``command`` has loaded the model with, and made a prediction."""
+    image = image_of(settings.tag_of("inference"))
+    folder = f"check-{secrets.token_hex(8)}"
+    path = ROOT / "shared/runs" / folder
+    path.mkdir(parents=True)
+    path.chmod(0o775)
+    try:
+        spec = StepSpec(image="inference", command=command, journal="training")
+        sealed = seal.of_step(spec, settings, f"shared/runs/{folder}", {"RUN_ID": folder, "IMAGE": str(image)})
+        ended = subprocess.run(
+            ["docker", "run", "--rm", *sealed.run_options(), image.id, *command], stdout=subprocess.DEVNULL, check=False
+        )
+        if ended.returncode:
+            sys.exit(ended.returncode)  # it has said why
+        result = untrusted.read(path.parent, f"{folder}/check_model.json", limit=untrusted.RESULT_LIMIT)
+        found = json.loads(result)["facts"]["libraries"]
+    except (Refused, OSError, ValueError, LookupError, TypeError):
+        found = None
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+    if not isinstance(found, dict) or not all(isinstance(text, str) for pair in found.items() for text in pair):
+        fail(
+            "the check of the model left no result that can be read.",
+            "Run 'just build-images inference', then run this again.",
+        )
+    return found
+
+
+def run(command: Sequence[str], container: str, variables: dict[str, str]) -> int:
     """The exit code of ``command``; whatever ends it ends ``container`` too.
 
     A reader that has seen enough (``| head``), or Ctrl-C, ends Docker's client alone: without proxying signals at
@@ -58,13 +164,13 @@ def run(command: Sequence[str], container: str) -> int:
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
-    with subprocess.Popen(command) as client:
+    with subprocess.Popen(command, env=variables) as client:
         try:
             code = client.wait()
         except KeyboardInterrupt:
             code = -signal.SIGINT
         finally:
-            subprocess.run(["docker", "kill", "--signal", "TERM", container], check=False, capture_output=True)
+            docker("kill", "--signal", "TERM", container)
     return code if code >= 0 else 128 - code  # as a shell says it
 
 
@@ -77,33 +183,11 @@ def verb_of(argv: Sequence[str]) -> str:
     """The command among the arguments; empty where there is none."""
     words = iter(argv)
     for word in words:
-        if word in {"--models", "--shared"}:
-            next(words, None)  # its value
+        if word in VALUED:
+            next(words, None)
         elif not word.startswith("-"):
             return word
     return ""
-
-
-def mounts(verb: str, host: str) -> list[Mount]:
-    """What the command may see, and write."""
-    changes = verb in CHANGING_FILES
-    found = [
-        Mount(source=f"{host}/models", target=paths.MODELS, read_only=not changes),
-        Mount(source=f"{host}/shared", target=paths.SHARED, read_only=not changes),
-    ]
-    if verb in DECIDING:
-        name = paths.JOURNALS["training"]
-        touch(ROOT / "models" / name)
-        found.append(Mount(source=f"{host}/models/{name}", target=f"{paths.MODELS}/{name}", read_only=False))
-    return found
-
-
-def user() -> str:
-    """Who runs this."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 if __name__ == "__main__":

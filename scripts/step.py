@@ -1,8 +1,9 @@
 """Run one step by hand in the very seal that Airflow gives it: ``just step IMAGE TASK [FLAG...]``.
 
+The step proposes, as under Airflow, and the registrar records: the one that runs, else one that is started for it.
 The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
 (BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set. The journal
-that it may write is log.txt for the trainer image and for decisions about models, and log_inference.txt for any
+that its failures go to is log.txt for the trainer image and for decisions about models, and log_inference.txt for any
 other; BULKHEAD_JOURNAL=training or BULKHEAD_JOURNAL=inference says otherwise (or BULKHEAD_PIPELINE, its older name).
 """
 
@@ -10,40 +11,116 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # First: it puts the packages below on Python's path.
-from by_hand import ROOT, Image, fail, image_of, ready, settings_of, touch
+from by_hand import (
+    ROOT,
+    Image,
+    docker,
+    fail,
+    image_of,
+    key_options,
+    ready,
+    registry_mounts,
+    running_registrar,
+    settings_of,
+    user,
+    with_keys,
+)
 
 from bulkhead.paths import JOURNALS
 from engine import seal
 from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bulkhead.paths import JournalName
+    from engine.settings import Settings
 
 DECISIONS = {"check_model", "promote_model", "rollback_model"}
 IDENTITY = ("ENVIRONMENT", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
+NOTHING_TO_RECORD = (2, 125, 126, 127)
+"""Exit codes of a step that was called wrongly, and of Docker where it started none."""
 
 
-def main(argv: list[str]) -> None:
-    """Become ``docker run``: its signals, its terminal and its exit code are the step's."""
+def main(argv: list[str]) -> int:
+    """Run the step and have its outcome recorded; returns the step's exit code, or the registrar's refusal."""
     if not argv:
         fail("usage: just step IMAGE TASK [FLAG...]", "For example: just step trainer preprocessing --source sample")
     image, *command = argv
     task = command[0] if command else ""
-    spec = StepSpec(image=image, command=command, journal=journal_of(image, task), publishes=task == "train_model")
+    spec = StepSpec(image=image, command=command, journal=journal_of(image, task))
     environment = ready()
     settings = settings_of(task, environment)
     found = image_of(settings.tag_of(image))
     folder = run_folder()
-    if not spec.publishes:
-        touch(ROOT / "models" / JOURNALS[spec.journal])
-    sealed = seal.of_step(spec, settings, f"shared/runs/{folder}", identity(folder, found))
-    os.chdir(ROOT)
-    start = ["docker", "run", "--rm", *sealed.run_options(), found.id, *command]
-    os.execvp("docker", start)  # noqa: S606  # an argument list, as everywhere
+    who = identity(folder, found)
+    code, container = run(spec, settings, found, folder, who)
+    if not container or code in NOTHING_TO_RECORD:
+        return code
+    said = ["--run-folder", folder, "--container", container[:12], "--journal", spec.journal]
+    said += ["--environment", environment_of(command), task]
+    recorded = record(said, environment, settings, who | {"GIT_COMMIT": found.commit or None})
+    return code or recorded
+
+
+def run(
+    spec: StepSpec, settings: Settings, image: Image, folder: str, who: Mapping[str, object]
+) -> tuple[int, str | None]:
+    """Run the step sealed; its exit code, and its container's id where there was one.
+
+    A signal to this process is the step's.
+    """
+    sealed = seal.of_step(spec, settings, f"shared/runs/{folder}", who)
+    with tempfile.TemporaryDirectory(prefix="bulkhead-step-") as temporary:
+        id_file = Path(temporary) / "id"
+        start = ["docker", "run", "--rm", "--cidfile", str(id_file), *sealed.run_options(), image.id, *spec.command]
+        with subprocess.Popen(start, cwd=ROOT) as client:
+            # Ctrl-C goes to the client too, by way of the terminal; and the client hands signals on to the step.
+            signal.signal(signal.SIGINT, lambda *_: None)
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, lambda number, _: client.send_signal(number))
+            code = client.wait()
+        return (code if code >= 0 else 128 - code), id_file.read_text() if id_file.exists() else None
+
+
+def record(said: list[str], environment: Mapping[str, str], settings: Settings, who: Mapping[str, object]) -> int:
+    """Have the registrar record what the step proposes; returns its exit code."""
+    variables = {f"BULKHEAD_{name}": str(value) for name, value in who.items() if value is not None}
+    variables["BULKHEAD_BY"] = os.environ.get("BULKHEAD_BY") or user()
+    command = ["registrar", "record", *said]
+    running = running_registrar(settings.project)
+    if running:
+        options = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+        ended = subprocess.run(["docker", "exec", *options, running, *command], cwd=ROOT, check=False)
+        # One that ended under our hands has recorded all or nothing; recording again finds out.
+        if not ended.returncode or docker("inspect", "--format", "{{.State.Running}}", running).stdout == "true\n":
+            return ended.returncode
+    image = image_of(settings.tag_of("registrar"))
+    sealed = seal.of_registry(settings, registry_mounts(settings.host_folder, models=True), variables)
+    program, *arguments = command
+    start = ["docker", "run", "--rm", *sealed.run_options(), *key_options(), "--entrypoint", program, image.id]
+    return subprocess.run([*start, *arguments], cwd=ROOT, env=with_keys(environment), check=False).returncode
+
+
+def environment_of(command: list[str]) -> str:
+    """The environment that the step runs in, as its flags or this shell say; the step itself has read the same."""
+    for number, word in enumerate(command):
+        if word == "--environment" and number + 1 < len(command):
+            return command[number + 1]
+        if word.startswith("--environment="):
+            return word.partition("=")[2]
+    given = os.environ.get("BULKHEAD_ENVIRONMENT") or ""
+    if command and command[0] in {"check_model", "promote_model"}:
+        return ""  # where it is promoted to is the proposal's word
+    return given or "dev"
 
 
 def journal_of(image: str, task: str) -> JournalName:
@@ -79,4 +156,4 @@ def identity(folder: str, image: Image) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

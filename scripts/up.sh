@@ -37,7 +37,7 @@ started=$SECONDS
 docker compose up --detach --wait --quiet-pull ||
   fail "the stack did not become healthy." "Read 'just logs', fix what it says, then run 'just up' again."
 
-# What a crash of everything may have left behind.
+# What failed long ago is evidence no more.
 python3 scripts/reap.py
 
 cat <<END

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from tests.support.clone import Clone
 
-OF_A_STEP = ("BULKHEAD_STEP_SECONDS_", "BULKHEAD_STEP_CPUS_", "BULKHEAD_STEP_MEMORY_")
+OF_A_STEP = ("BULKHEAD_STEP_SECONDS_", "BULKHEAD_STEP_CPUS_", "BULKHEAD_STEP_MEMORY_", "BULKHEAD_STEP_DISK_")
+SINCE_THE_REGISTRAR = ("BULKHEAD_DB_ADMIN_PASSWORD", "BULKHEAD_REGISTRAR_DB_PASSWORD", "BULKHEAD_REGISTRY_KEY")
 
 
 @pytest.fixture
@@ -47,9 +48,11 @@ def test_two_clones_share_no_secret(clone: Clone, tmp_path: Path) -> None:
     first = settings(clone)
     clone.run("scripts/env.sh", BULKHEAD_ENV_FILE=str(tmp_path / "other"))
     second = read_env(tmp_path / "other")
-    for name in ("ADMIN_PASSWORD", "DB_PASSWORD", "JWT_SECRET", "API_SECRET_KEY", "FERNET_KEY"):
-        assert len(first[f"BULKHEAD_{name}"]) > 12
-        assert first[f"BULKHEAD_{name}"] != second[f"BULKHEAD_{name}"]
+    names = ("ADMIN_PASSWORD", "DB_PASSWORD", "JWT_SECRET", "API_SECRET_KEY", "FERNET_KEY")
+    for name in (*(f"BULKHEAD_{name}" for name in names), *SINCE_THE_REGISTRAR):
+        assert len(first[name]) > 12
+        assert first[name] != second[name]
+    assert len({first[name] for name in SINCE_THE_REGISTRAR}) == len(SINCE_THE_REGISTRAR)
 
 
 def test_a_value_set_by_hand_stays_and_a_missing_one_is_added(clone: Clone) -> None:
@@ -61,6 +64,57 @@ def test_a_value_set_by_hand_stays_and_a_missing_one_is_added(clone: Clone) -> N
     assert "BULKHEAD_FERNET_KEY" in made
 
 
+def test_an_env_of_a_version_without_a_registrar_gets_its_secrets_and_keeps_all_others(clone: Clone) -> None:
+    clone.run("scripts/env.sh")
+    whole = (clone.folder / ".env").read_text().splitlines(keepends=True)
+    old = "".join(line for line in whole if line.partition("=")[0] not in SINCE_THE_REGISTRAR)
+    (clone.folder / ".env").write_text(old)
+    ended = clone.run("scripts/env.sh")
+    assert (ended.returncode, ended.stderr.count("\n")) == (0, 1)
+    assert "added to .env what it lacked: " + " ".join(SINCE_THE_REGISTRAR) in ended.stderr
+    completed = (clone.folder / ".env").read_text()
+    assert completed.startswith(old)
+    assert {line.partition("=")[0] for line in completed.removeprefix(old).splitlines()} == set(SINCE_THE_REGISTRAR)
+    assert clone.run("docker", "compose", "config", "--quiet").returncode == 0
+    assert not any(settings(clone)[name] in ended.stderr for name in SINCE_THE_REGISTRAR)
+
+
+def test_each_secret_and_each_writable_folder_is_with_the_one_service_that_needs_it(clone: Clone) -> None:
+    clone.run("scripts/env.sh")
+    shown = clone.run("docker", "compose", "config", "--format", "json")
+    services = json.loads(shown.stdout)["services"]
+    secrets = settings(clone)
+
+    def holders(name: str) -> set[str]:
+        return {its for its, service in services.items() if secrets[name] in json.dumps(service)}
+
+    assert holders("BULKHEAD_REGISTRY_KEY") == {"registrar"}
+    assert holders("BULKHEAD_DB_ADMIN_PASSWORD") == {"database"}
+    assert holders("BULKHEAD_REGISTRAR_DB_PASSWORD") == {"database", "registrar"}
+    writable = {
+        (name, volume["target"])
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if not volume.get("read_only")
+    }
+    assert {one for one in writable if one[1] != "/opt/airflow/logs"} == {
+        ("postgres", "/var/lib/postgresql/data"),
+        ("launcher", "/var/run/docker.sock"),
+        ("launcher", "/run/bulkhead/launcher"),
+        ("launcher", "/shared"),
+        ("registrar", "/run/bulkhead/registrar"),
+        ("registrar", "/models"),
+    }
+    for name, service in services.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service.get("read_only") or name == "postgres", name
+        assert service["mem_limit"], name
+        assert (service["oom_score_adj"], service["cpu_shares"]) == (-500, 4096), name
+    assert services["launcher"]["network_mode"] == "none"
+    assert [name for name, service in services.items() if service.get("group_add")] == ["launcher"]
+
+
 def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:
     clone.run("scripts/env.sh")
     moved = clone.folder.rename(clone.folder.with_name("moved"))
@@ -69,21 +123,24 @@ def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:
     assert settings(clone)["BULKHEAD_HOST_DIR"] == str(moved)
 
 
-def test_the_limits_of_any_step_reach_the_scheduler_and_nothing_else_of_env_does(clone: Clone) -> None:
+def test_the_limits_of_any_step_reach_launcher_and_scheduler_and_nothing_else_of_env_does(clone: Clone) -> None:
     (clone.folder / ".env").write_text(
         "BULKHEAD_STEP_SECONDS_MY_STEP='60'\nBULKHEAD_STEP_MEMORY_TRAIN_MODEL=3g\nBULKHEAD_STEP_CPUS_MY_STEP=\n"
+        "BULKHEAD_STEP_DISK_MY_STEP=1g\n"
     )
     assert clone.run("scripts/env.sh", BULKHEAD_STEP_SECONDS_OTHER="7").returncode == 0
     shown = clone.run("docker", "compose", "config", "--format", "json")
     assert shown.returncode == 0, shown.stderr
     services = json.loads(shown.stdout)["services"]
-    own = {name: value for name, value in services["scheduler"]["environment"].items() if name.startswith(OF_A_STEP)}
-    assert own == {
-        "BULKHEAD_STEP_SECONDS_MY_STEP": "60",
-        "BULKHEAD_STEP_SECONDS_OTHER": "7",
-        "BULKHEAD_STEP_MEMORY_TRAIN_MODEL": "3g",
-    }
-    assert "BULKHEAD_ADMIN_PASSWORD" not in services["scheduler"]["environment"]
+    for name in ("launcher", "scheduler"):
+        environment = services[name]["environment"]
+        assert {own: value for own, value in environment.items() if own.startswith(OF_A_STEP)} == {
+            "BULKHEAD_STEP_SECONDS_MY_STEP": "60",
+            "BULKHEAD_STEP_SECONDS_OTHER": "7",
+            "BULKHEAD_STEP_MEMORY_TRAIN_MODEL": "3g",
+            "BULKHEAD_STEP_DISK_MY_STEP": "1g",
+        }
+        assert "BULKHEAD_ADMIN_PASSWORD" not in environment
     assert stat.S_IMODE((clone.folder / ".env.steps").stat().st_mode) == 0o600
 
 
@@ -142,6 +199,9 @@ def test_bare_just_lists_the_recipes_in_groups(clone: Clone) -> None:
         "test",
         "models",
         "clean",
+        "rotate-key",
+        "test-hostile",
+        "test-overload",
     ):
         assert re.search(rf"^    {recipe}\b", listed, re.MULTILINE), recipe
 

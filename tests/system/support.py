@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -134,11 +133,19 @@ class Stack:
         raise AssertionError(f"no container of {task_id} ran within {seconds} s")
 
     @contextmanager
-    def locked(self, log: str) -> Iterator[None]:
-        """Holds the lock of a log: a step that comes to write to it waits."""
-        with (self.models / log).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def held(self, task_id: str) -> Iterator[dict[str, Any]]:
+        """``docker inspect`` of the step ``task_id``, as soon as it runs; it is paused until the block ends."""
+        container = self.wait_for_step(task_id)
+        subprocess.run([*self.docker, "pause", container["Id"]], check=True, capture_output=True)
+        try:
+            yield container
+        finally:
+            # One that the block has killed is gone or over.
+            subprocess.run([*self.docker, "unpause", container["Id"]], check=False, capture_output=True)
+
+    def service(self, name: str) -> str:
+        """The id of the container of a service."""
+        return self.compose("ps", "--quiet", name).strip()
 
 
 def _free_port() -> int:

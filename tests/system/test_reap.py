@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 
-def reap(stack: Stack, hours: str = "24") -> str:
+def reap(stack: Stack, hours: str = "24", **settings: str) -> str:
     command = [sys.executable, str(ROOT / "scripts/reap.py")]
-    environment = stack.environment | {"BULKHEAD_KEEP_FAILED_HOURS": hours}
+    others = {f"BULKHEAD_{name.upper()}": value for name, value in settings.items()}
+    environment = stack.environment | {"BULKHEAD_KEEP_FAILED_HOURS": hours} | others
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
@@ -45,38 +46,31 @@ def test_a_failed_container_is_kept_for_its_time_and_then_removed(stack: Stack) 
     assert not exists(failed["Id"])
 
 
-def test_a_running_step_that_a_task_owns_is_left_alone(stack: Stack) -> None:
-    stack.run("dev_train_model_dag")
-    with stack.locked("log.txt"):
-        run_id = stack.airflow.trigger("dev_train_model_dag")
-        container = stack.wait_for_step("train_model")
+def test_a_running_step_is_left_alone_and_so_is_one_that_ended_well(stack: Stack) -> None:
+    stack.compose("pause", "registrar")  # it would stop the one and look after the other
+    try:
+        running, done = container_of(stack, "deleted", "sleep", "600"), container_of(stack, "deleted", "true")
+        subprocess.run(["docker", "wait", done], check=True, capture_output=True)
         reap(stack, hours="0")
-        assert exists(container["Id"])
-    *_, (state, _) = stack.airflow.states("dev_train_model_dag", run_id)
-    assert state == "success"
+        assert exists(running)
+        assert exists(done)
+    finally:
+        stack.compose("unpause", "registrar")
 
 
-def test_a_running_container_of_a_deleted_run_is_stopped_and_removed(stack: Stack) -> None:
-    orphan = container_of(stack, "deleted", "sleep", "600")
-    assert "its task has ended or is gone" in reap(stack)
-    assert not exists(orphan)
-
-
-def test_a_running_container_of_an_ended_task_is_stopped_and_removed(stack: Stack) -> None:
-    run_id, _ = stack.run("dev_train_model_dag")
-    orphan = container_of(stack, run_id, "sleep", "600")
-    reap(stack)
-    assert not exists(orphan)
-
-
-def test_without_airflow_a_running_container_is_left_alone(stack: Stack) -> None:
-    orphan = container_of(stack, "deleted", "sleep", "600")
-    environment = stack.environment | {"BULKHEAD_PORT": "1"}
-    command = [sys.executable, str(ROOT / "scripts/reap.py")]
-    said = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    assert "left alone" in said
-    assert exists(orphan)
-    reap(stack)
+def test_an_unrecorded_failure_is_left_to_its_task_and_without_one_removed_after_its_time(stack: Stack) -> None:
+    stack.compose("pause", "registrar")
+    try:
+        of_nobody = container_of(stack, "deleted", "false")
+        subprocess.run(["docker", "wait", of_nobody], check=True, capture_output=True)
+        reap(stack)
+        assert exists(of_nobody)
+        assert "stay" in reap(stack, hours="0", port="1")
+        assert exists(of_nobody)
+        reap(stack, hours="0")
+        assert not exists(of_nobody)
+    finally:
+        stack.compose("unpause", "registrar")
 
 
 def test_a_step_run_by_hand_is_left_alone(stack: Stack) -> None:
