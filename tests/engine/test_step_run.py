@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bulkhead.registrar_protocol import Concluded, FailedOutcome
 from docker.errors import DockerException, ImageNotFound
 from tests.engine.support import Host, refusal
 
-from bulkhead.registrar_protocol import Concluded, FailedOutcome
 from engine import judging, patience, step_run
 from engine.caller import StepFailedError, StepLeftError
 from engine.external_id import ExternalId

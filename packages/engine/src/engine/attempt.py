@@ -16,30 +16,32 @@ from bulkhead import paths
 from bulkhead.identity import Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from bulkhead.paths import JournalName
-    from bulkhead.registry.store import Registry
     from engine.settings import Settings
 
 _PREFIX = "io.bulkhead."
+FIRST_TRY_LABEL = f"{_PREFIX}first-try"
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try of one task, and the point of its journal at which it began."""
+    """One try of one task."""
 
     identity: Identity
-    since: int
-    """Bytes that the journal had when this try began: its own records stand behind."""
+    try_id: str | None = None
+    """Airflow's id of this try: each has another."""
+    first_try: str | None = None
+    """The id of the first try that this one repeats: the key of the task's outcome. None: not known yet, or by hand."""
 
     @classmethod
-    def starting_now(cls, identity: Identity, registry: Registry, journal: JournalName) -> Attempt:
-        """The try called ``identity``, which begins at the present end of ``journal``."""
-        return cls(identity, registry.journal_size(journal))
+    def of_container(cls, labels: Mapping[str, str]) -> Attempt:
+        """The try that started a container, from the labels that the launcher gave it.
 
-    @classmethod
-    def of_container(cls, labels: dict[str, str]) -> Attempt:
-        """The try that started a container, from the labels it gave it."""
+        Raises:
+            KeyError: it is no step of a task.
+            ValueError: a number is none.
+        """
         identity = Identity(
             dag_id=labels[f"{_PREFIX}dag"],
             run_id=labels[f"{_PREFIX}run"],
@@ -49,7 +51,11 @@ class Attempt(msgspec.Struct, frozen=True):
             image=labels[f"{_PREFIX}image"],
             git_commit=labels.get("org.opencontainers.image.revision"),
         )
-        return cls(identity, int(labels[f"{_PREFIX}since"]))
+        return cls(identity, labels.get(f"{_PREFIX}try-id") or None, labels.get(FIRST_TRY_LABEL) or None)
+
+    def of_outcome(self, first_try: str | None) -> Attempt:
+        """This try, now that it is known which outcome it is about."""
+        return msgspec.structs.replace(self, first_try=first_try)
 
     def with_image(self, image: Image) -> Attempt:
         """This try, now that its image is known."""
@@ -66,7 +72,8 @@ class Attempt(msgspec.Struct, frozen=True):
             f"{_PREFIX}map-index": str(identity.map_index),
             f"{_PREFIX}try": str(identity.try_number),
             f"{_PREFIX}image": str(identity.image),
-            f"{_PREFIX}since": str(self.since),
+            f"{_PREFIX}try-id": self.try_id or "",
+            FIRST_TRY_LABEL: self.first_try or "",
         }
 
     def variables(self) -> dict[str, object]:

@@ -1,9 +1,8 @@
 """The seal: what every step's container may and may not do. One description, for every step and every way to start it.
 
 ``docker inspect`` of a running step shows all of it under ``HostConfig``. The operator starts a sealed
-container through docker-py, ``just step`` and ``just registry`` through ``docker run``: both come from
-here. Needs the standard library alone, because that is all that those two have; docker-py is imported
-where it is asked for.
+container through the launcher, ``just step`` and ``just registry`` through ``docker run``: both come from
+here. Needs the standard library alone, because that is all that those two have.
 """
 
 from __future__ import annotations
@@ -29,6 +28,10 @@ _NETWORK = "none"
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108  # the container's own, gone with it
 _CAP_DROP = ["ALL"]
 _SECURITY_OPT = ["no-new-privileges"]
+_CPU_SHARES = 256
+"""A quarter of a container's usual weight: what orchestrates comes first when steps take every core."""
+_OOM_SCORE = 500
+"""Where the host's memory runs out, the kernel ends a step first."""
 # The libraries that scikit-learn computes with read these; without them each starts a thread for
 # every core of the host, however small the quota.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -41,6 +44,11 @@ class Mount:
     source: str
     target: str
     read_only: bool = True
+
+    @property
+    def as_body(self) -> dict[str, Any]:
+        """The same in Docker's API."""
+        return {"Type": "bind", "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
 
     @property
     def as_option(self) -> str:
@@ -64,33 +72,41 @@ class Seal:
     variables: Mapping[str, str] = field(default_factory=dict)
     cpus: float | None = None
     """A quota; None: no limit."""
+    disk: str | None = None
+    """The largest file that it may write, in Docker's notation; None: no limit."""
     output_size: str | None = None
     """The size of each of the two files that the engine keeps of its output; None: it keeps nothing."""
 
-    def create_arguments(self) -> dict[str, Any]:
-        """Arguments of docker-py's ``create_container``, but for ``host_config``."""
-        return {"user": self.user, "environment": dict(self.variables), "labels": dict(self.labels)}
-
-    def host_config(self) -> dict[str, Any]:
-        """Arguments of docker-py's ``create_host_config``; the provider's operator has none for most of them."""
-        from docker.types import LogConfig
-        from docker.types import Mount as DockerMount
-
+    def body(self, image: str, command: Sequence[str]) -> dict[str, Any]:
+        """The body of Docker's "create a container" for ``command`` in the image with the id ``image``."""
         driver, options = self._output()
+        host: dict[str, Any] = {
+            "AutoRemove": False,  # it is inspected first
+            "NetworkMode": _NETWORK,
+            "ReadonlyRootfs": True,
+            "Privileged": False,
+            "Tmpfs": _TMPFS,
+            "CapDrop": _CAP_DROP,
+            "SecurityOpt": _SECURITY_OPT,
+            "PidsLimit": self.pids,
+            "Init": True,  # forwards SIGTERM, reaps children
+            "Memory": in_bytes(self.memory),
+            "MemorySwap": in_bytes(self.memory),
+            "CpuShares": _CPU_SHARES,
+            "OomScoreAdj": _OOM_SCORE,
+            "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in self._limits().items()],
+            "LogConfig": {"Type": driver, "Config": options},
+            "Mounts": [mount.as_body for mount in self.mounts],
+        }
+        if self.cpus is not None:
+            host["NanoCpus"] = int(self.cpus * 1e9)
         return {
-            "auto_remove": False,  # it is inspected first
-            "mounts": [DockerMount(m.target, m.source, type="bind", read_only=m.read_only) for m in self.mounts],
-            "network_mode": _NETWORK,
-            "read_only": True,
-            "tmpfs": _TMPFS,
-            "cap_drop": _CAP_DROP,
-            "security_opt": _SECURITY_OPT,
-            "pids_limit": self.pids,
-            "init": True,  # forwards SIGTERM, reaps children
-            "nano_cpus": None if self.cpus is None else int(self.cpus * 1e9),
-            "mem_limit": in_bytes(self.memory),
-            "memswap_limit": in_bytes(self.memory),
-            "log_config": LogConfig(type=driver, config=options),
+            "Image": image,
+            "Cmd": list(command),
+            "User": self.user,
+            "Env": [f"{name}={value}" for name, value in self.variables.items()],
+            "Labels": dict(self.labels),
+            "HostConfig": host,
         }
 
     def run_options(self) -> list[str]:
@@ -99,18 +115,24 @@ class Seal:
         memory = str(in_bytes(self.memory))
         words = ["--init", "--read-only", "--network", _NETWORK, "--log-driver", driver, "--user", self.user]
         words += ["--pids-limit", str(self.pids), "--memory", memory, "--memory-swap", memory]
+        words += ["--cpu-shares", str(_CPU_SHARES), "--oom-score-adj", str(_OOM_SCORE)]
         words += [] if self.cpus is None else ["--cpus", f"{self.cpus:.9f}"]
         for option, values in {
             "--log-opt": [f"{name}={value}" for name, value in options.items()],
             "--tmpfs": [f"{folder}:{how}" for folder, how in _TMPFS.items()],
             "--cap-drop": _CAP_DROP,
             "--security-opt": _SECURITY_OPT,
+            "--ulimit": [f"{name}={most}:{most}" for name, most in self._limits().items()],
             "--mount": [mount.as_option for mount in self.mounts],
             "--label": [f"{name}={value}" for name, value in self.labels.items()],
             "--env": [f"{name}={value}" for name, value in self.variables.items()],
         }.items():
             words += [word for value in values for word in (option, value)]
         return words
+
+    def _limits(self) -> dict[str, int]:
+        """Resource limits of its processes: no file grows beyond what the step may take in all."""
+        return {} if self.disk is None else {"fsize": in_bytes(self.disk)}
 
     def _output(self) -> tuple[str, dict[str, str]]:
         """The engine's driver for the output, and its options."""
@@ -137,7 +159,8 @@ def of_step(spec: StepSpec, settings: Settings, run_folder: str, identity: Mappi
         pids=settings.pids,
         cpus=settings.cpus,
         output_size=settings.output_size,
-        mounts=_mounts(spec, settings, run_folder),
+        disk=settings.disk,
+        mounts=_mounts(settings, run_folder),
         labels=labels(settings),
         variables=_variables(spec, settings, identity),
     )
@@ -166,22 +189,14 @@ def labels(settings: Settings) -> dict[str, str]:
     }
 
 
-def _mounts(spec: StepSpec, settings: Settings, run_folder: str) -> list[Mount]:
-    """The folders a step sees, named from the host's point of view.
-
-    A step that publishes may write the whole registry. Any other sees it read-only and can append
-    to its own journal alone.
-    """
+def _mounts(settings: Settings, run_folder: str) -> list[Mount]:
+    """The folders a step sees, named from the host's point of view: it writes its run folder alone."""
     host = settings.host_folder
-    found = [
+    return [
         Mount(target=paths.SHARED, source=f"{host}/{run_folder}", read_only=False),
         Mount(target=paths.INPUTS, source=f"{host}/shared/inputs"),
-        Mount(target=paths.MODELS, source=f"{host}/models", read_only=not spec.publishes),
+        Mount(target=paths.MODELS, source=f"{host}/models"),
     ]
-    if not spec.publishes:
-        name = paths.JOURNALS[spec.journal]
-        found.append(Mount(target=f"{paths.MODELS}/{name}", source=f"{host}/models/{name}", read_only=False))
-    return found
 
 
 def _variables(spec: StepSpec, settings: Settings, identity: Mapping[str, object]) -> dict[str, str]:

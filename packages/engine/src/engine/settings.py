@@ -32,6 +32,8 @@ class Limits:
     """CPU time a second, as a hard quota."""
     memory: str | None = None
     """Docker's notation."""
+    disk: str | None = None
+    """What its run folder and its output may take, in Docker's notation."""
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
@@ -67,6 +69,12 @@ class Settings:
     """Docker's notation; the engine keeps a step's output in two files of this size."""
     seconds: float = 3600.0
     """How long a step may run, from its container's start, however often Airflow lost sight of it."""
+    disk: str = "20g"
+    """What a step's run folder and its output on the engine may take, in Docker's notation; no file may be larger."""
+    registrar_seconds: float = 600.0
+    """How long a finished step waits for a registrar that is away, before its task is tried again."""
+    lease_seconds: float = 600.0
+    """How long nothing is started beside a container on an engine that cannot be asked."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By limit, what set it, where that is not its general variable."""
 
@@ -139,6 +147,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "pids": ("BULKHEAD_STEP_PIDS", values.whole),
     "output_size": ("BULKHEAD_STEP_LOG", values.size),
     "seconds": ("BULKHEAD_STEP_SECONDS", values.seconds),
+    "disk": ("BULKHEAD_STEP_DISK", values.size),
+    "registrar_seconds": ("BULKHEAD_REGISTRAR_SECONDS", values.pause),
+    "lease_seconds": ("BULKHEAD_ENGINE_LEASE", values.pause),
 }
 """By field, its variable and what reads it."""
 _LIMITS = tuple(limit.name for limit in fields(Limits))

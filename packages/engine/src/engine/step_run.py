@@ -53,9 +53,9 @@ from engine.verdict import Failed
 
 if TYPE_CHECKING:
     from bulkhead.registrar_protocol import Concluded
-    from bulkhead.step.result import StepResult
     from docker import APIClient
 
+    from bulkhead.step.result import StepResult
     from engine.attempt import Attempt
     from engine.settings import Settings
     from engine.step_spec import StepSpec
@@ -151,9 +151,10 @@ class StepRun:
                 continue
             except launch.NotStartedError as error:
                 self._fail(error.failed)
-            return str(ExternalId.now(self._engine, container))
+            else:
+                return str(ExternalId.now(self._engine, container))
         detail = f"the name {self._name} is taken by a container that the launcher does not show. Run 'just reap'."
-        self._fail(Failed("crashed", detail, retry=True))
+        return self._fail(Failed("crashed", detail, retry=True))
 
     def status(self, external_id: str) -> str:
         """What has become of the container that an earlier try kept the id of.

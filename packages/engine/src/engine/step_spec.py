@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StepSpec:
-    """One step: an image, a command, and what it may do."""
+    """One step: an image, a command, and whose word it needs."""
 
     image: str
     """The image's purpose, like ``trainer``; ``bulkhead/`` and the tag are added."""
@@ -23,8 +23,8 @@ class StepSpec:
     """Where its failures are recorded."""
     environment: str | None = None
     """An environment's name; None leaves it to the flags."""
-    publishes: bool = False
-    """Whether it may write model files."""
+    approval_task: str | None = None
+    """The task of the same run in which a person approves what this one does; None: nobody has to."""
 
     @property
     def task_id(self) -> str:

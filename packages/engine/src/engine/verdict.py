@@ -9,8 +9,8 @@ import msgspec
 
 from bulkhead import protocol
 from bulkhead.errors import EXIT_BUSY, EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, one_line, wants_threads
-from bulkhead.registry.records import Evidence
 from bulkhead.registry.proposals import FailureProposal
+from bulkhead.registry.records import Evidence
 from bulkhead.step.result import REBUILD_AIRFLOW, rebuild
 
 if TYPE_CHECKING:
