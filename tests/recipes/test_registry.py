@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.containers.support import records
+from tests.support.clone import settings
 
 if TYPE_CHECKING:
     from tests.support.clone import Clone
@@ -49,10 +50,40 @@ def test_models_are_listed_traced_rolled_back_and_revoked_by_the_names_of_the_ho
     assert (rollback["by"], rollback["reason"], rollback["withdrawn"]) == ("ada", "a try", [second])
     assert revocation["reason"] == 'it\'s "bad"'
     assert revocation["by"] == clone.run("id", "-un").stdout.strip()
-    assert revocation["image"].startswith("bulkhead/inference:")
+    assert revocation["image"].startswith("bulkhead/registrar:")
+    assert "clean" in registry("verify")
+    assert not list((clone.folder / "shared/runs").glob("check-*"))
     refused = registry("latest", "--environment", "dev", code=1)
     assert refused.startswith("registry: models/log.txt: every model of the environment dev was revoked or rolled back")
     registry("nonsense", code=2)
+
+
+def test_a_model_that_cannot_be_loaded_is_not_promoted_and_its_pickle_sees_nothing_to_write(clone: Clone) -> None:
+    for step in ("preprocessing", "train_model"):
+        assert clone.run("just", "step", "trainer", step).returncode == 0
+    (record,) = records(clone.folder / "models/log.txt")
+    model = clone.folder / "models" / record["model_filename"]
+    model.chmod(0o644)
+    model.write_bytes(b"no model")
+    before = (clone.folder / "models/log.txt").read_bytes()
+    ended = clone.run("just", "registry", "promote", record["model_filename"], "--reason", "blind")
+    assert ended.returncode == 1, ended.stderr
+    assert record["model_filename"] in ended.stderr
+    assert (clone.folder / "models/log.txt").read_bytes() == before
+    assert not list((clone.folder / "shared/runs").glob("check-*"))
+
+
+@pytest.mark.parametrize("argv", [["promote", "--help"], ["promote"], ["promote", "x"], ["promote", "x", "--reason"]])
+def test_words_that_are_no_promotion_are_answered_by_the_command_itself(clone: Clone, argv: list[str]) -> None:
+    ended = clone.run("just", "registry", *argv)
+    assert ended.returncode == (0 if "--help" in argv else 2), ended.stderr
+    assert "registry promote" in ended.stdout + ended.stderr
+
+
+def test_logs_are_accepted_by_the_registrar_and_so_not_while_it_is_down(clone: Clone) -> None:
+    ended = clone.run("just", "registry", "accept", "--reason", "restored from a backup")
+    assert ended.returncode == 1
+    assert "just up" in ended.stderr
 
 
 def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> None:
@@ -66,20 +97,29 @@ def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> N
 
 
 @pytest.mark.parametrize(
-    ("verbs", "expected"),
+    ("verbs", "expected", "has_key"),
     [
         (
-            ["--help", "list", "show", "latest", "compare", "trace", "impact", "verify"],
+            ["--help", "list", "show", "latest", "compare", "trace", "impact"],
             ["/models,readonly", "/shared,readonly"],
+            False,
         ),
-        (["promote", "rollback", "revoke"], ["/models,readonly", "/shared,readonly", "/models/log.txt"]),
-        (["repair", "gc"], ["/models", "/shared"]),
+        (["verify"], ["/models,readonly", "/shared,readonly"], True),
+        (["promote", "rollback", "revoke", "repair"], ["/models", "/shared,readonly"], True),
+        (["gc"], ["/models", "/shared"], True),
     ],
-    ids=["reading", "deciding", "caring"],
+    ids=["reading", "verifying", "deciding", "removing"],
 )
-def test_a_command_gets_no_more_access_than_it_needs(verbs: list[str], expected: list[str], clone: Clone) -> None:
+def test_a_command_gets_no_more_access_than_it_needs(
+    verbs: list[str], expected: list[str], clone: Clone, *, has_key: bool
+) -> None:
+    clone.run("scripts/env.sh")
+    key = settings(clone)["BULKHEAD_REGISTRY_KEY"]
     for verb in verbs:
         arguments = clone.docker_run("just", "registry", verb)
+        # By its name alone: a command line can be read by every user of the host.
+        assert ("BULKHEAD_REGISTRY_KEY" in arguments, "BULKHEAD_REGISTRY_OLD_KEYS" in arguments) == (has_key, has_key)
+        assert not any(key in argument for argument in arguments)
         mounts = [argument for argument in arguments if argument.startswith("type=bind,")]
         assert [mount.partition(",target=")[2] for mount in mounts] == expected
         for sealed in ("--read-only", "--network", "none", "ALL", "no-new-privileges", "--memory", "--pids-limit"):

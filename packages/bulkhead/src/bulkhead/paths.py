@@ -15,6 +15,8 @@ JournalName = Literal["training", "inference"]
 SHARED = "/shared"
 MODELS = "/models"
 INPUTS = "/inputs"
+RUNS = "shared/runs"
+"""All run folders, relative to the project."""
 
 SAMPLE = "sample"
 """The source that stands for the built-in table."""
@@ -42,7 +44,7 @@ def slug(name: str) -> str:
 
 def run_path(dag_id: str | None, run_id: str) -> str:
     """The run folder relative to the project: what records name, and what is mounted at ``/shared``."""
-    return "/".join(["shared/runs", *([slug(dag_id)] if dag_id else []), slug(run_id)])
+    return "/".join([RUNS, *([slug(dag_id)] if dag_id else []), slug(run_id)])
 
 
 def input_path(name: str) -> str:

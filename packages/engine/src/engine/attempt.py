@@ -16,45 +16,48 @@ from bulkhead import paths
 from bulkhead.identity import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from engine.settings import Settings
 
 _PREFIX = "io.bulkhead."
 FIRST_TRY_LABEL = f"{_PREFIX}first-try"
+"""Which outcome a container works for."""
+COMMIT_LABEL = "org.opencontainers.image.revision"
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One try of one task."""
+    """One try of one task, and the outcome that it works for."""
 
     identity: Identity
-    try_id: str | None = None
-    """Airflow's id of this try: each has another."""
+    try_id: str = ""
+    """Airflow's id of the try; each has another."""
     first_try: str | None = None
-    """The id of the first try that this one repeats: the key of the task's outcome. None: not known yet, or by hand."""
+    """The id of the first try of this outcome, as the registrar says; None: it was not asked yet."""
 
     @classmethod
-    def of_container(cls, labels: Mapping[str, str]) -> Attempt:
+    def of_container(cls, labels: dict[str, str]) -> Attempt:
         """The try that started a container, from the labels that the launcher gave it.
 
         Raises:
-            KeyError: it is no step of a task.
-            ValueError: a number is none.
+            ValueError: they are not those of a step.
         """
-        identity = Identity(
-            dag_id=labels[f"{_PREFIX}dag"],
-            run_id=labels[f"{_PREFIX}run"],
-            task_id=labels[f"{_PREFIX}task"],
-            try_number=int(labels[f"{_PREFIX}try"]),
-            map_index=int(labels[f"{_PREFIX}map-index"]),
-            image=labels[f"{_PREFIX}image"],
-            git_commit=labels.get("org.opencontainers.image.revision"),
-        )
-        return cls(identity, labels.get(f"{_PREFIX}try-id") or None, labels.get(FIRST_TRY_LABEL) or None)
+        try:
+            identity = Identity(
+                dag_id=labels[f"{_PREFIX}dag"],
+                run_id=labels[f"{_PREFIX}run"],
+                task_id=labels[f"{_PREFIX}task"],
+                try_number=int(labels[f"{_PREFIX}try"]),
+                map_index=int(labels[f"{_PREFIX}map-index"]),
+                image=labels[f"{_PREFIX}image"],
+                git_commit=labels.get(COMMIT_LABEL),
+            )
+            return cls(identity, labels[f"{_PREFIX}try-id"], labels[FIRST_TRY_LABEL])
+        except KeyError as error:
+            raise ValueError(f"no label {error}") from None
 
-    def of_outcome(self, first_try: str | None) -> Attempt:
-        """This try, now that it is known which outcome it is about."""
+    def of_outcome(self, first_try: str) -> Attempt:
+        """This try, now that its outcome is known."""
         return msgspec.structs.replace(self, first_try=first_try)
 
     def with_image(self, image: Image) -> Attempt:
@@ -72,8 +75,8 @@ class Attempt(msgspec.Struct, frozen=True):
             f"{_PREFIX}map-index": str(identity.map_index),
             f"{_PREFIX}try": str(identity.try_number),
             f"{_PREFIX}image": str(identity.image),
-            f"{_PREFIX}try-id": self.try_id or "",
-            FIRST_TRY_LABEL: self.first_try or "",
+            f"{_PREFIX}try-id": self.try_id,
+            FIRST_TRY_LABEL: str(self.first_try),
         }
 
     def variables(self) -> dict[str, object]:
@@ -96,6 +99,11 @@ class Attempt(msgspec.Struct, frozen=True):
             parts.append(str(identity.map_index))
         return paths.slug(".".join(map(str, parts)))
 
+    @property
+    def run_folder(self) -> str:
+        """The run folder, relative to ``shared/runs``."""
+        return self.identity.run_path.removeprefix(f"{paths.RUNS}/")
+
     def folder(self, settings: Settings) -> Path:
         """The run folder, as this process sees it."""
         return settings.folder / self.identity.run_path
@@ -112,4 +120,4 @@ class Image(msgspec.Struct, frozen=True):
     def inspected(cls, tag: str, inspected: dict[str, Any]) -> Image:
         """From ``docker image inspect``."""
         labels = inspected["Config"].get("Labels") or {}
-        return cls(tag, inspected["Id"], labels.get("org.opencontainers.image.revision"))
+        return cls(tag, inspected["Id"], labels.get(COMMIT_LABEL))

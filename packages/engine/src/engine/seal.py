@@ -1,7 +1,7 @@
 """The seal: what every step's container may and may not do. One description, for every step and every way to start it.
 
-``docker inspect`` of a running step shows all of it under ``HostConfig``. The operator starts a sealed
-container through the launcher, ``just step`` and ``just registry`` through ``docker run``: both come from
+``docker inspect`` of a running step shows all of it under ``HostConfig``. The launcher starts a sealed
+container by a create request, ``just step`` and ``just registry`` through ``docker run``: both come from
 here. Needs the standard library alone, because that is all that those two have.
 """
 
@@ -28,10 +28,10 @@ _NETWORK = "none"
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108  # the container's own, gone with it
 _CAP_DROP = ["ALL"]
 _SECURITY_OPT = ["no-new-privileges"]
+# A quarter of the usual share, and a sixteenth of what compose gives each service: what orchestrates goes first.
 _CPU_SHARES = 256
-"""A quarter of a container's usual weight: what orchestrates comes first when steps take every core."""
-_OOM_SCORE = 500
-"""Where the host's memory runs out, the kernel ends a step first."""
+# Where the machine's memory runs out, the kernel looks for a step to kill before it looks at anything else.
+_OOM_SCORE_ADJ = 500
 # The libraries that scikit-learn computes with read these; without them each starts a thread for
 # every core of the host, however small the quota.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -44,11 +44,6 @@ class Mount:
     source: str
     target: str
     read_only: bool = True
-
-    @property
-    def as_body(self) -> dict[str, Any]:
-        """The same in Docker's API."""
-        return {"Type": "bind", "Source": self.source, "Target": self.target, "ReadOnly": self.read_only}
 
     @property
     def as_option(self) -> str:
@@ -72,37 +67,41 @@ class Seal:
     variables: Mapping[str, str] = field(default_factory=dict)
     cpus: float | None = None
     """A quota; None: no limit."""
-    disk: str | None = None
-    """The largest file that it may write, in Docker's notation; None: no limit."""
+    file_size: str | None = None
+    """How large a file may be that it writes; None: as large as there is room."""
     output_size: str | None = None
     """The size of each of the two files that the engine keeps of its output; None: it keeps nothing."""
 
-    def body(self, image: str, command: Sequence[str]) -> dict[str, Any]:
-        """The body of Docker's "create a container" for ``command`` in the image with the id ``image``."""
+    def body(self, image_id: str, command: Sequence[str]) -> dict[str, Any]:
+        """The body of a create request to the engine, all of it."""
         driver, options = self._output()
+        memory = in_bytes(self.memory)
         host: dict[str, Any] = {
             "AutoRemove": False,  # it is inspected first
             "NetworkMode": _NETWORK,
             "ReadonlyRootfs": True,
-            "Privileged": False,
             "Tmpfs": _TMPFS,
             "CapDrop": _CAP_DROP,
             "SecurityOpt": _SECURITY_OPT,
             "PidsLimit": self.pids,
             "Init": True,  # forwards SIGTERM, reaps children
-            "Memory": in_bytes(self.memory),
-            "MemorySwap": in_bytes(self.memory),
             "CpuShares": _CPU_SHARES,
-            "OomScoreAdj": _OOM_SCORE,
-            "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in self._limits().items()],
+            "OomScoreAdj": _OOM_SCORE_ADJ,
+            "Memory": memory,
+            "MemorySwap": memory,
             "LogConfig": {"Type": driver, "Config": options},
-            "Mounts": [mount.as_body for mount in self.mounts],
+            "Mounts": [
+                {"Type": "bind", "Source": m.source, "Target": m.target, "ReadOnly": m.read_only} for m in self.mounts
+            ],
         }
         if self.cpus is not None:
             host["NanoCpus"] = int(self.cpus * 1e9)
+        if self.file_size is not None:
+            largest = in_bytes(self.file_size)
+            host["Ulimits"] = [{"Name": "fsize", "Soft": largest, "Hard": largest}]
         return {
-            "Image": image,
-            "Cmd": list(command),
+            "Image": image_id,
+            "Cmd": [*command],
             "User": self.user,
             "Env": [f"{name}={value}" for name, value in self.variables.items()],
             "Labels": dict(self.labels),
@@ -115,24 +114,21 @@ class Seal:
         memory = str(in_bytes(self.memory))
         words = ["--init", "--read-only", "--network", _NETWORK, "--log-driver", driver, "--user", self.user]
         words += ["--pids-limit", str(self.pids), "--memory", memory, "--memory-swap", memory]
-        words += ["--cpu-shares", str(_CPU_SHARES), "--oom-score-adj", str(_OOM_SCORE)]
+        words += ["--cpu-shares", str(_CPU_SHARES), "--oom-score-adj", str(_OOM_SCORE_ADJ)]
         words += [] if self.cpus is None else ["--cpus", f"{self.cpus:.9f}"]
+        if self.file_size is not None:
+            words += ["--ulimit", f"fsize={in_bytes(self.file_size)}"]
         for option, values in {
             "--log-opt": [f"{name}={value}" for name, value in options.items()],
             "--tmpfs": [f"{folder}:{how}" for folder, how in _TMPFS.items()],
             "--cap-drop": _CAP_DROP,
             "--security-opt": _SECURITY_OPT,
-            "--ulimit": [f"{name}={most}:{most}" for name, most in self._limits().items()],
             "--mount": [mount.as_option for mount in self.mounts],
             "--label": [f"{name}={value}" for name, value in self.labels.items()],
             "--env": [f"{name}={value}" for name, value in self.variables.items()],
         }.items():
             words += [word for value in values for word in (option, value)]
         return words
-
-    def _limits(self) -> dict[str, int]:
-        """Resource limits of its processes: no file grows beyond what the step may take in all."""
-        return {} if self.disk is None else {"fsize": in_bytes(self.disk)}
 
     def _output(self) -> tuple[str, dict[str, str]]:
         """The engine's driver for the output, and its options."""
@@ -158,8 +154,8 @@ def of_step(spec: StepSpec, settings: Settings, run_folder: str, identity: Mappi
         memory=settings.memory,
         pids=settings.pids,
         cpus=settings.cpus,
+        file_size=settings.disk,
         output_size=settings.output_size,
-        disk=settings.disk,
         mounts=_mounts(settings, run_folder),
         labels=labels(settings),
         variables=_variables(spec, settings, identity),
@@ -190,7 +186,7 @@ def labels(settings: Settings) -> dict[str, str]:
 
 
 def _mounts(settings: Settings, run_folder: str) -> list[Mount]:
-    """The folders a step sees, named from the host's point of view: it writes its run folder alone."""
+    """The folders a step sees, named from the host's point of view: only its own run folder is writable."""
     host = settings.host_folder
     return [
         Mount(target=paths.SHARED, source=f"{host}/{run_folder}", read_only=False),

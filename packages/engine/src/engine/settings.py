@@ -33,7 +33,7 @@ class Limits:
     memory: str | None = None
     """Docker's notation."""
     disk: str | None = None
-    """What its run folder and its output may take, in Docker's notation."""
+    """Docker's notation: its run folder and output together, and any single file."""
 
     def __post_init__(self) -> None:
         for name, value in self.given().items():
@@ -67,14 +67,14 @@ class Settings:
     pids: int = 256
     output_size: str = "1g"
     """Docker's notation; the engine keeps a step's output in two files of this size."""
+    disk: str = "20g"
+    """Docker's notation; a step's run folder and output together, and any single file that it writes."""
     seconds: float = 3600.0
     """How long a step may run, from its container's start, however often Airflow lost sight of it."""
-    disk: str = "20g"
-    """What a step's run folder and its output on the engine may take, in Docker's notation; no file may be larger."""
     registrar_seconds: float = 600.0
-    """How long a finished step waits for a registrar that is away, before its task is tried again."""
+    """How long a step waits for a registrar that is away."""
     lease_seconds: float = 600.0
-    """How long nothing is started beside a container on an engine that cannot be asked."""
+    """How long a try waits for a step that it left on another engine."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By limit, what set it, where that is not its general variable."""
 
@@ -146,8 +146,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "memory": ("BULKHEAD_STEP_MEMORY", values.size),
     "pids": ("BULKHEAD_STEP_PIDS", values.whole),
     "output_size": ("BULKHEAD_STEP_LOG", values.size),
-    "seconds": ("BULKHEAD_STEP_SECONDS", values.seconds),
     "disk": ("BULKHEAD_STEP_DISK", values.size),
+    "seconds": ("BULKHEAD_STEP_SECONDS", values.seconds),
     "registrar_seconds": ("BULKHEAD_REGISTRAR_SECONDS", values.pause),
     "lease_seconds": ("BULKHEAD_ENGINE_LEASE", values.pause),
 }

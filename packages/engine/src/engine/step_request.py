@@ -1,7 +1,7 @@
-"""What the launcher is asked for: which step of which task, in a few bounded words, and nothing of how it is sealed.
+"""What the launcher is asked: which step is to run for which try, and nothing of how.
 
-It travels as one label of an ordinary "create a container" of Docker's API, so that a client of Docker can send it. The
-launcher reads that label alone, and builds the container by its own settings.
+It travels as one label of a create request, so that Docker's own client can carry it. The launcher reads that label,
+and nothing else of the request.
 """
 
 from __future__ import annotations
@@ -9,55 +9,65 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from msgspec import Meta
 
-from bulkhead import environments
-from bulkhead.errors import Refused
 from bulkhead.identity import Identity
 from bulkhead.paths import JournalName
-from engine.attempt import Attempt
+from engine.attempt import FIRST_TRY_LABEL, Attempt
 from engine.settings import Limits
 from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
     from engine.settings import Settings
 
-LABEL = "io.bulkhead.request"
-LARGEST = 48 << 10
-"""Bytes of a request."""
+REQUEST_LABEL = "io.bulkhead.request"
 
-Name = Annotated[str, Meta(min_length=1, max_length=250)]
-"""Airflow's ids have at most 250 characters."""
-Word = Annotated[str, Meta(max_length=8192)]
-Id = Annotated[str, Meta(pattern=r"^[0-9a-f-]{8,64}$")]
-ImageName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Limit = Annotated[str, Meta(max_length=32)]
-Number = Annotated[int, Meta(ge=-1, le=1_000_000_000)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}\Z")]
+"""An image's purpose, or an environment's name."""
+AirflowId = Annotated[str, msgspec.Meta(min_length=1, max_length=250, pattern=r"^[^\x00-\x1f\x7f/]+\Z")]
+"""Of a DAG or a task: it becomes a label, and a task's becomes a file's name."""
+RunId = Annotated[str, msgspec.Meta(min_length=1, max_length=250, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+TryId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}\Z")]
+Word = Annotated[str, msgspec.Meta(max_length=8192, pattern=r"^[^\x00]*\Z")]
+
+
+class TaskIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which try of which task it is."""
+
+    dag_id: AirflowId
+    run_id: RunId
+    task_id: AirflowId
+    try_number: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+    map_index: Annotated[int, msgspec.Meta(ge=-1, le=1_000_000)] = -1
 
 
 class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A step to be started."""
+    """One step for one try of a task."""
 
-    image: ImageName
-    """The image's purpose, like ``trainer``."""
-    command: Annotated[list[Word], Meta(min_length=1, max_length=64)]
+    image: Name
+    command: Annotated[list[Word], msgspec.Meta(min_length=1, max_length=200)]
+    environment: Name | None
     journal: JournalName
-    environment: Name
-    dag_id: Name
-    run_id: Name
-    task_id: Name
-    try_number: Number
-    map_index: Number
-    try_id: Id | None = None
-    first_try: Id | None = None
-    approval_task: Name | None = None
+    identity: TaskIdentity
+    try_id: TryId
+    first_try: TryId
+    approval_task: AirflowId | None = None
     cpus: float | None = None
-    memory: Limit | None = None
-    disk: Limit | None = None
+    memory: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+    seconds: float | None = None
+    disk: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+
+    @classmethod
+    def decode(cls, text: str) -> StepRequest:
+        """The request in a label.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return msgspec.json.decode(text, type=cls)
 
     @property
     def spec(self) -> StepSpec:
-        """The step."""
+        """The step that is asked for."""
         return StepSpec(
             image=self.image,
             command=self.command,
@@ -67,72 +77,47 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
     @property
-    def attempt(self) -> Attempt:
-        """Which try of which task it is."""
-        identity = Identity(
-            dag_id=self.dag_id,
-            run_id=self.run_id,
-            task_id=self.task_id,
-            try_number=self.try_number,
-            map_index=self.map_index,
-        )
-        return Attempt(identity, self.try_id, self.first_try)
-
-    @property
     def limits(self) -> Limits:
-        """Its limits.
+        """The step's own limits.
 
         Raises:
-            Refused: one is none.
+            Refused: one is no limit.
         """
-        return Limits(cpus=self.cpus, memory=self.memory, disk=self.disk)
+        return Limits(seconds=self.seconds, cpus=self.cpus, memory=self.memory, disk=self.disk)
 
-
-def of(spec: StepSpec, settings: Settings, attempt: Attempt) -> StepRequest:
-    """The request for ``spec`` as ``attempt``."""
-    who = attempt.identity
-    return StepRequest(
-        image=spec.image,
-        command=list(spec.command),
-        journal=spec.journal,
-        environment=str(spec.environment),
-        approval_task=spec.approval_task,
-        dag_id=str(who.dag_id),
-        run_id=str(who.run_id),
-        task_id=str(who.task_id),
-        try_number=who.try_number if who.try_number is not None else 1,
-        map_index=who.map_index if who.map_index is not None else -1,
-        try_id=attempt.try_id,
-        first_try=attempt.first_try,
-        cpus=settings.cpus,
-        memory=settings.memory,
-        disk=settings.disk,
-    )
+    @property
+    def attempt(self) -> Attempt:
+        """Who asks."""
+        return Attempt(Identity(**msgspec.structs.asdict(self.identity)), self.try_id, self.first_try)
 
 
 def create_arguments(spec: StepSpec, settings: Settings, attempt: Attempt) -> dict[str, Any]:
-    """Arguments of docker-py's ``create_container``: of what they say, the launcher reads the one label."""
+    """Arguments of docker-py's ``create_container``, for a client that speaks to the launcher."""
+    identity = attempt.identity
+    own = {name: getattr(settings, name) for name, how in settings.sources.items() if how.endswith("in its DAG")}
+    request = {
+        "image": spec.image,
+        "command": [*spec.command],
+        "environment": spec.environment,
+        "journal": spec.journal,
+        "identity": {
+            "dag_id": identity.dag_id,
+            "run_id": identity.run_id,
+            "task_id": identity.task_id,
+            "try_number": identity.try_number,
+            "map_index": identity.map_index,
+        },
+        "try_id": attempt.try_id,
+        "first_try": attempt.first_try,
+        "approval_task": spec.approval_task,
+        **{name: value for name, value in own.items() if name in _LIMITS},
+    }
     return {
         "image": settings.tag_of(spec.image),
-        "command": list(spec.command),
+        "command": [*spec.command],
         "name": attempt.container_name(settings),
-        "labels": {**attempt.labels(), LABEL: msgspec.json.encode(of(spec, settings, attempt)).decode()},
+        "labels": {FIRST_TRY_LABEL: str(attempt.first_try), REQUEST_LABEL: msgspec.json.encode(request).decode()},
     }
 
 
-def decode(text: str) -> StepRequest:
-    """The request in the label's ``text``.
-
-    Raises:
-        Refused: it is none.
-    """
-    if len(text) > LARGEST:
-        raise Refused(f"the step request has {len(text)} characters, and {LARGEST} are read at most.")
-    try:
-        request = msgspec.json.decode(text, type=StepRequest)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise Refused(f"the step request is none: {str(error)[:300]}.") from None
-    if any("\0" in word for word in (*request.command, request.dag_id, request.run_id, request.task_id)):
-        raise Refused("the step request holds a character that no command can have.")
-    environments.get(request.environment)
-    return request
+_LIMITS = frozenset({"seconds", "cpus", "memory", "disk"})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StepSpec:
-    """One step: an image, a command, and whose word it needs."""
+    """One step: an image, a command, and what it may do."""
 
     image: str
     """The image's purpose, like ``trainer``; ``bulkhead/`` and the tag are added."""
@@ -24,7 +24,7 @@ class StepSpec:
     environment: str | None = None
     """An environment's name; None leaves it to the flags."""
     approval_task: str | None = None
-    """The task of the same run in which a person approves what this one does; None: nobody has to."""
+    """The task of the same run in which a person approves what the step does."""
 
     @property
     def task_id(self) -> str:
