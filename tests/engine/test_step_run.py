@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bulkhead.registrar_protocol import Concluded, FailedOutcome
 from docker.errors import DockerException, ImageNotFound
 from tests.engine.support import Host, refusal
 
+from bulkhead.registrar_protocol import Concluded, FailedOutcome
 from engine import judging, patience, step_run
 from engine.caller import StepFailedError, StepLeftError
 from engine.external_id import ExternalId
@@ -186,7 +186,7 @@ def test_a_refusal_is_not_to_be_retried(host: Host) -> None:
 
 def test_a_missing_image_names_the_command_that_builds_it(host: Host) -> None:
     host.engine.refuses_to_create = [ImageNotFound("no such image")]
-    with pytest.raises(StepFailedError, match="no image bulkhead/trainer:latest.*just build-images"):
+    with pytest.raises(StepFailedError, match=r"no image bulkhead/trainer:latest.*just build-images"):
         host.run()
     assert host.registrar.failures[0][:2] == (None, "image_missing")
 

@@ -18,7 +18,7 @@ from bulkhead.cli import entry_point
 from bulkhead.errors import Refused
 from bulkhead.unix_http import Client, Server
 from engine.settings import Settings
-from engine.step_request import LARGEST
+from launcher.creation import LARGEST
 from launcher.routes import Routes
 from launcher.upstream import Engine
 

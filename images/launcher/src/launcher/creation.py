@@ -9,19 +9,22 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bulkhead import environments
 from bulkhead.errors import Refused
 from bulkhead.unix_http import Refusal
-from engine import seal, step_request
+from engine import seal
 from engine.attempt import Image
 from engine.settings import Settings
+from engine.step_request import REQUEST_LABEL, StepRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from engine.attempt import Attempt
-    from engine.step_request import StepRequest
     from launcher.upstream import Engine
 
+LARGEST = 256 << 10
+"""Characters of a step request."""
 STEP_IMAGE_LABEL = "io.bulkhead.step-image"
 """The images of steps carry it; those of services do not."""
 
@@ -34,17 +37,21 @@ def request_in(body: bytes) -> StepRequest:
     """
     try:
         content = json.loads(body, object_pairs_hook=_once, parse_int=_number)
-        text = content["Labels"][step_request.LABEL]
+        text = content["Labels"][REQUEST_LABEL]
     except Refusal:
         raise
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise Refusal(400, f"the body holds no label {step_request.LABEL}; only steps are started here") from None
+        raise Refusal(400, f"the body holds no label {REQUEST_LABEL}; only steps are started here") from None
     if not isinstance(text, str):
-        raise Refusal(400, f"the label {step_request.LABEL} is no text")
+        raise Refusal(400, f"the label {REQUEST_LABEL} is no text")
+    if len(text) > LARGEST:
+        raise Refusal(400, f"the step request has {len(text)} characters, and {LARGEST} are read at most")
     try:
-        return step_request.decode(text)
-    except Refused as error:
-        raise Refusal(400, str(error)) from None
+        request = StepRequest.decode(text)
+        environments.get(str(request.environment))
+    except (ValueError, RecursionError, Refused) as error:
+        raise Refusal(400, f"the step request is none: {str(error)[:300]}") from None
+    return request
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,7 +74,7 @@ def settings_for(request: StepRequest, variables: Mapping[str, str] | None = Non
         Refusal: a limit is none.
     """
     try:
-        return Settings.from_environment(request.task_id, request.limits, variables)
+        return Settings.from_environment(request.identity.task_id, request.limits, variables)
     except Refused as error:
         raise Refusal(400, str(error)) from None
 
@@ -91,7 +98,7 @@ def body_of(request: StepRequest, settings: Settings, attempt: Attempt, image: I
     labels = {
         **sealed.labels,
         **attempt.labels(),
-        "io.bulkhead.environment": request.environment,
+        "io.bulkhead.environment": str(request.environment),
         "io.bulkhead.journal": request.journal,
         "io.bulkhead.approval-task": request.approval_task or "",
     }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from bulkhead.paths import JournalName
 
-NOTHING = "0" * 64
+ZEROS = "0" * 64
 """``prev`` of a journal's very first line."""
 SHORTEST_KEY = 16
 """Characters of a key."""
@@ -159,7 +159,7 @@ def walk(lines: Iterable[tuple[int, bytes]], ring: KeyRing | None = None) -> Ite
         lines: all of them, each with the place of its first byte, without its end; those that are empty left out.
         ring: to check signatures; without it only the chain is followed.
     """
-    before = NOTHING
+    before = ZEROS
     expected: int | None = None  # None: the chain has not begun
     for number, (offset, line) in enumerate(lines, start=1):
         this = sha256(line)
