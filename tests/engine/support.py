@@ -204,7 +204,7 @@ class Host:
         )
         folder = self.settings.folder / self.identity.run_path
         folder.mkdir(parents=True, exist_ok=True)
-        result.write(folder, proof)
+        result.path_of(folder, str(self.identity.task_id)).write_bytes(result.encode(proof))
         return 0
 
     def causes(self) -> list[str]:

@@ -18,11 +18,12 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from io import BufferedIOBase
     from pathlib import Path
 
 _HEADERS = 16 << 10
@@ -70,7 +71,7 @@ class Response:
 class _Bounded:
     """A reader that ends after so many bytes: ``http.client`` bounds each header, and not all of them."""
 
-    def __init__(self, file: BinaryIO, most: int) -> None:
+    def __init__(self, file: BufferedIOBase, most: int) -> None:
         self._file = file
         self._left = most
 
@@ -109,7 +110,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         plain = self.rfile
-        self.rfile = _Bounded(plain, _HEADERS)  # type: ignore[assignment]  # of which only this is asked
+        self.rfile = _Bounded(plain, _HEADERS)  # type: ignore[assignment]  # nothing else is asked of it
         try:
             self.raw_requestline = self.rfile.readline(_HEADERS)
             if not self.raw_requestline:

@@ -26,7 +26,7 @@ def ask() -> Mapping[JournalName, SeenHead] | None:
 
     A journal that it has never seen is not among them.
     """
-    client = Client(Path(os.environ.get(_VARIABLE) or _DEFAULT), timeout=_SECONDS)
+    client = Client(Path(os.environ.get(_VARIABLE) or _DEFAULT), _SECONDS)
     try:
         status, body = client.request("GET", "/chain")
         if status != _OK:

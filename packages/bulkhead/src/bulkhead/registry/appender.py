@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bulkhead import clock, untrusted
 from bulkhead.files import sha256
@@ -87,7 +87,7 @@ class Appender:
 
     @property
     def _name(self) -> JournalName:
-        return cast("JournalName", next(name for name, file in JOURNALS.items() if file == self.path.name))
+        return next(name for name, file in JOURNALS.items() if file == self.path.name)
 
     def _end(self) -> _Tail:
         size = os.fstat(self._descriptor).st_size

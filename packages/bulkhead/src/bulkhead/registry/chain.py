@@ -128,6 +128,12 @@ def parse(line: bytes) -> Link | None:
     return Link(int(found[1]), found[2].decode(), _text(found[4]), _text(found[6]))
 
 
+def is_signed(line: bytes, ring: KeyRing) -> bool | None:
+    """Whether ``line`` is signed by a key of ``ring``; None: it is not signed, or by a key that is not there."""
+    found = parse(line)
+    return None if found is None else is_genuine(line, found, ring)
+
+
 def is_genuine(line: bytes, found: Link, ring: KeyRing) -> bool | None:
     """Whether the signature of ``line`` is right; None: it has none, or nobody here has its key."""
     if found.key is None or found.hmac is None:

@@ -141,14 +141,15 @@ REBUILD_AIRFLOW = "'just build-images airflow' and 'just up'"
 
 def facts_of(record: Success) -> dict[str, Any]:
     """What a result says of the outcome ``record``: little, the record has the rest."""
-    match record:
-        case ModelRecord():
-            names = ["model_filename", "model_hash", "sha256", "metrics", *(["promotion"] if record.promotion else [])]
-        case InferenceRecord():
-            names = ["model_used", "predictions_path", "rows"]
-        case Rollback():
-            names = ["model_filename", "withdrawn"]
-    return {name: msgspec.to_builtins(getattr(record, name)) for name in names}
+    names = {
+        ModelRecord: ("model_filename", "model_hash", "sha256", "metrics"),
+        InferenceRecord: ("model_used", "predictions_path", "rows"),
+        Rollback: ("model_filename", "withdrawn"),
+    }[type(record)]
+    facts = {name: msgspec.to_builtins(getattr(record, name)) for name in names}
+    if isinstance(record, ModelRecord) and record.promotion is not None:
+        facts["promotion"] = msgspec.to_builtins(record.promotion)
+    return facts
 
 
 def from_record(record: Success, environment: str, container: str) -> StepResult:
