@@ -101,7 +101,38 @@ def test_promote_without_the_inference_image_says_where_it_runs(
     registry: Command, registry_with_two_models: Registry
 ) -> None:
     sentence = registry.refused("promote", registry_with_two_models.latest("dev").model_filename, "--reason", "r")
-    assert sentence.endswith("which needs the inference image: run 'just registry promote ...'.")
+    assert sentence.endswith("which takes the inference image: run 'just registry promote ...', which does that first.")
+
+
+def test_promote_takes_the_library_versions_of_a_check_that_was_made_elsewhere(
+    registry: Command, registry_with_two_models: Registry
+) -> None:
+    """'just registry' runs the check in a sealed container of the inference image, and tells what it has found."""
+    name = registry_with_two_models.latest("dev").model_filename
+    assert registry("promote", name, "--reason", "r", "--by", "me", "--checked", '{"python": "3.13.1"}').code == 0
+    promotion = registry_with_two_models.latest("prd").promotion
+    assert promotion is not None
+    assert promotion.libraries == {"python": "3.13.1"}
+
+
+def test_a_check_made_elsewhere_of_another_file_is_refused(
+    registry: Command, registry_with_two_models: Registry
+) -> None:
+    record = registry_with_two_models.latest("dev")
+    path = registry_with_two_models.folder / record.model_filename
+    path.chmod(0o644)
+    path.write_bytes(b"another")
+    assert "is not the file that was published" in registry.refused(
+        "promote", record.model_filename, "--reason", "r", "--checked", "{}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3.13", '{"python": 3}'])
+def test_a_check_that_is_no_object_of_versions_is_wrong_usage(
+    text: str, registry: Command, registry_with_two_models: Registry
+) -> None:
+    name = registry_with_two_models.latest("dev").model_filename
+    assert registry("promote", name, "--reason", "r", "--by", "me", "--checked", text).code == 2
 
 
 def test_promote_with_two_checks_installed_names_both(

@@ -86,10 +86,10 @@ def test_show_has_the_whole_record_and_what_was_decided(registry: Command) -> No
     assert "Out of service: it was revoked by eve" in told
     decision = [line.strip().partition("  ")[2] for line in told.partition("\nhistory\n")[2].splitlines()]
     assert decision[:4] == [
-        "published in dev",
-        f"promoted from dev to prd, replacing {before.model_filename} by ada: because",
-        "rolled back in prd by bob: worse",
-        "revoked by eve: leaked",
+        "published in dev (recorded by hand)",
+        f"promoted from dev to prd, replacing {before.model_filename} by ada: because (recorded by hand)",
+        "rolled back in prd by bob: worse (recorded by hand)",
+        "revoked by eve: leaked (recorded by hand)",
     ]
     assert "served again in prd by bob: worse" in registry.done("show", before.model_filename)
     as_json = msgspec.json.decode(registry.done("show", name, "--json"))

@@ -18,6 +18,7 @@ from bulkhead.index.filling import moment
 from bulkhead.index.state_reader import StateReader, measure
 from bulkhead.registry import records
 from bulkhead.registry.serving import RegistryState
+from bulkhead.untrusted import Untrusted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,7 +128,7 @@ def test_a_log_that_cannot_be_read_keeps_what_was_read(registry_with_a_model: Re
     before = read(reader)
     registry_with_a_model.training_journal.unlink()
     registry_with_a_model.training_journal.mkdir()  # root may read any file, and no folder
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(Untrusted):
         reader.refresh()
     with reader.reading() as state:
         assert told(state) == before

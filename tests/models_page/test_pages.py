@@ -213,7 +213,7 @@ def test_a_broken_log_is_told_and_never_an_error(visit: Visit, registry_with_two
         registry.inference_journal.unlink()
         registry.inference_journal.mkdir()
         texts = every_answer(client)
-        assert "models/log_inference.txt cannot be read: Is a directory" in texts["/"]
+        assert "What is shown is what was read before." in texts["/"]
 
 
 FUTURE = (

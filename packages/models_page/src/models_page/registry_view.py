@@ -12,6 +12,7 @@ from bulkhead.index import attempts, record_reader
 from bulkhead.index.attempts import IndexedAttempt, Position
 from bulkhead.index.state_reader import ModelSummary, StateReader
 from bulkhead.paths import JournalName
+from bulkhead.queries.lineage import is_by_hand
 from bulkhead.queries.status import version_statuses
 from bulkhead.registry.records import Decision, InferenceFailure, InferenceRecord, ModelRecord, TrainingFailure
 from bulkhead.untrusted import Untrusted
@@ -60,6 +61,8 @@ class ListedVersion(msgspec.Struct, frozen=True):
     """Those of :func:`~bulkhead.queries.status.version_statuses`."""
     uses: int
     """How many inferences of this environment used it."""
+    by_hand: bool
+    """Its record was made without the registrar, and is not signed."""
 
 
 class ServedVersion(msgspec.Struct, frozen=True):
@@ -255,16 +258,16 @@ class RegistryView:
         """With their whole records, which are read from the journal, and their uses, where the index knows those."""
         with self._outdated():
             offsets = [summary.offset for summary, _ in chosen]
-            records: list[ModelRecord] = record_reader.read(self._index.models, "training", offsets, ModelRecord)
-            for (summary, _), record in zip(chosen, records, strict=True):
+            records = record_reader.read_lines(self._index.models, "training", offsets, ModelRecord)
+            for (summary, _), (record, _line) in zip(chosen, records, strict=True):
                 if record.model_filename != summary.model_filename:
                     raise record_reader.IndexOutdated
         uses = [0] * len(chosen)
         with suppress(NotReady), self._reading(("inference",)) as db:
             uses = [attempts.uses(db, summary.model_filename, summary.environment) for summary, _ in chosen]
         return [
-            ListedVersion(summary, record, states, used)
-            for (summary, states), record, used in zip(chosen, records, uses, strict=True)
+            ListedVersion(summary, record, states, used, is_by_hand(line))
+            for (summary, states), (record, line), used in zip(chosen, records, uses, strict=True)
         ]
 
     @staticmethod

@@ -37,6 +37,7 @@ class ModelResponse(BaseModel):
         " `removed`, `quarantined`, `missing`, `unverifiable` and `promoted from …`."
     )
     inferences: int = Field(description="Finished inferences in this environment that used it.")
+    by_hand: bool = Field(description="Whether its record was made without the registrar, and is not signed.")
     record: dict[str, Any] = Field(description="The whole record, from `log.txt`.")
 
     @classmethod
@@ -49,6 +50,7 @@ class ModelResponse(BaseModel):
             published_at=sound(record.promotion.promotion_time if record.promotion else record.training_timestamp),
             states=version.states,
             inferences=version.uses,
+            by_hand=version.by_hand,
             record=plain(record),
         )
 
@@ -68,7 +70,7 @@ class ModelHistoryResponse(BaseModel):
     model_filename: str
     placings: list[ModelResponse] = Field(description="Its publication, then its promotions.")
     decisions: list[dict[str, Any]] = Field(
-        description="Its rollbacks, revocation, removal and quarantine, as in `log.txt`."
+        description="Its rollbacks, refused promotions, revocation, removal and quarantine, as in `log.txt`."
     )
     inferences: int
 

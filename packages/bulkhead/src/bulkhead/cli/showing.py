@@ -50,10 +50,12 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
     known = references.resolve_model(state, model)
     name = known.record.model_filename
     status = version_statuses(state, registry.folder, known.publications)
-    decision = history(journal.read(registry.training_journal), name)
+    told_of_it = history(journal.lines(registry.training_journal), name)
     if as_json:
         states = {s.record.environment: s.states for s in status}  # the last one of each environment
-        click.echo(output.as_json({"record": known.record, "state": states, "history": decision}))
+        click.echo(
+            output.as_json({"record": known.record, "state": states, "history": [entry for entry, _ in told_of_it]})
+        )
         return
     output.say(name, output.TITLE)
     output.pairs(((s.record.environment, ", ".join(s.states)) for s in status), "  ")
@@ -66,7 +68,8 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
         output.pairs(((key[1], output.value(content)) for key, content in named), "  ")
     output.say()
     output.say("history", output.TITLE)
-    output.pairs(((formatting.time(time), what) for time, what in (told(entry, name) for entry in decision)), "  ")
+    rows = [(*told(entry, name), " (recorded by hand)" if by_hand else "") for entry, by_hand in told_of_it]
+    output.pairs([(formatting.time(time), what + mark) for time, what, mark in rows], "  ")
     output.say()
     output.say(f"What depends on it: just registry impact {quote(name)}")
 

@@ -26,8 +26,20 @@ def read(models: Path, journal: JournalName, offsets: Iterable[int], *kinds: typ
         IndexOutdated: one is not, or there is none.
         OSError: the journal cannot be read.
     """
+    return [record for record, _ in read_lines(models, journal, offsets, *kinds)]
+
+
+def read_lines(
+    models: Path, journal: JournalName, offsets: Iterable[int], *kinds: type[Record]
+) -> list[tuple[Any, bytes]]:
+    """As :func:`read`, each record with its line.
+
+    Raises:
+        IndexOutdated: one is not, or there is none.
+        OSError: the journal cannot be read.
+    """
     offsets = list(offsets)
-    found: list[Any] = []
+    found: list[tuple[Any, bytes]] = []
     if not offsets:
         return found
     try:
@@ -40,7 +52,7 @@ def read(models: Path, journal: JournalName, offsets: Iterable[int], *kinds: typ
         for offset in offsets:
             line = next(journal_file.lines(file, offset), None)
             record = None if line is None else line.decoded()
-            if not isinstance(record, kinds):
+            if line is None or not isinstance(record, kinds):
                 raise IndexOutdated
-            found.append(record)
+            found.append((record, line.content))
     return found

@@ -15,7 +15,7 @@ import msgspec
 from bulkhead import untrusted
 from bulkhead.paths import SAMPLE
 from bulkhead.queries import references
-from bulkhead.registry import journal, records
+from bulkhead.registry import chain, journal, records
 from bulkhead.registry.records import (
     InferenceRecord,
     ModelRecord,
@@ -234,9 +234,23 @@ def twins(state: RegistryState, filename: str) -> list[str]:
     return [name for name, known in state.models.items() if known.record.model_hash == model_hash and name != filename]
 
 
-def history(entries: Iterable[Record | Unreadable], filename: str) -> list[Record]:
-    """What was recorded of the model file ``filename``, oldest first: its publication, and each decision about it."""
-    return [entry for entry in entries if _concerns(entry, filename)]  # type: ignore[misc]  # no Unreadable does
+def is_by_hand(line: bytes) -> bool:
+    """Whether the record in ``line`` was made without the registrar: it has a place in the chain, and no signature."""
+    link = chain.parse(line)
+    return link is not None and link.key is None
+
+
+def history(lines: Iterable[tuple[int, bytes]], filename: str) -> list[tuple[Record, bool]]:
+    """What the lines of the journal say of the model file ``filename``: its publication, and each decision about it.
+
+    Oldest first, each with whether it was recorded by hand.
+    """
+    found = []
+    for offset, line in lines:
+        entry = records.decode(line, offset)
+        if not isinstance(entry, records.Unreadable) and _concerns(entry, filename):
+            found.append((entry, is_by_hand(line)))
+    return found
 
 
 def _concerns(entry: Record | Unreadable, filename: str) -> bool:

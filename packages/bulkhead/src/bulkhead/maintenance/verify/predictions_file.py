@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from bulkhead.registry.records import InferenceRecord
 
-_CAN_READ = importlib.util.find_spec("pyarrow") is not None
+CAN_READ = importlib.util.find_spec("pyarrow") is not None
 COLUMN = "prediction"
 _LARGEST = 4 << 20
 """Bytes of a file whose predictions stand in a record too."""
@@ -43,7 +43,7 @@ def difference(shared: Path, path: str, kept: list[Any]) -> str | None:
     Raises:
         NotComparable: nobody can tell.
     """
-    if not _CAN_READ:
+    if not CAN_READ:
         raise NotComparable
     import pyarrow as pa
     from pyarrow import parquet
