@@ -45,8 +45,8 @@ tag=$(setting BULKHEAD_TAG latest)
 
 say "building ${names[*]}, commit ${commit:0:12}"
 for name in "${names[@]}"; do
-  # An image that starts from more than a step does has a stage of its own name.
-  kind=step
+  # An image that starts from more than its kind does has a stage of its own name.
+  kind=$(python3 scripts/own_packages.py kind "$name")
   ! grep -q "^FROM .* AS $name\$" images/Dockerfile || kind=$name
   docker buildx build "${common[@]}" --tag "bulkhead/$name:$tag" \
     --build-arg "IMAGE=$name" --build-arg "KIND=$kind" --build-arg "GIT_COMMIT=$commit" \

@@ -4,6 +4,7 @@
     resolutions        the images in the order to lock them, each with the one whose versions it takes, if it takes any
     needs IMAGE        the folders of our packages that an image is made of, each after those it needs itself
     development        the folders of all that go into .venv: every package and image but what needs Airflow
+    kind IMAGE         what it starts from, a stage of images/Dockerfile: step, or ``kind`` in its [tool.bulkhead]
     description IMAGE  the image in one line
     version IMAGE      its version
 
@@ -99,6 +100,8 @@ def main(argv: list[str]) -> int:
             lines = needs(image)
         case ["development"]:
             lines = development()
+        case ["kind", image]:
+            lines = [_tool(f"images/{image}", "bulkhead").get("kind", "step")]
         case ["description" | "version" as field, image]:
             lines = [_read(f"images/{image}")["project"][field]]
         case _:

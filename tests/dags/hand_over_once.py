@@ -8,13 +8,20 @@ import subprocess
 
 from sqlalchemy import create_engine, text
 
-JOBS = [("SchedulerJob", "running"), ("SchedulerJob", "success"), ("TriggererJob", "running"), ("SchedulerJob", "running")]
+JOBS = [
+    ("SchedulerJob", "running"),
+    ("SchedulerJob", "success"),
+    ("TriggererJob", "running"),
+    ("SchedulerJob", "running"),
+]
 
 engine = create_engine(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
 with engine.begin() as connection:
     connection.execute(text("CREATE TABLE job (job_type TEXT, state TEXT, end_date TEXT)"))
     for job_type, state in JOBS:
-        connection.execute(text("INSERT INTO job VALUES (:job_type, :state, NULL)"), {"job_type": job_type, "state": state})
+        connection.execute(
+            text("INSERT INTO job VALUES (:job_type, :state, NULL)"), {"job_type": job_type, "state": state}
+        )
 ends = [subprocess.run(["hand-over"], check=False).returncode for _ in range(2)]
 with engine.begin() as connection:
     jobs = [list(row) for row in connection.execute(text("SELECT job_type, state, end_date IS NULL FROM job"))]

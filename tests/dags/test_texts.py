@@ -141,7 +141,7 @@ def test_a_small_result_goes_to_xcom_as_it_is() -> None:
     ids=["one large", "many small", "a long name"],
 )
 def test_a_large_result_is_cut_to_what_xcom_takes(facts: dict[str, object]) -> None:
-    result = {"identity": {"task_id": "x"}, "facts": {"rows": 3, **facts}, "outputs": {}}
+    result: dict[str, Any] = {"identity": {"task_id": "x"}, "facts": {"rows": 3, **facts}, "outputs": {}}
     bounded = xcom.bounded(result)
     assert len(json.dumps(bounded).encode()) <= xcom.LIMIT
     assert bounded["identity"] == {"task_id": "x"}

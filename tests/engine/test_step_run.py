@@ -186,7 +186,7 @@ def test_a_refusal_is_not_to_be_retried(host: Host) -> None:
 
 def test_a_missing_image_names_the_command_that_builds_it(host: Host) -> None:
     host.engine.refuses_to_create = [ImageNotFound("no such image")]
-    with pytest.raises(StepFailedError, match="no image bulkhead/trainer:latest.*just build-images"):
+    with pytest.raises(StepFailedError, match=r"no image bulkhead/trainer:latest.*just build-images"):
         host.run()
     assert host.registrar.failures[0][:2] == (None, "image_missing")
 

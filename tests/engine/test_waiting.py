@@ -6,10 +6,10 @@ import logging
 import threading
 
 import pytest
+from engine.registrar_client import RegistrarAwayError
 
 from engine import judging, patience
 from engine.external_id import ExternalId
-from engine.registrar_client import RegistrarAwayError
 
 LOG = logging.getLogger("step")
 CONTAINER = "4f5e6d7c8b9a" + "0" * 52

@@ -15,7 +15,7 @@ from bulkhead.maintenance import repair, tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.maintenance.repair import Repair
 from bulkhead.maintenance.verify import verify
-from bulkhead.registry import journal
+from bulkhead.registry import appender, journal
 from bulkhead.registry.store import Registry
 
 
@@ -32,9 +32,9 @@ def dies_half_way(_real: object) -> object:
 REPAIR: dict[str, tuple[Any, str, Any]] = {
     "before the quarantine's folder": (Path, "mkdir", dies_before),
     "before the copy of a line has its name": (os, "link", dies_before),
-    "before the record": (journal.Appender, "append", dies_before),
-    "in the middle of the record": (journal.Appender, "_write", lambda _: half),
-    "after the record": (journal.Appender, "append", dies_after),
+    "before the record": (appender.Appender, "append", dies_before),
+    "in the middle of the record": (appender.Appender, "_write", lambda _: half),
+    "after the record": (appender.Appender, "append", dies_after),
     "after the copy of a line has its name": (os, "link", dies_after),
     "before the move of a file": (Path, "rename", dies_before),
     "after the move of a file": (Path, "rename", dies_after),
@@ -42,9 +42,9 @@ REPAIR: dict[str, tuple[Any, str, Any]] = {
 }
 
 GC: dict[str, tuple[Any, str, Any]] = {
-    "before the record": (journal.Appender, "append", dies_before),
-    "in the middle of the record": (journal.Appender, "_write", lambda _: half),
-    "after the record": (journal.Appender, "append", dies_after),
+    "before the record": (appender.Appender, "append", dies_before),
+    "in the middle of the record": (appender.Appender, "_write", lambda _: half),
+    "after the record": (appender.Appender, "append", dies_after),
     "after the first model": (Path, "unlink", dies_after),
     "before the first run folder": (tree_removal, "remove", dies_before),
     "in the middle of a run folder": (tree_removal, "remove", dies_half_way),

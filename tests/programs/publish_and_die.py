@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bulkhead.registry import journal
+from bulkhead.registry import appender, journal
 from bulkhead.registry.records import Lineage
 from bulkhead.registry.store import Registry
 
@@ -36,14 +36,14 @@ def dies_after(real: Callable[..., Any]) -> Callable[..., Any]:
     return done_and_dead
 
 
-def half(_appender: journal.Appender, line: bytes) -> None:
+def half(_appender: appender.Appender, line: bytes) -> None:
     """In place of the write of a record: half of it, then death."""
     descriptor = os.open(Path(sys.argv[1]) / "log.txt", os.O_WRONLY | os.O_APPEND)
     os.write(descriptor, line[: len(line) // 2])
     die()
 
 
-def unsynced(_appender: journal.Appender, line: bytes) -> None:
+def unsynced(_appender: appender.Appender, line: bytes) -> None:
     """In place of the write of a record: all of it, then death before the sync."""
     descriptor = os.open(Path(sys.argv[1]) / "log.txt", os.O_WRONLY | os.O_APPEND)
     os.write(descriptor, line)
@@ -54,10 +54,10 @@ STAGES: dict[str, tuple[Any, str, Any]] = {
     "in the temporary file": (os, "fchmod", dies_before),
     "after the temporary file": (journal, "locked", dies_before),
     "after the link": (os, "link", dies_after),
-    "before the append": (journal.Appender, "append", dies_before),
-    "in the middle of the append": (journal.Appender, "_write", lambda _: half),
-    "before the sync of the append": (journal.Appender, "_write", lambda _: unsynced),
-    "after the append": (journal.Appender, "append", dies_after),
+    "before the append": (appender.Appender, "append", dies_before),
+    "in the middle of the append": (appender.Appender, "_write", lambda _: half),
+    "before the sync of the append": (appender.Appender, "_write", lambda _: unsynced),
+    "after the append": (appender.Appender, "append", dies_after),
 }
 
 if __name__ == "__main__":

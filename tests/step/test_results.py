@@ -1,7 +1,11 @@
-"""The result file of a step that could not write its own: made from its record."""
+"""The result file: written, read as a stranger's letter, and made from a record."""
 
 from __future__ import annotations
 
+import os
+import socket
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,13 +14,14 @@ from tests.support.project import publish
 from tests.support.registry_project import DECIDED
 
 from bulkhead import protocol
+from bulkhead.errors import Refused
 from bulkhead.identity import Identity
 from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.step import result
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from bulkhead.registry.store import Registry
 
@@ -37,14 +42,11 @@ def test_the_result_of_a_promotion_names_the_task_that_promoted_and_not_the_trai
     empty_registry: Registry, tmp_path: Path
 ) -> None:
     model = publish(empty_registry, "dev")
-    since = empty_registry.journal_size("training")
     decision = DecisionContext("ada", "good", PROMOTING)
-    decisions.promote(empty_registry, model.model_filename, decision, lambda *_: {})
-    found = empty_registry.success_of("training", PROMOTING, since)
-    assert found is not None
-    made = result.from_record(found, "prd", CONTAINER)
+    promoted = decisions.promote(empty_registry, model.model_filename, decision, lambda *_: {})
+    made = result.from_record(promoted, "prd", CONTAINER)
     assert made.identity == PROMOTING
-    result.write(tmp_path, made)
+    (tmp_path / "promote_model.json").write_bytes(result.encode(made))
     assert result.read(tmp_path, "promote_model") == made
 
 
@@ -82,13 +84,13 @@ def test_a_result_that_names_no_version_is_of_the_first(tmp_path: Path) -> None:
 
 
 def test_a_key_that_only_a_later_version_knows_is_passed_over(tmp_path: Path) -> None:
-    found = stored(tmp_path, {**WHOLE, "proposal": {"kind": "model"}, "protocol": protocol.PROTOCOL + 1})
+    found = stored(tmp_path, {**WHOLE, "later": {"kind": "model"}, "protocol": protocol.PROTOCOL + 1})
     assert found is not None
     assert found.facts == {"rows": 20}
     assert not found.is_readable
 
 
-@pytest.mark.parametrize("version", [0, 2, 2**70])
+@pytest.mark.parametrize("version", [0, 3, 2**70])
 def test_of_a_version_with_another_layout_container_and_image_are_known(tmp_path: Path, version: int) -> None:
     identity = {"image": "bulkhead/trainer:latest@sha256:1", "try_number": "first"}
     found = stored(tmp_path, {"protocol": version, "identity": identity, "container": CONTAINER[:12], "outputs": []})
@@ -125,3 +127,54 @@ def test_what_no_version_writes_is_no_result(tmp_path: Path, content: object) ->
 )
 def test_the_command_that_builds_an_image_names_its_purpose(image: str | None, command: str) -> None:
     assert result.rebuild(image) == command
+
+
+def a_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+
+
+def a_link(path: Path) -> None:
+    (path.parent / "elsewhere").write_bytes(msgspec.json.encode(WHOLE))
+    path.symlink_to("elsewhere")
+
+
+def a_sparse_file(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 12 << 30)
+
+
+def two_mebibytes(path: Path) -> None:
+    path.write_bytes(b" " * (2 << 20))
+
+
+def deep_json(path: Path) -> None:
+    path.write_bytes(b"[" * 500_000)
+
+
+def no_utf8(path: Path) -> None:
+    path.write_bytes(b'{"protocol": 2, "container": "\xff\xfe"}')
+
+
+def a_huge_number(path: Path) -> None:
+    path.write_bytes(b'{"protocol": ' + b"9" * 100_000 + b"}")
+
+
+@pytest.mark.parametrize(
+    "put",
+    [a_fifo, a_socket, a_link, Path.mkdir, a_sparse_file, two_mebibytes, deep_json, no_utf8, a_huge_number],
+    ids=lambda put: put.__name__,
+)
+def test_what_a_hostile_step_puts_there_is_no_result_and_is_told_at_once(
+    tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    put(tmp_path / "preprocessing.json")
+    begun = time.monotonic()
+    assert result.read(tmp_path, "preprocessing") is None
+    with pytest.raises(Refused, match=r"preprocessing\.json: "):
+        result.read_or_refuse(tmp_path, "preprocessing")
+    assert time.monotonic() - begun < 5

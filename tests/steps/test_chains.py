@@ -20,7 +20,9 @@ from transformation import fingerprint
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-KEYS_OF_A_RESULT = {"protocol", "identity", "environment", "container", "started", "finished", "outputs", "facts"}
+KEYS_OF_A_RESULT = {
+    *("protocol", "identity", "environment", "container", "started", "finished", "outputs", "facts", "proposal")
+}
 
 
 def result_of(project: Project, task: str) -> dict[str, Any]:
@@ -240,7 +242,7 @@ def test_a_run_leaves_only_what_the_design_names(project: Project) -> None:
         *("preprocessing.parquet", "generate_inf_data.parquet", "preprocess_inf_data.parquet"),
         line["predictions_path"].rpartition("/")[2],
     }
-    assert set(files_in(project.models)) == {"log.txt", "log_inference.txt", *project.model_files()}
+    assert set(files_in(project.models)) == {".lock", "log.txt", "log_inference.txt", *project.model_files()}
 
 
 def test_the_example_table_is_printed_whole(project: Project) -> None:

@@ -39,9 +39,9 @@ def test_a_disk_that_fills_up_is_a_sentence_that_says_where(
 
     monkeypatch.setattr(os, "fsync", fail)
     ended = project.run(image, [task])
-    sentence = project.assert_refused(ended, task, f"{os.strerror(number)}. ")
+    sentence = project.assert_refused(ended, task, f"{os.strerror(number)}. ", cause="disk_full")
     assert "None" not in sentence
-    assert sentence.startswith("models" if task == "train_model" else "shared/runs/debug"), sentence
+    assert sentence.startswith("models" if named and task == "train_model" else "shared/runs/debug"), sentence
     assert str(project.folder) not in sentence
     assert len(project.model_files()) == (0 if image == "trainer" else 1)
 
@@ -53,7 +53,8 @@ def test_a_disk_without_room_for_a_result_refuses_before_any_work(
     done_before(project, task)
     monkeypatch.setattr(os, "posix_fallocate", raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
     monkeypatch.setattr(WORK[task], raising(AssertionError("it worked")))
-    sentence = project.assert_refused(project.run(image, [task]), task, "No space left on device")
+    ended = project.run(image, [task])
+    sentence = project.assert_refused(ended, task, "No space left on device", cause="disk_full")
     assert "None" not in sentence
 
 
@@ -71,7 +72,8 @@ def test_a_full_disk_under_the_inference_log_leaves_no_predictions(
 
     monkeypatch.setattr(os, "write", first_write_is_short)
     ended = trained_project.inference("model_inference")
-    trained_project.assert_refused(ended, "model_inference", "models/log_inference.txt: No space left on device")
+    fragment = "models/log_inference.txt: No space left on device"
+    trained_project.assert_refused(ended, "model_inference", fragment, cause="disk_full")
 
 
 def test_a_failure_that_cannot_be_recorded_says_so(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

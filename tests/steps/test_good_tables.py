@@ -153,11 +153,19 @@ def test_more_columns_than_rows_give_the_smallest_coefficients_that_explain_ever
 
 def test_a_table_of_thousands_of_columns_is_read(project: Project) -> None:
     width = 2_000
-    names = [f"{'a rather long name of a column ' * 10} {i}" for i in range(width)]
+    names = [f"{'a rather long name of a column ' * 3} {i}" for i in range(width)]
     rows = "".join(",".join([str(i % 3)] * width) + f",{i}\n" for i in range(3))
     project.put("t.csv", ",".join(names) + ",target\n" + rows)
     project.done("trainer", "preprocessing", "--source", "t.csv")
     assert prepared(project).shape == (3, width + 1)
+
+
+def test_names_that_no_result_can_hold_are_refused(project: Project) -> None:
+    names = [f"{'a rather long name of a column ' * 10} {i}" for i in range(2_000)]
+    rows = "".join(",".join([str(i % 3)] * len(names)) + f",{i}\n" for i in range(3))
+    project.put("t.csv", ",".join(names) + ",target\n" + rows)
+    ended = project.trainer("preprocessing", "--source", "t.csv")
+    project.assert_refused(ended, "preprocessing", "1048576 are read at most")
 
 
 def parquet_of(table: pa.Table) -> bytes:

@@ -74,7 +74,7 @@ def test_a_result_of_an_earlier_version_is_refused_with_the_image_that_wrote_it(
 ) -> None:
     done_before(project, task)
     rewritten(project, before, protocol=version)
-    monkeypatch.setattr(protocol, "PROTOCOL", 2)
+    monkeypatch.setattr(protocol, "PROTOCOL", 3)
     wrote = next(name for name, step in STEPS if step == before)
     sentence = project.assert_refused(
         project.run(image, [task]), task, f"{before}.json is of version 1, written by bulkhead/{wrote}:tag"
@@ -94,8 +94,8 @@ def test_every_step_writes_the_version_of_its_image(
     image: str, task: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "PROTOCOL", 7)
-    monkeypatch.setenv("BULKHEAD_PROTOCOL", "7")
     done_before(project, task)
+    monkeypatch.setenv("BULKHEAD_PROTOCOL", "7")
     project.done(image, task)
     assert msgspec.json.decode((project.shared / f"{task}.json").read_bytes())["protocol"] == 7
 
@@ -112,13 +112,15 @@ def test_a_step_that_airflow_could_not_understand_refuses_before_its_work(
     monkeypatch.setenv("BULKHEAD_PROTOCOL", str(asked))
     monkeypatch.setattr("bulkhead.step.runner.Step.input", None)
     monkeypatch.setattr("tabular.tables.read_source", None)
-    sentence = project.assert_refused(project.run(image, [task]), task, f"Airflow reads results of version {asked}")
+    ended = project.run(image, [task])
+    sentence = project.assert_refused_sealed(ended, task, f"Airflow reads results of version {asked}")
     assert f"Run {builds.format(image=image)}, then clear the task." in sentence
 
 
 def test_a_version_that_is_no_number_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BULKHEAD_PROTOCOL", "one")
-    project.assert_refused(project.trainer("preprocessing"), "preprocessing", "BULKHEAD_PROTOCOL is 'one'")
+    ended = project.trainer("preprocessing")
+    project.assert_refused_sealed(ended, "preprocessing", "BULKHEAD_PROTOCOL is 'one'")
 
 
 @each_reader

@@ -221,13 +221,15 @@ class Project:
         """Neither folder holds a temporary file."""
         assert [name for name in files_in(self.shared) + files_in(self.models) if name.endswith(".tmp")] == []
 
-    def assert_refused(self, ended: Ended, task: str, fragment: str, environment: str = "dev") -> str:
+    def assert_refused(
+        self, ended: Ended, task: str, fragment: str, environment: str = "dev", cause: str = "refused"
+    ) -> str:
         """The step was refused as design.md promises; returns its sentence."""
         pipeline = "inference" if task in INFERENCE_STEPS else "training"
         log = self.registry.training_journal if pipeline == "training" else self.registry.inference_journal
         assert ended.code == 1, ended.err
         assert len(ended.said) == 1, ended.err
-        prefix = f"{task}: refused: "
+        prefix = f"{task}: {cause}: "
         assert ended.said[0].startswith(prefix), ended.err
         sentence = ended.said[0].removeprefix(prefix)
         assert fragment in sentence, sentence
@@ -236,10 +238,21 @@ class Project:
         assert len(failures) == 1, failures
         assert lines_of(log)[-1] == failures[0]
         assert failures[0]["detail" if pipeline == "training" else "error_message"] == sentence
-        assert failures[0]["cause"] == "refused"
+        assert failures[0]["cause"] == cause
         assert failures[0]["step"] == task
         assert failures[0]["environment"] == environment
         assert not (self.shared / f"{task}.json").exists()
         assert self.predictions_files() == []
         self.assert_nothing_half_written()
+        return sentence
+
+    def assert_refused_sealed(self, ended: Ended, task: str, fragment: str, cause: str = "refused") -> str:
+        """The step was refused and has recorded nothing: that is another's to do. Returns its sentence."""
+        assert ended.code == 1, ended.err
+        assert len(ended.said) == 1, ended.err
+        prefix = f"{task}: {cause}: "
+        assert ended.said[0].startswith(prefix), ended.err
+        sentence = ended.said[0].removeprefix(prefix)
+        assert fragment in sentence, sentence
+        assert NEXT.search(sentence), f"it does not say what to do next: {sentence}"
         return sentence

@@ -22,12 +22,13 @@ def check_model(step: Step, filename: str) -> Outcome:
         Refused: it could not.
     """
     record = decisions.promotable(step.registry, filename, step.environment)
-    serving_check.check(step.registry, record)
+    libraries = serving_check.check(step.registry, record)
     served = step.registry.served(step.environment)
     facts = {
         "origin": environments.origin_of(step.environment),
         "candidate": _summary(record),
         "served": _summary(served) if served else None,
+        "libraries": libraries,
     }
     return Outcome(facts=facts)
 

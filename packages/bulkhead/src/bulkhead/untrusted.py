@@ -12,12 +12,13 @@ import errno
 import hashlib
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from bulkhead.errors import Refused, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path, PurePosixPath
 
 RESULT_LIMIT = 1 << 20
@@ -40,7 +41,7 @@ class Untrusted(Refused):
 
 def open_file(
     root: Path, relative: str | PurePosixPath, *, called: str | None = None, limit: int | None = None
-) -> BinaryIO:
+) -> BufferedReader:
     """The plain file ``relative`` below ``root``, open for reading.
 
     Args:

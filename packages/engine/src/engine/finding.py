@@ -21,6 +21,7 @@ def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | N
     """The id of the container called ``name``, to be followed to its end; what is only in the way is cleared away.
 
     Raises:
+        NameTakenError: it is another task's.
         NotStartedError: the engine does not answer.
     """
     try:
@@ -29,6 +30,8 @@ def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | N
             return None
         container = str(found["Id"])
         if not _is_of(found, attempt):
+            if not _is_of_task(found, attempt):  # dots in two ids can make two tasks share a name
+                raise launch.NameTakenError(name)
             _clear_away(client, found, name, log)
             return None
         if found["State"]["Status"] == "created":  # never ran: Airflow died in between
@@ -58,6 +61,13 @@ def by_id(client: APIClient, container: str, attempt: Attempt, name: str) -> str
 def _is_of(found: dict[str, Any], attempt: Attempt) -> bool:
     """Whether it belongs to this outcome: a task that was cleared after its success has another."""
     return bool((found["Config"]["Labels"] or {}).get(FIRST_TRY_LABEL) == attempt.first_try)
+
+
+def _is_of_task(found: dict[str, Any], attempt: Attempt) -> bool:
+    """Whether it is this very logical task's, of whichever outcome."""
+    labels, mine = found["Config"]["Labels"] or {}, attempt.labels()
+    names = [f"io.bulkhead.{key}" for key in ("dag", "run", "task", "map-index")]
+    return all(labels.get(name) == mine[name] for name in names)
 
 
 def _clear_away(client: APIClient, found: dict[str, Any], name: str, log: Log) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from bulkhead import paths
 from bulkhead.errors import BulkheadError
 from bulkhead.step import result
 from engine import verdict, watch
@@ -81,6 +80,6 @@ def within(seconds: float, work: Callable[[], T]) -> T:
 def _proof(attempt: Attempt, settings: Settings) -> StepResult | None:
     """The result file; one that is refused (a link, too large) is none, and the verdict says that there is none."""
     try:
-        return result.read(settings.folder / paths.RUNS, attempt.run_folder, str(attempt.identity.task_id))
+        return result.read(attempt.folder(settings), str(attempt.identity.task_id))
     except (BulkheadError, OSError):
         return None

@@ -98,7 +98,7 @@ class RegistrarClient:
             container=container,
             identity=attempt.identity,
             try_id=attempt.try_id,
-            environment=spec.environment,
+            environment=str(spec.environment),
             journal=spec.journal,
             failed=report,
         )

@@ -151,9 +151,10 @@ class StepRun:
                 continue
             except launch.NotStartedError as error:
                 self._fail(error.failed)
-            return str(ExternalId.now(self._engine, container))
+            else:
+                return str(ExternalId.now(self._engine, container))
         detail = f"the name {self._name} is taken by a container that the launcher does not show. Run 'just reap'."
-        self._fail(Failed("crashed", detail, retry=True))
+        return self._fail(Failed("crashed", detail, retry=True))
 
     def status(self, external_id: str) -> str:
         """What has become of the container that an earlier try kept the id of.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from bulkhead import clock, untrusted
 from bulkhead.files import sha256
@@ -87,7 +87,7 @@ class Appender:
 
     @property
     def _name(self) -> JournalName:
-        return cast("JournalName", next(name for name, file in JOURNALS.items() if file == self.path.name))
+        return next(name for name, file in JOURNALS.items() if file == self.path.name)
 
     def _end(self) -> _Tail:
         size = os.fstat(self._descriptor).st_size
@@ -144,7 +144,7 @@ def _remembered(descriptor: int, size: int) -> _Tail | None:
 def _find_tail(descriptor: int, size: int) -> _Tail:
     """The end of a journal, read backwards until a line of the chain is found."""
     if size == 0:
-        return _Tail(None, chain.NOTHING, 0, torn=False)
+        return _Tail(None, chain.ZEROS, 0, torn=False)
     torn = os.pread(descriptor, 1, size - 1) != b"\n"
     last: str | None = None
     for line in _lines_from_end(descriptor, size):
@@ -152,7 +152,7 @@ def _find_tail(descriptor: int, size: int) -> _Tail:
             last = sha256(line)
         if (found := chain.parse(line)) is not None:
             return _Tail(found.seq, last, size, torn=torn)
-    return _Tail(None, last or chain.NOTHING, size, torn=torn)
+    return _Tail(None, last or chain.ZEROS, size, torn=torn)
 
 
 def _lines_from_end(descriptor: int, size: int) -> list[bytes]:

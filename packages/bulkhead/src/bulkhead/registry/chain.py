@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from bulkhead.paths import JournalName
 
-NOTHING = "0" * 64
+ZEROS = "0" * 64
 """``prev`` of a journal's very first line."""
 SHORTEST_KEY = 16
 """Characters of a key."""
@@ -128,6 +128,12 @@ def parse(line: bytes) -> Link | None:
     return Link(int(found[1]), found[2].decode(), _text(found[4]), _text(found[6]))
 
 
+def is_signed(line: bytes, ring: KeyRing) -> bool | None:
+    """Whether ``line`` is signed by a key of ``ring``; None: it is not signed, or by a key that is not there."""
+    found = parse(line)
+    return None if found is None else is_genuine(line, found, ring)
+
+
 def is_genuine(line: bytes, found: Link, ring: KeyRing) -> bool | None:
     """Whether the signature of ``line`` is right; None: it has none, or nobody here has its key."""
     if found.key is None or found.hmac is None:
@@ -159,7 +165,7 @@ def walk(lines: Iterable[tuple[int, bytes]], ring: KeyRing | None = None) -> Ite
         lines: all of them, each with the place of its first byte, without its end; those that are empty left out.
         ring: to check signatures; without it only the chain is followed.
     """
-    before = NOTHING
+    before = ZEROS
     expected: int | None = None  # None: the chain has not begun
     for number, (offset, line) in enumerate(lines, start=1):
         this = sha256(line)

@@ -24,8 +24,8 @@ from bulkhead.registry.records import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
-    from typing import BinaryIO
 
     from bulkhead.registry.chain import Head, KeyRing
     from bulkhead.registry.records import Record
@@ -156,14 +156,14 @@ def report(line: Unreadable, path: Path) -> None:
     logger.warning("%s: passed over an unreadable line at byte %d: %s", path.name, line.offset, line.reason)
 
 
-def _reader(path: Path) -> BinaryIO | None:
+def _reader(path: Path) -> BufferedReader | None:
     try:
         return untrusted.open_file(path.parent, path.name, called=f"models/{path.name}")
     except FileNotFoundError:
         return None
 
 
-def _skip_line(file: BinaryIO) -> int:
+def _skip_line(file: BufferedReader) -> int:
     """Read on to the end of the line; returns how many bytes that were."""
     skipped = 0
     while piece := file.readline(_BLOCK):

@@ -74,16 +74,19 @@ def record(
         found = existing()
         if found is not None:
             return Recorded(found, is_new=False)
-        match proposal:
-            case ModelProposal():
-                made: Success = _publish(registry, proposal, author, run_folder)
-            case InferenceProposal():
-                made = _infer(registry, proposal, author, run_folder)
-            case PromotionProposal():
-                made = _promote(registry, proposal, author)
-            case RollbackProposal():
-                made = _roll_back(registry, proposal, author)
-        return Recorded(made, is_new=True)
+        return Recorded(_made(registry, proposal, author, run_folder), is_new=True)
+
+
+def _made(registry: Registry, proposal: SuccessProposal, author: Author, run_folder: Path) -> Success:
+    match proposal:
+        case ModelProposal():
+            return _publish(registry, proposal, author, run_folder)
+        case InferenceProposal():
+            return _infer(registry, proposal, author, run_folder)
+        case PromotionProposal():
+            return _promote(registry, proposal, author)
+        case RollbackProposal():
+            return _roll_back(registry, proposal, author)
 
 
 def _publish(registry: Registry, proposal: ModelProposal, author: Author, run_folder: Path) -> ModelRecord:

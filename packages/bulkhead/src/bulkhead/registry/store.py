@@ -128,8 +128,16 @@ class Registry:
                 file, sha256, model_hash, environment, lineage, gate_sha256=gate_sha256, first_try=first_try
             )
 
-    def _store(
-        self, source: BinaryIO, expected: str, model_hash: str, environment: str, lineage: Lineage, **more: str | None
+    def _store(  # noqa: PLR0913  # what a record has
+        self,
+        source: BinaryIO,
+        expected: str,
+        model_hash: str,
+        environment: str,
+        lineage: Lineage,
+        *,
+        gate_sha256: str | None = None,
+        first_try: str | None = None,
     ) -> ModelRecord:
         with (
             copied_beside(self.folder / f"model_{model_hash}.joblib", source, _MODEL_MODE) as copy,
@@ -158,7 +166,8 @@ class Registry:
                     environment=environment,
                     sha256=copy.sha256,
                     size_bytes=copy.size,
-                    **more,
+                    gate_sha256=gate_sha256,
+                    first_try=first_try,
                     **msgspec.structs.asdict(lineage),
                 )
                 believable.size(record)

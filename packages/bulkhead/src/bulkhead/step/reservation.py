@@ -64,7 +64,7 @@ class Reservation:
         if len(content) > untrusted.RESULT_LIMIT:
             raise Refused(
                 f"the result would have {len(content)} bytes, and {untrusted.RESULT_LIMIT} are read at most."
-                " Leave the large part of it to a file."
+                " Give columns shorter names, or fewer of them."
             )
         with naming(self._path), os.fdopen(os.dup(self._descriptor), "wb") as file:
             file.write(content)

@@ -17,7 +17,7 @@ from bulkhead import clock, protocol, untrusted
 from bulkhead.errors import Refused
 from bulkhead.identity import Identity
 from bulkhead.registry.proposals import FailureProposal, Proposal
-from bulkhead.registry.records import author
+from bulkhead.registry.records import InferenceRecord, ModelRecord, Rollback, author
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def _of_another_version(content: bytes) -> StepResult | None:
         found = msgspec.json.decode(content, type=_AnyVersion)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if found.protocol == protocol.PROTOCOL:
+    if protocol.is_read_by_steps(found.protocol):
         return None
     image = found.identity.get("image")
     return StepResult(
@@ -140,11 +140,16 @@ REBUILD_AIRFLOW = "'just build-images airflow' and 'just up'"
 
 
 def facts_of(record: Success) -> dict[str, Any]:
-    """What a result says of the outcome ``record``."""
-    # What is long is in the record, and nobody needs it of a result.
-    left_out = {*Identity.__struct_fields__, "predictions", "coefficients", "dtypes", "input_example", "first_try"}
-    names = sorted(set(record.__struct_fields__) - left_out)
-    return {name: msgspec.to_builtins(getattr(record, name)) for name in names}
+    """What a result says of the outcome ``record``: little, the record has the rest."""
+    names = {
+        ModelRecord: ("model_filename", "model_hash", "sha256", "metrics"),
+        InferenceRecord: ("model_used", "predictions_path", "rows"),
+        Rollback: ("model_filename", "withdrawn"),
+    }[type(record)]
+    facts = {name: msgspec.to_builtins(getattr(record, name)) for name in names}
+    if isinstance(record, ModelRecord) and record.promotion is not None:
+        facts["promotion"] = msgspec.to_builtins(record.promotion)
+    return facts
 
 
 def from_record(record: Success, environment: str, container: str) -> StepResult:

@@ -85,7 +85,7 @@ def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, envir
 
 
 def _check_protocol(before: StepResult, where: str, task_id: str, reader: Identity) -> None:
-    if before.is_readable:
+    if protocol.is_read_by_steps(before.protocol):
         return
     older, again = (before.identity, task_id) if before.protocol < protocol.PROTOCOL else (reader, "this step")
     writer = f", written by {before.identity.image.partition('@')[0]}" if before.identity.image else ""

@@ -1,0 +1,199 @@
+"""The calls of Docker's API that a step needs, and no other.
+
+A call is a method and a pattern of a path. Whatever matches none is refused, so a call that Docker learns tomorrow is
+refused too. Parameters are read, checked, and written anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from bulkhead.unix_http import Refusal, Response, segments
+from engine.seal import PROJECT_LABEL
+from launcher import creation, run_folder
+from launcher.upstream import message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bulkhead.unix_http import Request
+    from launcher.upstream import Engine
+
+TASK_LABEL = "io.bulkhead.dag"
+_VERSION = re.compile(r"v\d{1,2}\.\d{1,3}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+_ENDED = {"exited", "dead", "created"}
+_STOPPED = {"TERM", "KILL", "SIGTERM", "SIGKILL", "INT", "SIGINT"}
+_LONGEST_STOP = 60
+_INFO = ("ID", "Name", "NCPU", "MemTotal", "ServerVersion")
+_CONFLICT, _NOT_MODIFIED, _NO_CONTENT, _ERROR = 409, 304, 204, 400
+
+
+class Routes:
+    """Answers requests.
+
+    Args:
+        engine: the real one.
+        project: whose containers are ours.
+        log: takes a line for each container that is started, stopped or removed.
+    """
+
+    def __init__(self, engine: Engine, project: str, log: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._project = project
+        self._log = log
+
+    def answer(self, request: Request) -> Response:
+        """The answer to ``request``.
+
+        Raises:
+            Refusal: it is not one of ours, or the engine says no.
+        """
+        parts = segments(request.path)
+        if parts and _VERSION.fullmatch(parts[0]):
+            parts = parts[1:]
+        match request.method, parts:
+            case "GET" | "HEAD", ["_ping"]:
+                return Response(200, self._engine.ask("GET", "/_ping")[1], "text/plain")
+            case "GET", ["version"]:
+                return Response.of(self._engine.get("/version"))
+            case "GET", ["info"]:
+                found = self._engine.get("/info")
+                return Response.of({key: found.get(key) for key in _INFO})
+            case "GET", ["images", "bulkhead", name, "json"]:
+                return self._image(name)
+            case "POST", ["containers", "create"]:
+                return self._create(request)
+            case "GET", ["containers", "json"]:
+                return self._list(request)
+            case method, ["containers", name, *rest] if _NAME.fullmatch(name):
+                return self._container(method, name, rest, request)
+        raise Refusal(403, f"{request.method} {request.path[:200]} is no call that a step needs")
+
+    def _container(self, method: str, name: str, rest: list[str], request: Request) -> Response:
+        calls: dict[tuple[str, str], Callable[[dict[str, Any], Request], Response]] = {
+            ("GET", "json"): lambda found, _: Response.of(found),
+            ("GET", "logs"): self._logs,
+            ("GET", "stats"): self._stats,
+            ("POST", "start"): self._start,
+            ("POST", "stop"): self._stop,
+            ("POST", "kill"): self._kill,
+            ("POST", "wait"): self._wait,
+            ("POST", "rename"): self._rename,
+            ("DELETE", ""): self._remove,
+        }
+        call = calls.get((method, "/".join(rest)))
+        if call is None:
+            raise Refusal(403, f"{method} {request.path[:200]} is no call that a step needs")
+        return call(self._ours(name), request)
+
+    def _ours(self, name: str) -> dict[str, Any]:
+        """``docker inspect`` of a step's container of this project.
+
+        Raises:
+            Refusal: there is none of that name (404).
+        """
+        found: dict[str, Any] = self._engine.get(f"/containers/{name}/json")
+        labels = (found.get("Config") or {}).get("Labels") or {}
+        if labels.get(PROJECT_LABEL) != self._project or TASK_LABEL not in labels:
+            raise Refusal(404, f"No such container: {name}")  # as Docker says it: others' are not ours to know of
+        return found
+
+    def _image(self, name: str) -> Response:
+        image = creation.image_of(self._engine, f"bulkhead/{name}")
+        labels = {"org.opencontainers.image.revision": image.commit} if image.commit else {}
+        return Response.of({"Id": image.id, "RepoTags": [image.tag], "Config": {"Labels": labels}})
+
+    def _create(self, request: Request) -> Response:
+        asked = creation.request_in(request.body)
+        settings = creation.settings_for(asked)
+        image = creation.image_of(self._engine, settings.tag_of(asked.image))
+        attempt = asked.attempt.with_image(image)
+        name = attempt.container_name(settings)
+        run_folder.prepare(settings, attempt)
+        body = creation.body_of(asked, settings, attempt, image)
+        status, content = self._engine.ask("POST", "/containers/create", {"name": name}, body)
+        if status >= _ERROR:
+            raise Refusal(status, message_of(content))
+        container = str(json.loads(content)["Id"])
+        self._log(f"created {container[:12]} {name}")
+        return Response.of({"Id": container, "Warnings": []}, status)
+
+    def _list(self, request: Request) -> Response:
+        filters = json.dumps({"label": [f"{PROJECT_LABEL}={self._project}", TASK_LABEL]})
+        found = self._engine.get("/containers/json", {"all": _flag(request, "all"), "filters": filters})
+        return Response.of(found)
+
+    def _logs(self, found: dict[str, Any], request: Request) -> Response:
+        query = {name: _flag(request, name) for name in ("stdout", "stderr", "timestamps", "follow")}
+        for name, pattern in (("since", r"\d{1,12}(\.\d{1,9})?"), ("tail", r"all|\d{1,9}")):
+            if (given := request.query.get(name)) is not None:
+                if not re.fullmatch(pattern, given):
+                    raise Refusal(400, f"{name} is none")
+                query[name] = given
+        return self._streamed("GET", f"/containers/{found['Id']}/logs", query, request)
+
+    def _stats(self, found: dict[str, Any], request: Request) -> Response:
+        del request  # once, whatever was asked: a stream of numbers serves nobody
+        return self._passed("GET", f"/containers/{found['Id']}/stats", {"stream": "0", "one-shot": "1"})
+
+    def _start(self, found: dict[str, Any], request: Request) -> Response:
+        del request  # its body is for links and binds of old
+        answer = self._passed("POST", f"/containers/{found['Id']}/start")
+        self._log(f"started {found['Id'][:12]}")
+        return answer
+
+    def _stop(self, found: dict[str, Any], request: Request) -> Response:
+        seconds = request.query.get("t", "10")
+        if not re.fullmatch(r"\d{1,3}", seconds) or int(seconds) > _LONGEST_STOP:
+            raise Refusal(400, "t is no number of seconds up to a minute")
+        self._log(f"stopping {found['Id'][:12]}")
+        return self._passed("POST", f"/containers/{found['Id']}/stop", {"t": seconds})
+
+    def _kill(self, found: dict[str, Any], request: Request) -> Response:
+        signal = request.query.get("signal", "KILL")
+        if signal not in _STOPPED:
+            raise Refusal(400, "signal is none that ends a step")
+        self._log(f"killing {found['Id'][:12]}")
+        return self._passed("POST", f"/containers/{found['Id']}/kill", {"signal": signal})
+
+    def _wait(self, found: dict[str, Any], request: Request) -> Response:
+        return self._streamed("POST", f"/containers/{found['Id']}/wait", {"condition": "not-running"}, request)
+
+    def _rename(self, found: dict[str, Any], request: Request) -> Response:
+        """Set a judged failure aside: the one new name that a container may get says whose it is."""
+        old, new = str(found["Name"]).lstrip("/"), request.query.get("name", "")
+        if new != aside(old, str(found["Id"])):
+            raise Refusal(403, f"a container is only renamed to {aside(old, str(found['Id']))}")
+        return self._passed("POST", f"/containers/{found['Id']}/rename", {"name": new})
+
+    def _remove(self, found: dict[str, Any], request: Request) -> Response:
+        del request  # neither force nor volumes
+        if found["State"]["Status"] not in _ENDED:
+            raise Refusal(_CONFLICT, f"container {found['Id'][:12]} has not ended; stop it first")
+        self._log(f"removing {found['Id'][:12]}")
+        return self._passed("DELETE", f"/containers/{found['Id']}", {"force": "0", "v": "1"})
+
+    def _passed(self, method: str, path: str, query: dict[str, str] | None = None) -> Response:
+        status, content = self._engine.ask(method, path, query)
+        if status >= _ERROR:
+            raise Refusal(status, message_of(content))
+        return Response(status, content)
+
+    def _streamed(self, method: str, path: str, query: dict[str, str], request: Request) -> Response:
+        stream = self._engine.stream(method, path, query)
+        if stream.status >= _ERROR:
+            raise Refusal(stream.status, message_of(stream.whole()))
+        request.on_gone(stream.end)
+        return Response(stream.status, stream.pieces(), stream.content_type)
+
+
+def aside(name: str, container: str) -> str:
+    """The name of a container that was judged a failure, and makes room for the next try."""
+    return f"{name[:200]}.failed-{container[:12]}"
+
+
+def _flag(request: Request, name: str) -> str:
+    return "1" if request.query.get(name, "0").lower() in {"1", "true"} else "0"

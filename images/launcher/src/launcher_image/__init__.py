@@ -1,1 +1,0 @@
-"""The launcher image is its packages; nothing is here."""
