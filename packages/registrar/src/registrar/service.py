@@ -54,7 +54,7 @@ class Registrar:
         folder: in it is ``shared``.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  # its parts
+    def __init__(  # its parts
         self,
         books: Books,
         tables: OwnTables,

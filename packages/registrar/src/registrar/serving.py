@@ -56,7 +56,7 @@ def serve(settings: Settings) -> None:
             settings.folder,
         )
         sweep = Sweep(registrar)
-        server = unix_http.serve(settings.socket, Routes(registrar))
+        server = unix_http.Server(settings.socket, Routes(registrar))
         heads.start()
         server.start()
         sweep.start()

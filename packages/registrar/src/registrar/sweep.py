@@ -97,7 +97,9 @@ class Sweep:
         registrar.containers.stop(container)
         if standing.is_ended_by_person:
             detail = f"the task was ended by a person ({standing.ended}). Clear it to run it again."
-            registrar.record_failure(Attempted.of_container(container), FailedReport(cause="killed", detail=detail), container)
+            registrar.record_failure(
+                Attempted.of_container(container), FailedReport(cause="killed", detail=detail), container
+            )
         registrar.containers.set_aside(container)
 
     def _run(self) -> None:
