@@ -9,6 +9,8 @@ import msgspec
 
 from bulkhead import environments
 from bulkhead.errors import Refused, one_line
+from bulkhead.identity import Identity
+from bulkhead.paths import JournalName
 from bulkhead.registrar_protocol import Answered
 from bulkhead.registry import believable, records
 from bulkhead.registry.proposals import FailureProposal
@@ -17,8 +19,6 @@ from bulkhead.step import result as result_file
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bulkhead.identity import Identity
-    from bulkhead.paths import JournalName
     from bulkhead.registrar_protocol import FailedReport, FailRequest
     from bulkhead.registry.records import Evidence
     from registrar.books import Books
