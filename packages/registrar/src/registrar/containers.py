@@ -10,7 +10,7 @@ import msgspec
 from bulkhead import environments
 from bulkhead.errors import Refused, short
 from bulkhead.identity import Identity
-from bulkhead.paths import JOURNALS
+from bulkhead.paths import JOURNALS, JournalName
 from registrar.database import Away
 from registrar.logical_task import TaskKey, as_id
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-    from bulkhead.paths import JournalName
 
     class Http(Protocol):
         """What asks the launcher."""

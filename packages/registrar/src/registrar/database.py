@@ -39,7 +39,7 @@ class Database:
         read_only: whether no transaction may write.
     """
 
-    def __init__(  # noqa: PLR0913  # all by name
+    def __init__(  # all by name
         self, *, host: str, port: int, name: str, role: str, password: str, read_only: bool = False
     ) -> None:
         self._where = {"host": host, "port": port, "dbname": name, "user": role, "password": password}

@@ -112,9 +112,7 @@ class OutcomeIndex:
             for journal in JOURNAL_NAMES:
                 self._read_on(journal)
             return {
-                journal: Head(journal, at.seq, at.last)
-                for journal, at in self._positions.items()
-                if at.seq is not None
+                journal: Head(journal, at.seq, at.last) for journal, at in self._positions.items() if at.seq is not None
             }
 
     def outcome(self, first_try: str) -> Success | None:

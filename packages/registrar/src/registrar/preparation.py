@@ -173,9 +173,7 @@ class Preparation:
         )
         for table in _READ:
             if admin.execute("SELECT to_regclass(%s)", (f"public.{table}",)).fetchone() != (None,):
-                admin.execute(
-                    sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier("public", table), reader)
-                )
+                admin.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier("public", table), reader))
 
     def _set(self, connection: Connection, role: str, rights: sql.SQL, password: str) -> None:
         # Hashed here, as Postgres would: no statement, and no log of statements, has the password.
