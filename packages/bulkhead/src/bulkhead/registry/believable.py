@@ -62,6 +62,19 @@ def inference(given: InferenceRecord) -> InferenceRecord:
     return given
 
 
+def metrics(given: dict[str, Any]) -> dict[str, Any]:
+    """``given``, if a record may hold it.
+
+    Raises:
+        Refused: why not.
+    """
+    _plain("the metrics", given, _DEEPEST)
+    found = len(msgspec.json.encode(given))
+    if found > LONGEST_RECORD // 2:
+        raise _unbelievable("the metrics", f"{found} bytes", f"at most {LONGEST_RECORD // 2}")
+    return given
+
+
 def project_path(what: str, path: str) -> str:
     """``path``, relative to the project and inside of it.
 

@@ -1,0 +1,1 @@
+"""The registrar: the one writer of the registry, and the one holder of its key."""

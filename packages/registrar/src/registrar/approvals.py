@@ -1,0 +1,126 @@
+"""Who decides: a promotion's approver and a rollback's author, as Airflow's own tables name them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bulkhead import clock, environments
+from bulkhead.errors import Refused, one_line, short
+from bulkhead.registry import decisions
+from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
+from bulkhead.registry.records import Rejection
+from registrar.logical_task import TaskKey
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from bulkhead.identity import Identity
+    from bulkhead.registry.proposals import SuccessProposal
+    from bulkhead.registry.store import Registry
+    from registrar.airflow_records import AirflowRecords, Answer, Run
+    from registrar.containers import Container
+
+APPROVE = "Approve"
+_LONGEST = 200
+"""Characters of a name in Airflow."""
+
+
+@dataclass(frozen=True)
+class Deciders:
+    """Who decided, and who asked for it; None where nobody does."""
+
+    by: str | None = None
+    requested_by: str | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is asked of an approval."""
+
+    approvers: Collection[str] = ()
+    """Who may; empty: whoever Airflow lets answer."""
+    four_eyes: bool = False
+    """Whether who asked may not."""
+
+
+def deciders(airflow: AirflowRecords, container: Container, proposal: SuccessProposal, rules: Rules) -> Deciders:
+    """Who decides what ``proposal`` asks for.
+
+    Raises:
+        Refused: it is a promotion that was not approved as it must be.
+        Away: Postgres does not answer.
+    """
+    if not isinstance(proposal, PromotionProposal | RollbackProposal):
+        return Deciders()
+    task = container.task
+    run = airflow.run(task.dag_id, task.run_id)
+    if run is None:
+        raise Refused(f"Airflow has no run {short(task.run_id)} of {task.dag_id} any more. Nothing is recorded.")
+    if isinstance(proposal, RollbackProposal):
+        return Deciders(by=one_line(run.requested_by, _LONGEST))
+    if container.approval_task is None:
+        raise Refused("nobody was asked: a promotion from Airflow needs a task that approves it (approved_by=).")
+    answer = airflow.answer(TaskKey(task.dag_id, task.run_id, container.approval_task))
+    return approved(answer, run, proposal.model_filename, container.environment, rules)
+
+
+def approved(answer: Answer | None, run: Run, model: str, environment: str, rules: Rules) -> Deciders:
+    """Who approved that ``model`` is promoted to ``environment``.
+
+    Raises:
+        Refused: nobody did, or somebody who may not, or something else.
+    """
+    if answer is None or not answer.is_answered:
+        raise Refused("the promotion was not approved: nobody has answered. Answer it under Required Actions.")
+    if answer.chosen != [APPROVE]:
+        raise Refused("the promotion was not approved: the answer was another. Ask for it anew.")
+    if answer.by is None:
+        raise Refused("the promotion was approved by nobody whom Airflow names. Ask for it anew.")
+    if rules.approvers and answer.by not in rules.approvers:
+        raise Refused(f"{short(answer.by)} approved it, and is not one of BULKHEAD_APPROVERS. Ask for it anew.")
+    if rules.four_eyes and answer.by == run.user:
+        raise Refused(
+            f"{short(answer.by)} asked for it and approved it, and BULKHEAD_FOUR_EYES wants two."
+            " Ask for it anew, and have somebody else approve."
+        )
+    asked = run.conf.get("model"), run.conf.get("environment", environments.LAST)
+    if asked != (model, environment):
+        raise Refused(
+            f"what was approved is {short(str(asked[0]))} for {short(str(asked[1]))}, and what is proposed is"
+            f" {short(model)} for {environment}. Nothing is recorded. Ask for it anew."
+        )
+    return Deciders(one_line(answer.by, _LONGEST), one_line(run.requested_by, _LONGEST))
+
+
+def rejection(identity: Identity, answer: Answer, run: Run) -> Rejection:
+    """The record that a promotion was not approved.
+
+    Raises:
+        Refused: it was.
+    """
+    if answer.is_answered and answer.chosen == [APPROVE]:
+        raise Refused("the promotion was approved, so no rejection is recorded.")
+    is_rejected = answer.is_answered and bool(answer.chosen)
+    return Rejection(
+        **{name: getattr(identity, name) for name in identity.__struct_fields__},
+        rejection_time=clock.in_record(clock.now()),
+        environment=_text(run.conf.get("environment", environments.LAST)),
+        model_filename=_text(run.conf.get("model")),
+        outcome="rejected" if is_rejected else "expired",
+        by=one_line(answer.by, _LONGEST) if is_rejected and answer.by else None,
+        requested_by=one_line(run.requested_by, _LONGEST),
+        reason=_text(run.conf.get("reason"), decisions.LONGEST_REASON),
+    )
+
+
+def is_recorded(registry: Registry, identity: Identity) -> bool:
+    """Whether a rejection of this very try is in the log."""
+    return any(
+        isinstance(record, Rejection) and record.attempt_key == identity.attempt_key
+        for record in registry.records_newest_first()
+    )
+
+
+def _text(value: object, longest: int = _LONGEST) -> str:
+    return one_line(value if isinstance(value, str) else "", longest)

@@ -1,0 +1,144 @@
+"""The registry and what the registrar knows of it: the index of outcomes, and the ends of the logs.
+
+Nothing is recorded before the logs were compared with the ends that Postgres keeps, nor after they were found to be
+others: then a person has to look (``registrar accept``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bulkhead.registry import lock
+from registrar.database import Away
+from registrar.outcome_index import NotTheLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bulkhead.registry.records import Failure, Success
+    from bulkhead.registry.store import Registry
+    from registrar.heads import Heads
+    from registrar.outcome_index import OutcomeIndex
+    from registrar.own_tables import OwnTables
+
+logger = logging.getLogger(__name__)
+
+_LOOK_AGAIN_SECONDS = 5.0
+
+
+class Books:
+    """The registry with its index.
+
+    Args:
+        registry: where records go.
+        index: of its outcomes.
+        tables: in which the ends of the logs are kept.
+        heads: what writes those.
+    """
+
+    def __init__(self, registry: Registry, index: OutcomeIndex, tables: OwnTables, heads: Heads) -> None:
+        self.registry = registry
+        self._index = index
+        self._tables = tables
+        self._heads = heads
+        self._lock = threading.Lock()
+        self._is_open = False
+        self._trouble: str | None = None
+        self._looked = 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing is recorded: the logs are not those that were seen; None: they are, or nobody has looked yet."""
+        return self._trouble
+
+    def open(self) -> None:
+        """Compare the logs with their ends as Postgres keeps them, where that was not done or they were others.
+
+        Raises:
+            Away: Postgres does not answer, or the logs are not those that were seen.
+        """
+        with self._lock:
+            if self._is_open:
+                return
+            if self._trouble is not None and time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
+                raise Away(self._trouble)
+            heads = self._tables.heads()
+            self._looked = time.monotonic()
+            try:
+                self._index.rebuild(heads)
+            except NotTheLog as error:
+                raise self._shut(error) from None
+            self._is_open, self._trouble = True, None
+        self.follow()
+
+    def follow(self) -> None:
+        """Take over what others have appended, by hand.
+
+        Raises:
+            Away: as :meth:`open`.
+        """
+        self._opened()
+        try:
+            self._heads.note(self._index.follow())
+        except NotTheLog as error:
+            raise self._shut(error) from None
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hold the registry's lock, with the index up to date; what is appended meanwhile is noted at the end.
+
+        Raises:
+            Away: as :meth:`open`.
+        """
+        self._opened()
+        with lock.locked(self.registry.folder):
+            self.follow()
+            yield
+            self.follow()
+
+    def outcome(self, first_try: str) -> Success | None:
+        """The outcome with this key; None: there is none.
+
+        Raises:
+            Away: as :meth:`open`.
+        """
+        self._opened()
+        try:
+            return self._index.outcome(first_try)
+        except NotTheLog as error:
+            raise self._shut(error) from None
+
+    def has_failure(self, try_id: str) -> bool:
+        """Whether the failure of this try is recorded.
+
+        Raises:
+            Away: as :meth:`open`.
+        """
+        self._opened()
+        try:
+            return self._index.has_failure(try_id)
+        except NotTheLog as error:
+            raise self._shut(error) from None
+
+    def record_failure(self, journal: str, failure: Failure) -> None:
+        """Append ``failure``; to be called while :meth:`recording`.
+
+        Raises:
+            OSError: the journal cannot be written; it is as it was.
+        """
+        self.registry.record_failure(journal, failure)  # type: ignore[arg-type]  # checked where it came in
+
+    def _opened(self) -> None:
+        if not self._is_open:
+            self.open()
+
+    def _shut(self, error: NotTheLog) -> Away:
+        if self._trouble != str(error):
+            logger.error("%s", error)
+        self._is_open, self._trouble = False, str(error)
+        self._looked = time.monotonic()
+        return Away(str(error))

@@ -1,0 +1,187 @@
+"""From a container that ended well to the outcome of its logical task."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bulkhead.errors import NotGoodEnough, Refused, one_line
+from bulkhead.registrar_protocol import LONGEST_RESULT, Concluded, FailedOutcome
+from bulkhead.registry import recording, records
+from bulkhead.registry.proposals import EXPECTED, FailureProposal
+from bulkhead.registry.recording import Author
+from bulkhead.step import result as result_file
+from registrar import approvals
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bulkhead.registry.proposals import SuccessProposal
+    from bulkhead.registry.records import Success
+    from bulkhead.step.result import StepResult
+    from registrar.airflow_records import AirflowRecords
+    from registrar.approvals import Rules
+    from registrar.books import Books
+    from registrar.containers import Container
+    from registrar.logical_task import Standing
+
+logger = logging.getLogger(__name__)
+
+
+def conclude(
+    books: Books, airflow: AirflowRecords, rules: Rules, folder: Path, container: Container, standing: Standing
+) -> Concluded:
+    """Record what ``container`` proposes, unless its logical task has an outcome or was ended.
+
+    Args:
+        books: the registry.
+        airflow: who decided.
+        rules: what is asked of an approval.
+        folder: in it is ``shared``.
+        container: ended, with exit code 0.
+        standing: of its try.
+
+    Raises:
+        Away: Postgres does not answer, or nothing may be recorded now.
+        OSError: the registry cannot be written; nothing was recorded.
+    """
+    outcome = books.outcome(standing.first_try)
+    if outcome is not None:
+        return with_outcome(outcome, container, standing)
+    if standing.ended is not None:
+        return superseded(container, f"Airflow has ended its task meanwhile ({standing.ended})")
+    run_folder = folder / container.identity.run_path
+    try:
+        found = _result(run_folder, container)
+        proposal = _proposal(found, container)
+        if proposal is None:
+            return Concluded(verdict="none", facts=found.facts, result=_handed_on(found), sentence=_done(container))
+        deciders = approvals.deciders(airflow, container, proposal, rules)
+        author = Author(
+            identity=container.identity,
+            environment=container.environment,
+            first_try=standing.first_try,
+            by=deciders.by,
+            requested_by=deciders.requested_by,
+        )
+        with books.recording():
+            made = recording.record(
+                books.registry, proposal, author, run_folder, lambda: books.outcome(standing.first_try)
+            )
+    except NotGoodEnough as error:
+        return refused(container, "refused", str(error))
+    except NoResult as error:
+        return refused(container, "no_result", str(error), retry=True)
+    except Refused as error:
+        return refused(container, "refused", str(error))
+    if not made.is_new:
+        return with_outcome(made.record, container, standing)
+    facts = result_file.facts_of(made.record)
+    sentence = f"recorded: {summary(made.record, container.environment)}"
+    logger.info("%s: %s", _who(container), sentence)
+    handed_on = _handed_on(msgspec.structs.replace(found, facts={**found.facts, **facts}))
+    return Concluded(verdict="recorded", facts=facts, result=handed_on, sentence=sentence)
+
+
+class NoResult(Refused):
+    """There is no result file of this container."""
+
+
+def with_outcome(outcome: Success, container: Container, standing: Standing) -> Concluded:
+    """The task has its outcome already: this container's own, or another's."""
+    is_own = records.author(outcome).same_attempt(container.identity)
+    if not is_own and not standing.is_current:
+        return superseded(container, f"the task has its outcome by another try: {_named(outcome)}")
+    return adopted(outcome, container.environment, container.id)
+
+
+def adopted(outcome: Success, environment: str, container: str = "") -> Concluded:
+    """The task has its outcome already, whichever try made it."""
+    found = result_file.from_record(outcome, environment, container)
+    return Concluded(
+        verdict="adopted", facts=found.facts, result=_handed_on(found), sentence=f"adopted: {_named(outcome)}"
+    )
+
+
+def superseded(container: Container, why: str) -> Concluded:
+    """Nothing that ``container`` made counts."""
+    sentence = f"superseded: {why}. Nothing that container {container.short_id} made is published"
+    logger.info("%s: %s", _who(container), sentence)
+    return Concluded(verdict="superseded", sentence=sentence)
+
+
+def refused(container: Container, cause: str, detail: str, *, retry: bool = False) -> Concluded:
+    """What ``container`` proposes cannot be recorded."""
+    detail = one_line(detail)
+    logger.warning("%s: %s: %s", _who(container), cause, detail)
+    return Concluded(verdict="refused", sentence=detail, failed=FailedOutcome(cause, detail, retry))
+
+
+def summary(record: Success, environment: str) -> str:
+    """``record`` in a few words."""
+    match record:
+        case records.ModelRecord(promotion=None):
+            return f"model {record.model_filename} in {environment}"
+        case records.ModelRecord():
+            return f"promotion of {record.model_filename} to {environment}"
+        case records.InferenceRecord():
+            return f"inference with {record.model_used} in {environment}"
+    return f"rollback of {environment} to {record.model_filename}"
+
+
+def _named(outcome: Success) -> str:
+    environment = outcome.environment
+    return f"{summary(outcome, environment)}, by try {records.author(outcome).try_number}"
+
+
+def _result(run_folder: Path, container: Container) -> StepResult:
+    task = str(container.identity.task_id)
+    if "/" in task or task in {"", ".", ".."}:
+        raise Refused(f"{task!r} is no step's name. Nothing is recorded.")
+    try:
+        found = result_file.read_or_refuse(run_folder, task)
+    except OSError as error:
+        raise NoResult(f"{task}.json cannot be read ({error.strerror}). Run the task again.") from error
+    except Refused as error:
+        raise NoResult(str(error)) from error
+    if found is None or not found.is_by(container.id):
+        raise NoResult(f"exit code 0, and no result file of container {container.short_id}. See the task log.")
+    if not found.is_readable:
+        image = result_file.rebuild(container.identity.image)
+        raise Refused(f"the result file is of version {found.protocol}. Run {image}, then clear the task.")
+    return found
+
+
+def _proposal(found: StepResult, container: Container) -> SuccessProposal | None:
+    """What the step proposes, of the one kind that it may."""
+    expected = EXPECTED.get(container.command)
+    proposal = found.proposal
+    if isinstance(proposal, FailureProposal):
+        raise Refused(f"exit code 0, and the step says it failed: {proposal.detail}")
+    if expected is None:
+        if proposal is not None:
+            raise Refused(f"{container.command} proposes an outcome, and that step has none. Nothing is recorded.")
+        return None
+    if not isinstance(proposal, expected):
+        raise Refused(f"{container.command} does not propose what that step makes. Nothing is recorded. Run it again.")
+    return proposal
+
+
+def _handed_on(found: StepResult) -> dict[str, Any]:
+    """``found`` as plain values of bounded size: it ends in Airflow's database."""
+    plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(found, proposal=None))
+    for name in ("outputs", "facts"):
+        if len(msgspec.json.encode(plain)) > LONGEST_RESULT:
+            plain[name] = {}
+    return plain
+
+
+def _done(container: Container) -> str:
+    return f"{container.command} has left its files in the run folder"
+
+
+def _who(container: Container) -> str:
+    one = container.identity
+    return f"{one.dag_id} {one.run_id} {one.task_id} try {one.try_number}"

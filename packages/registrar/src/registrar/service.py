@@ -1,0 +1,202 @@
+"""What the registrar answers over its socket."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from bulkhead.errors import Refused
+from bulkhead.registrar_protocol import (
+    Answered,
+    Concluded,
+    ConcludeRequest,
+    FailedReport,
+    FailRequest,
+    Looked,
+    LookRequest,
+    UnapprovedRequest,
+)
+from bulkhead.registry import decisions
+from bulkhead.unix_http import Refusal, Request, Response
+from registrar import approvals, conclude, failures
+from registrar.database import Away
+from registrar.failures import Attempted
+from registrar.logical_task import Standing, TaskKey, as_id, standing
+from registrar.own_tables import JOURNAL_NAMES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registrar.airflow_records import AirflowRecords
+    from registrar.approvals import Rules
+    from registrar.books import Books
+    from registrar.containers import Container, Containers
+    from registrar.own_tables import OwnTables
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+_BAD, _NOT_FOUND, _CONFLICT, _AWAY = 400, 404, 409, 503
+
+
+class Registrar:
+    """What is recorded, and what is known.
+
+    Args:
+        books: the registry.
+        tables: the registrar's own, in Postgres.
+        airflow: Airflow's own, in Postgres.
+        containers: the launcher.
+        rules: what is asked of an approval.
+        folder: in it is ``shared``.
+    """
+
+    def __init__(  # its parts
+        self,
+        books: Books,
+        tables: OwnTables,
+        airflow: AirflowRecords,
+        containers: Containers,
+        rules: Rules,
+        folder: Path,
+    ) -> None:
+        self.books = books
+        self.tables = tables
+        self.containers = containers
+        self._airflow = airflow
+        self._rules = rules
+        self._folder = folder
+
+    def standing(self, task: TaskKey, try_id: str) -> Standing:
+        """Where the try stands in its logical task.
+
+        Raises:
+            Away: Postgres does not answer.
+        """
+        tries = self._airflow.tries(task)
+        return standing(tries, try_id, self.tables.accepted(one.id for one in tries))
+
+    def look(self, request: LookRequest) -> Looked:
+        """What is known of a try's logical task."""
+        task = TaskKey(request.dag_id, request.run_id, request.task_id, request.map_index)
+        found = self.standing(task, _id(request.try_id))
+        outcome = self.books.outcome(found.first_try)
+        shown = conclude.adopted(outcome, outcome.environment) if outcome is not None else None
+        return Looked(found.first_try, shown, found.ended)
+
+    def conclude(self, container_id: str) -> Concluded:
+        """Have the proposal of a container that ended well recorded."""
+        container = self._container(container_id)
+        if container is None:
+            raise Refusal(_NOT_FOUND, f"container {container_id[:12]} has gone. Nothing is recorded.")
+        if not container.is_ended or container.exit_code != 0:
+            how = "runs still" if not container.is_ended else f"ended with exit code {container.exit_code}"
+            raise Refusal(_CONFLICT, f"container {container.short_id} {how}. Nothing is recorded.")
+        found = self.standing(container.task, container.try_id)
+        return conclude.conclude(self.books, self._airflow, self._rules, self._folder, container, found)
+
+    def fail(self, request: FailRequest) -> Answered:
+        """Have a failed attempt recorded, once for each try."""
+        container = self._container(request.container) if request.container else None
+        if container is not None:
+            return self.record_failure(Attempted.of_container(container), request.failed, container)
+        whose = Attempted.of_request(request, _id(request.try_id))
+        task = TaskKey(
+            whose.identity.dag_id or "",
+            whose.identity.run_id or "",
+            whose.identity.task_id or "",
+            -1 if whose.identity.map_index is None else whose.identity.map_index,
+        )
+        if all(one.id != whose.try_id for one in self._airflow.tries(task)):
+            return Answered("not recorded: Airflow knows of no such try", is_new=False)
+        return self.record_failure(whose, request.failed)
+
+    def record_failure(self, whose: Attempted, report: FailedReport, container: Container | None = None) -> Answered:
+        """Record a failure, unless its try has one."""
+        return failures.fail(self.books, self._folder, whose, report, container)
+
+    def unapproved(self, request: UnapprovedRequest) -> Answered:
+        """Have a promotion recorded that nobody approved."""
+        one, try_id = request.identity, _id(request.try_id)
+        task = TaskKey(one.dag_id or "", one.run_id or "", one.task_id or "", -1)
+        answer, run = self._airflow.answer(task), self._airflow.run(task.dag_id, task.run_id)
+        if answer is None or run is None or answer.try_id != try_id:
+            raise Refusal(_NOT_FOUND, "Airflow knows of no such request for approval. Nothing is recorded.")
+        made = approvals.rejection(one, answer, run)
+        sentence = f"promotion of {made.model_filename} to {made.environment} was {made.outcome}"
+        with self.books.recording():
+            if approvals.is_recorded(self.books.registry, one):
+                return Answered(f"recorded before: {sentence}", is_new=False)
+            decisions.reject(self.books.registry, made)
+        logger.info("%s %s: recorded: %s", one.dag_id, one.run_id, sentence)
+        return Answered(f"recorded: {sentence}")
+
+    def chain(self) -> dict[str, Any]:
+        """The last line of each journal, as it was seen last."""
+        heads = self.tables.heads()
+        return {journal: heads.get(journal) for journal in JOURNAL_NAMES}
+
+    def health(self) -> dict[str, Any]:
+        """That it answers, and what it waits for."""
+        return {"state": "waiting" if self.books.trouble else "ready", "trouble": self.books.trouble}
+
+    def _container(self, container_id: str) -> Container | None:
+        return self.containers.get(container_id)
+
+
+class Routes:
+    """By method and path, what answers."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self._registrar = registrar
+        self._recording = threading.BoundedSemaphore(8)
+
+    def __call__(self, request: Request) -> Response:
+        """The answer to ``request``.
+
+        Raises:
+            Refusal: why there is none.
+        """
+        try:
+            return Response(200, msgspec.json.encode(self._answer(request)))
+        except Away as error:
+            raise Refusal(_AWAY, str(error)) from error
+        except Refused as error:
+            raise Refusal(_CONFLICT, str(error)) from error
+        except OSError as error:
+            logger.exception("%s is not answered", request.path)
+            raise Refusal(_AWAY, f"the registry cannot be written: {error.strerror or error}") from error
+
+    def _answer(self, request: Request) -> Any:
+        registrar = self._registrar
+        match request.method, request.path:
+            case "GET", "/health":
+                return registrar.health()
+            case "GET", "/chain":
+                return registrar.chain()
+            case "POST", "/look":
+                return registrar.look(_read(request, LookRequest))
+            case "POST", "/conclude":
+                return registrar.conclude(_read(request, ConcludeRequest).container)
+            case "POST", "/fail":
+                return registrar.fail(_read(request, FailRequest))
+            case "POST", "/unapproved":
+                return registrar.unapproved(_read(request, UnapprovedRequest))
+        raise Refusal(_NOT_FOUND, f"{request.method} {request.path[:60]} is nothing that the registrar does.")
+
+
+def _read(request: Request, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal(_BAD, f"{request.path}: {str(error)[:200]}") from None
+
+
+def _id(text: str) -> str:
+    try:
+        return as_id(text)
+    except ValueError:
+        raise Refusal(_BAD, f"{text[:60]!r} is no id of a try.") from None

@@ -1,0 +1,115 @@
+"""How the registrar is set up, from its environment."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from bulkhead.errors import Refused
+from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
+from registrar import own_tables
+from registrar.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READER = "registrar_reader"
+AIRFLOW = "airflow"
+"""Airflow's database, and its role."""
+_LAUNCHER_SOCKET = "/run/bulkhead/launcher/launcher.sock"
+_PORT = 5432
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How the registrar is set up."""
+
+    folder: Path
+    """In it are ``models`` and ``shared``."""
+    project: str
+    """Label of every container that is ours."""
+    socket: Path
+    launcher_socket: Path
+    database_host: str
+    database_port: int
+    database_password: str
+    approvers: frozenset[str] = frozenset()
+    """Who may approve; empty: whoever Airflow lets answer."""
+    four_eyes: bool = False
+    """Whether who asked for a promotion may not approve it."""
+
+    @classmethod
+    def from_environment(cls, given: Mapping[str, str] | None = None) -> Self:
+        """The settings in ``BULKHEAD_*``.
+
+        Raises:
+            Refused: one is missing, or none.
+        """
+        variables = os.environ if given is None else given
+        return cls(
+            folder=Path(variables.get("AIRFLOW_HOME") or "/"),
+            project=variables.get("BULKHEAD_PROJECT") or "bulkhead",
+            socket=Path(variables.get(SOCKET_VARIABLE) or DEFAULT_SOCKET),
+            launcher_socket=Path(variables.get("BULKHEAD_LAUNCHER_SOCKET") or _LAUNCHER_SOCKET),
+            database_host=variables.get("BULKHEAD_DB_HOST") or "postgres",
+            database_port=port(variables),
+            database_password=secret(variables, "BULKHEAD_REGISTRAR_DB_PASSWORD"),
+            approvers=frozenset(filter(None, map(str.strip, variables.get("BULKHEAD_APPROVERS", "").split(",")))),
+            four_eyes=(variables.get("BULKHEAD_FOUR_EYES") or "").strip().lower() in {"1", "true", "yes"},
+        )
+
+    @property
+    def models(self) -> Path:
+        """The registry's folder."""
+        return self.folder / "models"
+
+    def own_database(self) -> Database:
+        """The registrar's own database."""
+        return self._database(own_tables.DATABASE, own_tables.ROLE, self.database_password, read_only=False)
+
+    def airflow_database(self) -> Database:
+        """Airflow's, as a role that may read a few of its tables, and has rights nowhere else."""
+        return self._database(AIRFLOW, READER, reader_password(self.database_password), read_only=True)
+
+    def _database(self, name: str, role: str, password: str, *, read_only: bool) -> Database:
+        return Database(
+            host=self.database_host,
+            port=self.database_port,
+            name=name,
+            role=role,
+            password=password,
+            read_only=read_only,
+        )
+
+
+def reader_password(password: str) -> str:
+    """The reader's password, from the registrar's own: one secret less to keep, and neither tells the other."""
+    return hmac.new(password.encode(), READER.encode(), hashlib.sha256).hexdigest()
+
+
+def secret(variables: Mapping[str, str], name: str) -> str:
+    """The secret in ``name``.
+
+    Raises:
+        Refused: it is not set.
+    """
+    found = variables.get(name)
+    if not found:
+        raise Refused(f"{name} is not set. Run 'just up' once, it completes .env.")
+    return found
+
+
+def port(variables: Mapping[str, str]) -> int:
+    """Postgres' port.
+
+    Raises:
+        Refused: it is no number.
+    """
+    text = variables.get("BULKHEAD_DB_PORT") or str(_PORT)
+    if not text.isdecimal():
+        raise Refused(f"BULKHEAD_DB_PORT is {text!r}, not a port. Set it to one, or unset it.")
+    return int(text)
