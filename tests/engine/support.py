@@ -9,16 +9,16 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from bulkhead.registrar_protocol import Concluded, Looked
 from docker.errors import APIError, DockerException, NotFound
-from engine.registrar_client import RegistrarAwayError
 from requests import Response
 from tests.support.project import identity
 
 from bulkhead.protocol import PROTOCOL
+from bulkhead.registrar_protocol import Concluded, Looked
 from bulkhead.step import result
 from engine.attempt import Attempt
 from engine.caller import Caller
+from engine.registrar_client import RegistrarAwayError
 from engine.settings import Settings
 from engine.step_run import StepRun
 from engine.step_spec import StepSpec

@@ -80,7 +80,7 @@ def test_a_folder_that_may_not_be_read_hides_nothing(tmp_path: Path, monkeypatch
 
 def test_a_watch_looks_now_and_then_and_says_what_is_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(disk.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     watch = disk.Watch(tmp_path, limit=1_000_000)
     assert watch.excess(0) is None
     (tmp_path / "large").write_bytes(b"x" * 2_000_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -214,7 +215,7 @@ def test_a_judgement_that_takes_too_long_leaves_the_container_to_the_next_try(
 ) -> None:
     attempt, container = host.begun()
     monkeypatch.setattr(judging, "_SECONDS", 0.05)
-    monkeypatch.setattr("engine.watch.last_lines", lambda *_: step_run.time.sleep(0.3))
+    monkeypatch.setattr("engine.watch.last_lines", lambda *_: time.sleep(0.3))
     with pytest.raises(StepFailedError, match="could not be judged within") as failed:
         attempt.conclude(container, step_run.Ending())
     assert failed.value.failed.retry
@@ -397,9 +398,9 @@ def test_nothing_is_started_beside_another_engines_container_until_its_lease_is_
     attempt.look()
     kept = on_another_engine(host)
     attempt.connect()
-    began = step_run.time.monotonic()
+    began = time.monotonic()
     assert attempt.status(kept) == step_run.FAILED
-    assert step_run.time.monotonic() - began > 0.1
+    assert time.monotonic() - began > 0.1
     assert host.registrar.looks > 2
     attempt.find_or_start()
     assert host.engine.created == 1

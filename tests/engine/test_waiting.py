@@ -6,10 +6,10 @@ import logging
 import threading
 
 import pytest
-from engine.registrar_client import RegistrarAwayError
 
 from engine import judging, patience
 from engine.external_id import ExternalId
+from engine.registrar_client import RegistrarAwayError
 
 LOG = logging.getLogger("step")
 CONTAINER = "4f5e6d7c8b9a" + "0" * 52
@@ -49,8 +49,8 @@ def test_a_registrar_that_stays_away_is_given_up_after_its_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(patience.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(patience.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     with pytest.raises(RegistrarAwayError):
         patience.wait_for_registrar(away, LOG, 600)
     assert now[0] == 600

@@ -17,7 +17,7 @@ from bulkhead.maintenance import run_folders
 from bulkhead.maintenance.gc import Expired, GarbageCollector, RetentionRule
 from bulkhead.registry import journal
 from bulkhead.registry.records import Removal
-from bulkhead.step import result
+from bulkhead.step import reservation as reservations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ def test_a_run_whose_step_holds_its_lock_stays(runs_of_two_dags: RegistryProject
 
 def test_the_lock_that_a_step_takes_is_the_one_that_gc_looks_at(runs_of_two_dags: RegistryProject) -> None:
     folder = runs_of_two_dags.shared / "runs" / "a_dag" / "r0"
-    reservation = result.Reservation(folder, "train_model")
+    reservation = reservations.Reservation(folder, "train_model")
     for path in folder.iterdir():
         touch(path, 90)
     assert "a_dag/r0" not in paths(collect(runs_of_two_dags))

@@ -161,7 +161,7 @@ def test_a_hostile_file_below_shared_is_not_read_for_anybody(
     assert ended.code == 1
     assert "shared/inputs/evil.csv" in ended.err
     assert "sha256" not in ended.out
-    assert registry_with_two_models.latest("dev")
+    assert registry_with_two_models.latest("dev").environment == "dev"
 
 
 def test_a_link_in_the_middle_of_a_path_below_shared_is_not_followed(
@@ -174,7 +174,7 @@ def test_a_link_in_the_middle_of_a_path_below_shared_is_not_followed(
     ended = registry("impact", "shared/inputs/link/secret.csv")
     assert ended.code == 1
     assert "no model was trained on data" not in ended.err
-    assert registry_with_two_models.latest("dev")
+    assert registry_with_two_models.latest("dev").environment == "dev"
 
 
 def test_a_refused_promotion_is_in_the_history_of_its_model(

@@ -15,7 +15,7 @@ from bulkhead.maintenance import repair, tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.maintenance.repair import Repair
 from bulkhead.maintenance.verify import verify
-from bulkhead.registry import appender, journal
+from bulkhead.registry import appender
 from bulkhead.registry.store import Registry
 
 

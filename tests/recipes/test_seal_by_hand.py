@@ -50,7 +50,7 @@ IDENTITY = {
 )
 def test_just_step_seals_a_step_as_airflow_does(clone: Clone, image: str, task: str, journal: JournalName) -> None:
     by_hand = inspected(started_by_hand(clone, image, task))
-    spec = StepSpec(image=image, command=[task], journal=journal, environment="dev", publishes=task == "train_model")
+    spec = StepSpec(image=image, command=[task], journal=journal, environment="dev")
     by_airflow = inspected(started_by_the_operators_way(clone, spec))
     assert what_it_may(by_hand) == what_it_may(by_airflow)
     assert by_hand["HostConfig"]["AutoRemove"] is False  # or there would be nothing to look at

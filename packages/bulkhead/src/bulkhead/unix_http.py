@@ -93,6 +93,8 @@ class _Connection(BaseHTTPRequestHandler):
         super().setup()
         self._gone: list[Callable[[], None]] = []
         self._answering = False
+        # What an answer to something that is no request is made of.
+        self.command, self.request_version = "", self.protocol_version
         self._deadline = time.monotonic() + self.server.seconds
         self.server.watch(self)
 
@@ -160,6 +162,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _answer(self, response: Response) -> None:
         self.close_connection = True
+        self.request_version = self.protocol_version  # a request of none gets an answer of one
         self.send_response_only(response.status)
         self.send_header("Content-Type", response.content_type)
         self.send_header("Connection", "close")
@@ -181,6 +184,10 @@ class _Connection(BaseHTTPRequestHandler):
             close = getattr(response.body, "close", None)
             if close is not None:
                 close()
+
+    def handle_expect_100(self) -> bool:
+        """Say nothing before the request is read; it is refused then."""
+        return True
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """What ``http.server`` refuses by itself is told like the rest."""
@@ -380,7 +387,10 @@ def segments(path: str) -> list[str]:
     Raises:
         Refusal: the path is none.
     """
-    found = [unquote(part, errors="strict") for part in path.split("/")[1:]]
+    try:
+        found = [unquote(part, errors="strict") for part in path.split("/")[1:]]
+    except UnicodeDecodeError:
+        raise Refusal(400, "the path is none") from None
     if not path.startswith("/") or any("/" in part or not part.isprintable() for part in found):
         raise Refusal(400, "the path is none")
     if any(part in {"", ".", ".."} for part in found[:-1]) or (found and found[-1] in {".", ".."}):

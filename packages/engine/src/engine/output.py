@@ -72,7 +72,7 @@ class Follower(threading.Thread):
         self._emit = emit
         # As long as what is read is younger than this, the writer cannot be a whole file ahead.
         self._behind_seconds = parse_bytes(kept) / _FASTEST_BYTES
-        self._kept_bytes = 2 * parse_bytes(kept)
+        self._kept_bytes = int(2 * parse_bytes(kept))
         self._read_bytes = 0
         self._ended = threading.Event()
         self._moved = time.monotonic()

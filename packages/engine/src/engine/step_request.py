@@ -12,7 +12,7 @@ import msgspec
 
 from bulkhead.identity import Identity
 from bulkhead.paths import JournalName
-from engine.attempt import FIRST_TRY_LABEL, Attempt
+from engine.attempt import Attempt
 from engine.settings import Limits
 from engine.step_spec import StepSpec
 
@@ -116,7 +116,7 @@ def create_arguments(spec: StepSpec, settings: Settings, attempt: Attempt) -> di
         "image": settings.tag_of(spec.image),
         "command": [*spec.command],
         "name": attempt.container_name(settings),
-        "labels": {FIRST_TRY_LABEL: str(attempt.first_try), REQUEST_LABEL: msgspec.json.encode(request).decode()},
+        "labels": {**attempt.labels(), REQUEST_LABEL: msgspec.json.encode(request).decode()},
     }
 
 

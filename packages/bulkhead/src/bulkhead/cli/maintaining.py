@@ -195,7 +195,7 @@ def _checked(place: Place, *, quick: bool = True) -> Iterator[Finding]:
             place.shared,
             predictions=not quick,
             progress=bar.update,
-            ring=ring if ring.current or ring.old else None,
+            ring=ring,
             heads=heads,
         )
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from bulkhead.maintenance.verify.findings import Finding
     from bulkhead.maintenance.verify.journal_lines import WholeLine
+    from bulkhead.registry.appender import Appender
     from bulkhead.registry.decisions import DecisionContext
-    from bulkhead.registry.journal import Appender
     from bulkhead.registry.store import Registry
 
 _MODE = 0o444  # evidence does not change

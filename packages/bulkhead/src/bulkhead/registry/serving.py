@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bulkhead import formatting
-from bulkhead.registry.records import Decision, ModelRecord, Quarantine, Removal, Revocation, Rollback
+from bulkhead.registry.records import Decision, ModelRecord, Quarantine, Rejection, Removal, Revocation, Rollback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +35,7 @@ class ModelVersion(msgspec.Struct):
     """Of its publication."""
     promotions: list[ModelRecord] = []
     decisions: list[Decision] = []
-    """Every rollback, revocation, removal and quarantine that names it, oldest first."""
+    """Every rollback, revocation, rejection, removal and quarantine that names it, oldest first."""
     revocation: Revocation | None = None
     removal: Removal | None = None
     quarantine: Quarantine | None = None
@@ -82,10 +82,11 @@ class RegistryState:
                 self._publish(record)
             case Rollback():
                 self._roll_back(record)
-            case Revocation():
+            case Rejection() | Revocation():
                 for model in self._named(record, record.model_filename):
-                    model.revocation = model.revocation or record
-                    self._take_out(model.publications)
+                    if isinstance(record, Revocation):
+                        model.revocation = model.revocation or record
+                        self._take_out(model.publications)
             case Removal():
                 for model in self._named(record, *map(_model_in, record.paths)):
                     model.removal = record
