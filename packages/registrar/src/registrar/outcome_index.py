@@ -63,7 +63,7 @@ class _Position:
     def __init__(self) -> None:
         self.offset = 0
         self.last_offset = 0
-        self.last = chain.NOTHING
+        self.last = chain.ZEROS
         self.seq: int | None = None
         self.inode: tuple[int, int] | None = None
 
