@@ -2,7 +2,7 @@
 
 Postgres' image makes ``airflow`` the first superuser of a volume, and everything in it belongs to that one. The first
 superuser cannot lose its rights, so it is renamed ``bulkhead_admin``, an ordinary ``airflow`` is made anew, and is
-given what the other owned. A role cannot rename itself, so another superuser does it, who is there for no longer than that.
+given what the other owned. A role cannot rename itself, so another superuser does it, who is there no longer than that.
 
 Each part is one transaction, or can be done again: whatever it is interrupted by, the next start goes on from there.
 """
