@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -13,6 +12,7 @@ from tests.support.registry_project import DECIDED
 from bulkhead import environments
 from bulkhead.environments import EnvironmentDefinition, checked
 from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused
+from bulkhead.maintenance import tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.registry import decisions, records
 from bulkhead.registry.store import Registry
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tests.support.registry_project import RegistryProject
 
+    from bulkhead.maintenance.tree_removal import Left
     from bulkhead.registry.records import ModelRecord
 
 
@@ -144,8 +145,8 @@ def test_a_promotion_that_says_another_thing_of_its_model_is_found(clean_project
     promoted = decisions.promote(clean_project.registry, model.model_filename, DECIDED, passes)
     assert clean_project.verify() == []
     edited = msgspec.structs.replace(promoted, transformation="0" * 64)
-    text = clean_project.registry.training_journal.read_bytes()
-    clean_project.registry.training_journal.write_bytes(text.replace(records.encode(promoted), records.encode(edited)))
+    log = clean_project.registry.training_journal
+    log.write_bytes(log.read_bytes().replace(records.encode(promoted)[:-2], records.encode(edited)[:-2]))
     assert clean_project.damage() == ["unfounded_promotion"]
 
 
@@ -156,16 +157,17 @@ def test_a_run_folder_that_is_used_while_others_are_deleted_stays(
         clean_project.infer(clean_project.publish("dev"))
     clean_project.age(60)
     collector = GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(1, timedelta(days=1)))
-    removing = shutil.rmtree
+    removing = tree_removal.remove
     old = [item.path for item in collector.plan() if item.kind == "run"]
     assert len(old) > 2
 
-    def used_meanwhile(folder: Path, **options: Any) -> None:
-        removing(folder, **options)
-        monkeypatch.setattr(shutil, "rmtree", removing)
+    def used_meanwhile(root: Path, relative: str, called: str) -> list[Left]:
+        left = removing(root, relative, called)
+        monkeypatch.setattr(tree_removal, "remove", removing)
         (clean_project.folder / old[1] / "fresh.json").touch()
+        return left
 
-    monkeypatch.setattr(shutil, "rmtree", used_meanwhile)
+    monkeypatch.setattr(tree_removal, "remove", used_meanwhile)
     gone = [item.path for item in collector.collect(DECIDED) if item.kind == "run"]
     assert gone == [old[0], *old[2:]]
     assert (clean_project.folder / old[1] / "fresh.json").exists()
