@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from tests.system.support import Stack
 
 LARGE = "large.csv"
+WAITS = """
+FROM {base}
+COPY <<"EOF" /wait.py
+import os, sys, time
+while sys.argv[1] == "train_model" and not os.path.exists("/shared/go"):
+    time.sleep(0.1)
+os.execvp("trainer", ["trainer", *sys.argv[1:]])
+EOF
+ENTRYPOINT ["python", "/wait.py"]
+"""
+"""An image whose train_model begins once somebody has put a file ``go`` into the run folder."""
 
 
 def docker(*arguments: str, stdin: str | None = None) -> str:

@@ -12,7 +12,7 @@ from tests.containers.support import TAG
 from tests.faults.acts import restarts_of
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
-from tests.faults.shell import build, docker, ends_well, record_of, task_lines, training
+from tests.faults.shell import WAITS, build, docker, ends_well, record_of, task_lines, training
 from tests.faults.support import TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
@@ -43,17 +43,6 @@ if sys.argv[1] == "preprocessing":
 os.execvp("trainer", ["trainer", *sys.argv[1:]])
 EOF
 ENTRYPOINT ["python", "/talk.py"]
-"""
-
-WAITS = """
-FROM {base}
-COPY <<"EOF" /wait.py
-import os, sys, time
-while sys.argv[1] == "train_model" and not os.path.exists("/shared/go"):
-    time.sleep(0.1)
-os.execvp("trainer", ["trainer", *sys.argv[1:]])
-EOF
-ENTRYPOINT ["python", "/wait.py"]
 """
 
 
