@@ -28,7 +28,7 @@ _ENDED = {"exited", "dead", "created"}
 _STOPPED = {"TERM", "KILL", "SIGTERM", "SIGKILL", "INT", "SIGINT"}
 _LONGEST_STOP = 60
 _INFO = ("ID", "Name", "NCPU", "MemTotal", "ServerVersion")
-_CONFLICT, _NOT_MODIFIED, _NO_CONTENT, _ERROR = 409, 304, 204, 400
+_NOT_FOUND, _CONFLICT, _ERROR = 404, 409, 400
 
 
 class Routes:
@@ -120,6 +120,7 @@ class Routes:
         image = creation.image_of(self._engine, settings.tag_of(asked.image))
         attempt = asked.attempt.with_image(image)
         name = attempt.container_name(settings)
+        self._refuse_taken(name)  # before the folder is made ready: the one that has the name may have a result there
         run_folder.prepare(settings, attempt)
         body = creation.body_of(asked, settings, attempt, image)
         status, content = self._engine.ask("POST", "/containers/create", {"name": name}, body)
@@ -128,6 +129,13 @@ class Routes:
         container = str(json.loads(content)["Id"])
         self._log(f"created {container[:12]} {name}")
         return Response.of({"Id": container, "Warnings": []}, status)
+
+    def _refuse_taken(self, name: str) -> None:
+        status, content = self._engine.ask("GET", f"/containers/{name}/json")
+        if status < _ERROR:
+            raise Refusal(_CONFLICT, f"the name {name} is taken by container {json.loads(content)['Id'][:12]}")
+        if status != _NOT_FOUND:
+            raise Refusal(status, message_of(content))
 
     def _list(self, request: Request) -> Response:
         filters = json.dumps({"label": [f"{PROJECT_LABEL}={self._project}", TASK_LABEL]})

@@ -42,7 +42,7 @@ class Engine:
         Raises:
             Refusal: the engine does not answer (502).
         """
-        connection, answer = self._open(method, path, query, body, self._seconds)
+        connection, _, answer = self._open(method, path, query, body, self._seconds)
         try:
             content = answer.read(_LARGEST + 1)
         except (OSError, http.client.HTTPException) as error:
@@ -71,18 +71,20 @@ class Engine:
             Refusal: the engine does not answer.
         """
         # Without a limit: a quiet step says nothing for hours. Whoever asked may go; then it is closed.
-        connection, answer = self._open(method, path, query, None, None)
-        return Stream(connection, answer)
+        return Stream(*self._open(method, path, query, None, None))
 
     def _open(
         self, method: str, path: str, query: Mapping[str, str] | None, body: Any, seconds: float | None
-    ) -> tuple[UnixConnection, http.client.HTTPResponse]:
+    ) -> tuple[UnixConnection, socket.socket, http.client.HTTPResponse]:
         connection = UnixConnection(self._path, seconds)
         target = API + quote(path, safe="/:") + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body).encode()
         try:
+            connection.connect()
+            # Kept, because the connection lets go of it where the answer is the last one.
+            kept = connection.sock
             connection.request(method, target, content, {"Content-Type": "application/json"} if content else {})
-            return connection, connection.getresponse()
+            return connection, kept, connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise away(error) from error
@@ -91,10 +93,10 @@ class Engine:
 class Stream:
     """An answer in pieces, which can be ended from another thread."""
 
-    def __init__(self, connection: UnixConnection, answer: http.client.HTTPResponse) -> None:
+    def __init__(self, connection: UnixConnection, kept: socket.socket, answer: http.client.HTTPResponse) -> None:
         self._connection = connection
+        self._socket = kept
         self._answer = answer
-        self._socket: socket.socket | None = connection.sock
         self.status = answer.status
         self.content_type = answer.headers.get("Content-Type") or "application/octet-stream"
 
@@ -117,9 +119,8 @@ class Stream:
 
     def end(self) -> None:
         """Nobody wants the rest."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def away(error: Exception) -> Refusal:
