@@ -1,0 +1,201 @@
+"""What a hostile DAG can do from the scheduler's container: it speaks with launcher, registrar and Postgres."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.hostile.support import Attacked
+
+pytestmark = [pytest.mark.system, pytest.mark.fault]
+
+ASK = """
+import json, socket
+def said(path, sent, seconds=20):
+    with socket.socket(socket.AF_UNIX) as made:
+        made.settimeout(seconds)
+        made.connect(path)
+        made.sendall(sent)
+        answer = b""
+        try:
+            while piece := made.recv(65536):
+                answer += piece
+        except OSError:
+            pass
+        return answer.decode(errors="replace")
+def asked(path, method, target, body=b"", head=b""):
+    length = b"Content-Length: %d\\r\\n" % len(body)
+    return said(path, b"%s %s HTTP/1.1\\r\\nHost: x\\r\\n%s%s\\r\\n" % (method, target, length, head) + body)
+LAUNCHER = "/run/bulkhead/launcher/launcher.sock"
+REGISTRAR = "/run/bulkhead/registrar/registrar.sock"
+"""
+
+
+def answers(attacked: Attacked, program: str) -> Any:
+    """The JSON that a program in the scheduler's container prints last."""
+    return json.loads(attacked.python("scheduler", ASK + program).strip().splitlines()[-1])
+
+
+def status(answer: str) -> int:
+    return int(answer.split()[1])
+
+
+def test_the_launcher_starts_nothing_but_steps(attacked: Attacked) -> None:
+    evil = {"Image": "postgres:17", "Cmd": ["sh"], "HostConfig": {"Privileged": True, "Binds": ["/:/host"]}}
+    body = json.dumps(evil)
+    program = f"""
+body = {body!r}.encode()
+twice = b'{{"Labels": {{}}, "Labels": ' + json.dumps({{"io.bulkhead.request": "x"}}).encode() + b"}}"
+chunked = b"POST /containers/create HTTP/1.1\\r\\nHost: x\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
+chunked += b"2\\r\\n{{}}\\r\\n0\\r\\n\\r\\n"
+upgrade = b"Upgrade: tcp\\r\\nConnection: Upgrade\\r\\n"
+print(json.dumps([
+    asked(LAUNCHER, b"POST", b"/v1.47/containers/create?name=x", body),
+    asked(LAUNCHER, b"POST", b"/containers/create", twice),
+    said(LAUNCHER, chunked),
+    asked(LAUNCHER, b"POST", b"/session", b"", upgrade),
+    asked(LAUNCHER, b"POST", b"/build"),
+    asked(LAUNCHER, b"POST", b"/images/create?fromImage=x"),
+    asked(LAUNCHER, b"GET", b"/images/json"),
+    asked(LAUNCHER, b"POST", b"/containers/create", b"x" * 2_000_000),
+]))
+"""
+    assert [status(answer) for answer in answers(attacked, program)] == [400, 400, 411, 403, 403, 403, 403, 413]
+
+
+@pytest.mark.parametrize("service", ["postgres", "registrar", "api-server"])
+def test_the_launcher_shows_and_touches_no_service(attacked: Attacked, service: str) -> None:
+    container = attacked.service(service)
+    program = f"""
+one = b"/containers/{container}"
+print(json.dumps([
+    asked(LAUNCHER, b"GET", one + b"/json"),
+    asked(LAUNCHER, b"POST", one + b"/stop"),
+    asked(LAUNCHER, b"POST", one + b"/kill"),
+    asked(LAUNCHER, b"DELETE", one + b"?force=1"),
+    asked(LAUNCHER, b"GET", one + b"/logs?stdout=1"),
+    asked(LAUNCHER, b"POST", one + b"/exec"),
+    asked(LAUNCHER, b"GET", one + b"/archive?path=/"),
+]))
+"""
+    assert [status(answer) for answer in answers(attacked, program)] == [404, 404, 404, 404, 404, 403, 403]
+    assert attacked.unhealthy() == []
+
+
+@pytest.mark.parametrize("name", ["LAUNCHER", "REGISTRAR"])
+def test_connections_that_say_nothing_do_not_hold_up_the_others_for_long(attacked: Attacked, name: str) -> None:
+    program = f"""
+import time
+silent = []
+for number in range(300):
+    made = socket.socket(socket.AF_UNIX)
+    made.settimeout(5)
+    try:
+        made.connect({name})
+        made.sendall(b"POST / HTTP/1.1\\r\\nContent-Length: 900\\r\\n\\r\\n" if number % 2 else b"P")
+    except OSError:
+        pass
+    silent.append(made)
+begun, answer = time.monotonic(), ""
+while " 200 " not in answer and time.monotonic() - begun < 90:
+    time.sleep(0.5)
+    answer = asked({name}, b"GET", b"/_ping" if {name} == LAUNCHER else b"/health").splitlines()[:1]
+    answer = answer[0] + " " if answer else ""
+print(json.dumps(time.monotonic() - begun))
+"""
+    assert answers(attacked, program) < 60
+
+
+def test_the_registrar_believes_nobodys_word_for_a_container_or_a_try(attacked: Attacked) -> None:
+    strangers = attacked.service("postgres")
+    known = "0199c0de-0000-7000-8000-000000000001"
+    identity = {"dag_id": "prd_train_model_dag", "run_id": "x", "task_id": "train_model", "try_number": 1}
+    failed = {"cause": "refused", "detail": "forged", "retry": False}
+    fail = {"container": None, "identity": identity, "try_id": known, "environment": "prd", "journal": "training"}
+    look = {"try_id": "' OR 1=1 --", "dag_id": "d", "run_id": "r", "task_id": "t"}
+    bodies = [
+        ("/conclude", {"container": strangers}),
+        ("/conclude", {"container": "../../x"}),
+        ("/conclude", {"container": "f" * 64}),
+        ("/fail", {**fail, "failed": failed}),
+        ("/fail", {**fail, "failed": failed, "journal": "gate.toml"}),
+        ("/look", look),
+        ("/unapproved", {"identity": identity, "try_id": known}),
+        ("/accept", {}),
+        ("/look", {}),
+    ]
+    before = attacked.registry()
+    program = f"""
+bodies = {bodies!r}
+print(json.dumps([asked(REGISTRAR, b"POST", path.encode(), json.dumps(body).encode()) for path, body in bodies]))
+"""
+    found = answers(attacked, program)
+    assert [status(answer) for answer in found] == [404, 409, 404, 200, 400, 400, 404, 404, 400], found
+    assert "Airflow knows of no such try" in found[3]
+    assert attacked.registry() == before
+
+
+def test_airflows_role_reaches_neither_the_heads_nor_the_power_to(attacked: Attacked) -> None:
+    program = """
+import os, psycopg2
+url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("postgresql+psycopg2", "postgresql")
+def tried(statement, database=None):
+    try:
+        connection = psycopg2.connect(url if database is None else url.rpartition("/")[0] + "/" + database)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+            return "done"
+    except psycopg2.Error as error:
+        return type(error).__name__
+print(json.dumps([
+    tried("SELECT 1"),
+    tried("SELECT 1", "bulkhead"),
+    tried("ALTER ROLE airflow SUPERUSER"),
+    tried("ALTER ROLE registrar PASSWORD 'x'"),
+    tried("CREATE ROLE evil SUPERUSER"),
+    tried("SET ROLE registrar"),
+    tried("SET ROLE bulkhead_admin"),
+    tried("DROP DATABASE bulkhead"),
+    tried("COPY (SELECT 1) TO PROGRAM 'id'"),
+    tried("SELECT pg_read_file('/etc/passwd')"),
+    tried("SELECT rolpassword FROM pg_authid"),
+]))
+"""
+    first, *others = answers(attacked, program)
+    assert first == "done"
+    assert "done" not in others
+
+
+@pytest.mark.parametrize("service", ["scheduler", "api-server", "dag-processor", "triggerer"])
+def test_no_service_of_airflow_can_write_the_registry_or_has_its_key_or_the_engine(
+    attacked: Attacked, service: str
+) -> None:
+    program = """
+import os
+def tried(path):
+    try:
+        with open(path, "a"):
+            return path
+    except OSError:
+        return None
+opened = [tried(p) for p in ("/opt/airflow/models/log.txt", "/opt/airflow/models/x", "/opt/airflow/shared/runs/x")]
+names = [name for name in os.environ if "REGISTRY_KEY" in name or "ADMIN_PASSWORD" in name and "DB" in name]
+print(json.dumps([[p for p in opened if p], names, os.path.exists("/var/run/docker.sock")]))
+"""
+    done = attacked.python(service, "import json\n" + program)
+    assert json.loads(done.strip().splitlines()[-1]) == [[], [], False]
+
+
+def test_nothing_of_it_has_harmed_anything(attacked: Attacked) -> None:
+    deadline = time.monotonic() + 60
+    while attacked.unhealthy() and time.monotonic() < deadline:
+        time.sleep(1)
+    assert attacked.unhealthy() == []
+    _, state = attacked.run("dev_train_model_dag")
+    assert state == "success"
+    attacked.verify()
