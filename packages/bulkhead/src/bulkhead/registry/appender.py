@@ -7,7 +7,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from bulkhead import clock, untrusted
+from bulkhead import clock
 from bulkhead.files import sha256
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import chain, records
@@ -15,6 +15,7 @@ from bulkhead.registry.chain import Head
 from bulkhead.registry.records import Anchor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bulkhead.paths import JournalName
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 16
 _PIECE = 1 << 20
-_SEARCHED = 1 << 26
-"""So many bytes from a journal's end a line of the chain is looked for: torn lines may stand behind it."""
 
 
 class _Tail:
@@ -142,33 +141,57 @@ def _remembered(descriptor: int, size: int) -> _Tail | None:
 
 
 def _find_tail(descriptor: int, size: int) -> _Tail:
-    """The end of a journal, read backwards until a line of the chain is found."""
+    """The end of a journal that this process does not know: read backwards, a piece in memory at a time.
+
+    Of a chained journal that is its last line. Of one that no chain covers it is all of it, once: it is anchored then.
+    """
     if size == 0:
         return _Tail(None, chain.ZEROS, 0, torn=False)
     torn = os.pread(descriptor, 1, size - 1) != b"\n"
-    last: str | None = None
-    for line in _lines_from_end(descriptor, size):
-        if last is None:
-            last = sha256(line)
-        if (found := chain.parse(line)) is not None:
-            return _Tail(found.seq, last, size, torn=torn)
-    return _Tail(None, last or chain.ZEROS, size, torn=torn)
+    return _Tail(_last_seq(descriptor, size), _hash_of_last_line(descriptor, size), size, torn=torn)
 
 
-def _lines_from_end(descriptor: int, size: int) -> list[bytes]:
-    """Lines that are not empty, the last one first, as many as it takes to find one of the chain."""
-    found: list[bytes] = []
-    taken = _BLOCK
-    while True:
-        start = max(0, size - taken)
-        pieces = os.pread(descriptor, size - start, start).split(b"\n")
-        whole = pieces if start == 0 else pieces[1:]
-        found = [line for line in reversed(whole) if line.strip()]
-        if start == 0 or any(chain.parse(line) for line in found):
-            return found
-        if taken >= max(_SEARCHED, untrusted.LINE_LIMIT * 2):
-            return found
-        taken *= 8
+def _last_seq(descriptor: int, size: int) -> int | None:
+    """The number of the last line that is part of a chain, whatever stands behind it; None: there is none.
+
+    However far that is from the end: a number that is given twice would break the chain by ourselves.
+    """
+    end = size
+    while end > 0:
+        start = max(0, end - _PIECE)
+        lines = os.pread(descriptor, end - start, start).split(b"\n")
+        if end < size:
+            lines.pop()  # its end was in the piece before
+        for line in reversed(lines):
+            if (found := chain.parse(line)) is not None:
+                return found.seq
+        # A line's place in the chain stands in its last bytes: what is cut there is read again, whole.
+        end = start and start + chain.LONGEST_END + 1
+    return None
+
+
+def _hash_of_last_line(descriptor: int, size: int) -> str:
+    """The hash of the last line that is not empty, of whatever length."""
+    inside = next((start + len(piece.rstrip()) for start, piece in _backwards(descriptor, size) if piece.strip()), 0)
+    if inside == 0:
+        return chain.ZEROS
+    start = next((at + piece.rfind(b"\n") + 1 for at, piece in _backwards(descriptor, inside) if b"\n" in piece), 0)
+    digest = hashlib.sha256()
+    while start < size:
+        line, end, _ = os.pread(descriptor, min(_PIECE, size - start), start).partition(b"\n")
+        digest.update(line)
+        if end:
+            break
+        start += len(line)
+    return digest.hexdigest()
+
+
+def _backwards(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """The first ``size`` bytes in pieces, the last one first, each with its place."""
+    while size > 0:
+        start = max(0, size - _PIECE)
+        yield start, os.pread(descriptor, size - start, start)
+        size = start
 
 
 def _last_line(descriptor: int, size: int) -> bytes | None:
