@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.support.registry_project import DECIDED
+from tests.support.registry_project import DECIDED, rechain
 
 from bulkhead import environments
 from bulkhead.environments import EnvironmentDefinition, checked
 from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused
+from bulkhead.files import sha256
+from bulkhead.maintenance import tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.registry import decisions, records
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.registry_project import RegistryProject
 
+    from bulkhead.maintenance.tree_removal import Left
     from bulkhead.registry.records import ModelRecord
 
 
@@ -144,8 +147,12 @@ def test_a_promotion_that_says_another_thing_of_its_model_is_found(clean_project
     promoted = decisions.promote(clean_project.registry, model.model_filename, DECIDED, passes)
     assert clean_project.verify() == []
     edited = msgspec.structs.replace(promoted, transformation="0" * 64)
-    text = clean_project.registry.training_journal.read_bytes()
-    clean_project.registry.training_journal.write_bytes(text.replace(records.encode(promoted), records.encode(edited)))
+    path = clean_project.registry.training_journal
+    text = path.read_bytes()
+    was, now = (records.encode(record).removesuffix(b"}\n") for record in (promoted, edited))
+    assert text.count(was) == 1
+    path.write_bytes(text.replace(was, now))
+    rechain(path)
     assert clean_project.damage() == ["unfounded_promotion"]
 
 
@@ -156,16 +163,39 @@ def test_a_run_folder_that_is_used_while_others_are_deleted_stays(
         clean_project.infer(clean_project.publish("dev"))
     clean_project.age(60)
     collector = GarbageCollector(clean_project.registry, clean_project.shared, RetentionRule(1, timedelta(days=1)))
-    removing = shutil.rmtree
+    removing = tree_removal.remove
     old = [item.path for item in collector.plan() if item.kind == "run"]
     assert len(old) > 2
 
-    def used_meanwhile(folder: Path, **options: Any) -> None:
-        removing(folder, **options)
-        monkeypatch.setattr(shutil, "rmtree", removing)
+    def used_meanwhile(root: Path, relative: str, called: str) -> list[Left]:
+        left = removing(root, relative, called)
+        monkeypatch.setattr(tree_removal, "remove", removing)
         (clean_project.folder / old[1] / "fresh.json").touch()
+        return left
 
-    monkeypatch.setattr(shutil, "rmtree", used_meanwhile)
+    monkeypatch.setattr(tree_removal, "remove", used_meanwhile)
     gone = [item.path for item in collector.collect(DECIDED) if item.kind == "run"]
     assert gone == [old[0], *old[2:]]
     assert (clean_project.folder / old[1] / "fresh.json").exists()
+
+
+def test_the_gate_that_was_tightened_during_the_check_judges_and_is_the_one_recorded(
+    clean_project: RegistryProject,
+) -> None:
+    model = clean_project.publish("dev", metrics={"r2": 0.5})
+    settings = clean_project.models / "gate.toml"
+
+    def saved_meanwhile(least: float) -> Callable[[Registry, ModelRecord], dict[str, str]]:
+        def check(_registry: Registry, _record: ModelRecord) -> dict[str, str]:
+            settings.write_text(f"[prd]\nmin_r2 = {least}\n")
+            return {}
+
+        return check
+
+    settings.write_text("[prd]\nmin_r2 = 0.1\n")
+    with pytest.raises(Refused, match="min_r2 for prd"):
+        decisions.promote(clean_project.registry, model.model_filename, DECIDED, saved_meanwhile(0.9))
+    settings.write_text("[prd]\nmin_r2 = 0.1\n")
+    promoted = decisions.promote(clean_project.registry, model.model_filename, DECIDED, saved_meanwhile(0.2))
+    assert promoted.promotion is not None
+    assert promoted.promotion.gate_sha256 == sha256(settings.read_bytes())

@@ -81,7 +81,7 @@ def test_a_published_model_is_readable_by_all_and_writable_by_none(empty_registr
 
 def test_publishing_leaves_the_model_and_the_log_and_nothing_else(empty_registry: Registry) -> None:
     record = publish(empty_registry)
-    assert files_in(empty_registry.folder) == sorted(["log.txt", record.model_filename])
+    assert files_in(empty_registry.folder) == sorted([".lock", "log.txt", record.model_filename])
 
 
 def test_the_same_model_at_the_same_moment_gets_a_file_of_its_own(
@@ -172,7 +172,7 @@ def test_a_hundred_publishers_at_once_leave_a_hundred_models_and_a_hundred_whole
     for record in models:
         number = int(record.run_id or "")
         assert hundred_publishers.load(record) == {"weights": [number % 2 * number]}
-    files = [name for name in files_in(hundred_publishers.folder) if name != "log.txt"]
+    files = [name for name in files_in(hundred_publishers.folder) if name not in {".lock", "log.txt"}]
     assert len(files) == 101
     assert all(re.fullmatch(r"model_\d{8}T\d{12}Z_[0-9a-f]{32}\.joblib", name) for name in files)
 
