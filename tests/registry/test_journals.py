@@ -191,7 +191,10 @@ def test_a_writer_waits_for_the_lock_of_another_process(registry_with_a_model: R
     hold = "import fcntl,sys; f=open(sys.argv[1],'w'); fcntl.flock(f,fcntl.LOCK_EX); print('held',flush=True); input()"
     before = path.read_bytes()
     with subprocess.Popen(
-        [sys.executable, "-c", hold, str(path.parent / lock.NAME)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold, str(path.parent / lock.NAME)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"

@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     from bulkhead.registry.chain import Key, KeyRing
     from bulkhead.registry.records import Record
 
-_BLOCK = 1 << 16
 _PIECE = 1 << 20
 
 
 class _Tail:
     """The end of a journal: the last line's hash, and the chain's last number."""
 
-    def __init__(self, seq: int | None, last: str, size: int, *, torn: bool) -> None:
+    def __init__(self, seq: int | None, last: str, size: int, *, torn: bool, length: int = 0) -> None:
         self.seq = seq
         """None: no line of it is part of a chain."""
         self.last = last
+        self.length = length
+        """Bytes of the last line, where this process wrote it; 0: it did not."""
         self.size = size
         self.torn = torn
 
@@ -51,6 +52,7 @@ class Appender:
         self._descriptor = descriptor
         self._key = ring.current if ring else None
         self._tail: _Tail | None = None
+        self._file = (0, 0)  # device and inode, once the tail is known
 
     def append(self, record: Record) -> Head:
         """Append ``record`` as one line and sync it; returns its place in the chain.
@@ -68,6 +70,7 @@ class Appender:
         seq = (seq or 0) + 1
         lines.append(_linked(record, seq, last, self._key))
         last = sha256(lines[-1])
+        length = len(lines[-1])
         content = b"\n" * tail.torn + b"".join(line + b"\n" for line in lines)
         try:
             self._write(content)
@@ -75,8 +78,8 @@ class Appender:
             os.ftruncate(self._descriptor, tail.size)
             self._tail = None
             raise
-        self._tail = _Tail(seq, last, tail.size + len(content), torn=False)
-        _remember(self._descriptor, self._tail)
+        self._tail = _Tail(seq, last, tail.size + len(content), torn=False, length=length)
+        _remember(self._file, self._tail)
         return Head(self._name, seq, last)
 
     def head(self) -> Head | None:
@@ -89,9 +92,11 @@ class Appender:
         return next(name for name, file in JOURNALS.items() if file == self.path.name)
 
     def _end(self) -> _Tail:
-        size = os.fstat(self._descriptor).st_size
-        if self._tail is None or self._tail.size != size:
-            self._tail = _remembered(self._descriptor, size) or _find_tail(self._descriptor, size)
+        found = os.fstat(self._descriptor)
+        if self._tail is None or self._tail.size != found.st_size:
+            self._file = found.st_dev, found.st_ino
+            remembered = _remembered(self._descriptor, self._file, found.st_size)
+            self._tail = remembered or _find_tail(self._descriptor, found.st_size)
         return self._tail
 
     def _anchor(self, tail: _Tail) -> Anchor:
@@ -120,24 +125,22 @@ def _linked(record: Record, seq: int, prev: str, key: Key | None) -> bytes:
 
 
 _known: dict[tuple[int, int], _Tail] = {}
-"""By device and inode, the end that this process wrote or read last: as long as the size is the same, it still is."""
+"""By device and inode, the end that this process wrote last: as long as the size is the same, it still is."""
 
 
-def _remember(descriptor: int, tail: _Tail) -> None:
-    found = os.fstat(descriptor)
+def _remember(file: tuple[int, int], tail: _Tail) -> None:
     if len(_known) > 16:  # noqa: PLR2004  # two are in use; tests have many
         _known.clear()
-    _known[found.st_dev, found.st_ino] = tail
+    _known[file] = tail
 
 
-def _remembered(descriptor: int, size: int) -> _Tail | None:
-    found = os.fstat(descriptor)
-    tail = _known.get((found.st_dev, found.st_ino))
-    if tail is None or tail.size != size or tail.torn or size == 0:
+def _remembered(descriptor: int, file: tuple[int, int], size: int) -> _Tail | None:
+    tail = _known.get(file)
+    if tail is None or tail.size != size or not tail.length:
         return None
     # The same size is not the same content: somebody may have edited the file in place.
-    last = _last_line(descriptor, size)
-    return tail if last is not None and sha256(last) == tail.last else None
+    line = os.pread(descriptor, tail.length + 1, size - tail.length - 1)
+    return tail if line.endswith(b"\n") and sha256(line[:-1]) == tail.last else None
 
 
 def _find_tail(descriptor: int, size: int) -> _Tail:
@@ -192,11 +195,3 @@ def _backwards(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
         start = max(0, size - _PIECE)
         yield start, os.pread(descriptor, size - start, start)
         size = start
-
-
-def _last_line(descriptor: int, size: int) -> bytes | None:
-    content = os.pread(descriptor, min(size, _BLOCK), max(0, size - _BLOCK)).rstrip(b"\n")
-    start = content.rfind(b"\n")
-    if start < 0 and size > _BLOCK:
-        return None
-    return content[start + 1 :]

@@ -12,11 +12,11 @@ shows is that its end is missing, or that the whole file was set back: for that 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from bulkhead.errors import Refused
@@ -54,14 +54,14 @@ class Key:
 
     secret: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What a line says of the key that signed it."""
         return sha256(self.secret)[:8]
 
     def sign(self, content: bytes) -> str:
         """The signature of ``content``, in hex."""
-        return hmac.new(self.secret, content, hashlib.sha256).hexdigest()
+        return hmac.digest(self.secret, content, "sha256").hex()
 
 
 @dataclass(frozen=True)

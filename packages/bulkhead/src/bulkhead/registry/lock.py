@@ -38,8 +38,9 @@ def locked(folder: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
         Refused: somebody has held it for ``seconds``, or it is no plain file.
         OSError: the folder cannot be written.
     """
-    mine: set[str] = _held.__dict__.setdefault("folders", set())
-    key = os.path.realpath(folder)
+    mine: set[tuple[int, int]] = _held.__dict__.setdefault("folders", set())
+    found = folder.stat()
+    key = found.st_dev, found.st_ino  # whatever path leads there
     if key in mine:
         yield
         return
