@@ -121,7 +121,7 @@ def checked(argv: Sequence[str], settings: Settings, registrar: Image) -> list[s
     found = docker("run", *show)
     if found.returncode:
         return list(argv)
-    command = ["check_model", "--model", str(json.loads(found.stdout)["model_filename"])]
+    command = ["check_model", "--model", str(json.loads(found.stdout)["record"]["model_filename"])]
     if known.environment is not None:
         command += ["--environment", known.environment]
     return [*argv, "--checked", json.dumps(libraries(command, settings), separators=(",", ":"))]

@@ -74,7 +74,7 @@ def test_an_image_runs_as_a_number_that_is_not_root_and_starts_its_program_itsel
     assert int(user) > 0
     assert group == "0"
     (program,) = config["Entrypoint"]
-    assert program in (image, "step")
+    assert program in (image, "step", "main")
     labels = config["Labels"]
     assert labels["org.opencontainers.image.title"] == f"bulkhead/{image}"
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"

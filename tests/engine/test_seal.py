@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from bulkhead import protocol
 from engine import seal
 from engine.seal import Mount
@@ -29,41 +27,36 @@ def sealed(of: StepSpec, **identity: object) -> seal.Seal:
 
 def test_a_step_may_do_what_the_page_about_the_seal_says_and_nothing_more() -> None:
     """In words of its own, or a weaker description would find itself right. See docs/seal.md."""
-    made = sealed(spec()).host_config()
-    del made["mounts"]
-    assert made == {
-        "auto_remove": False,
-        "network_mode": "none",
-        "read_only": True,
-        "tmpfs": {"/tmp": "size=256m,mode=1777"},
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "pids_limit": 256,
-        "init": True,
-        "nano_cpus": 1_500_000_000,
-        "mem_limit": 400 << 20,
-        "memswap_limit": 400 << 20,
-        "log_config": {"Type": "local", "Config": {"max-size": "1g", "max-file": "2", "compress": "false"}},
+    made = sealed(spec()).body("sha256:1", ["preprocessing"])
+    host = made.pop("HostConfig")
+    assert {name: made[name] for name in ("Image", "Cmd", "User")} == {
+        "Image": "sha256:1",
+        "Cmd": ["preprocessing"],
+        "User": "1234:0",
     }
-    assert sealed(spec()).user == "1234:0"
-
-
-@pytest.mark.parametrize(("journal", "file"), [("training", "log.txt"), ("inference", "log_inference.txt")])
-def test_a_step_that_does_not_publish_writes_its_run_folder_and_its_journal_alone(
-    journal: JournalName, file: str
-) -> None:
-    mounts = {mount.target: (mount.source, mount.read_only) for mount in sealed(spec(journal)).mounts}
-    assert mounts == {
-        "/shared": ("/project/shared/runs/debug", False),
-        "/inputs": ("/project/shared/inputs", True),
-        "/models": ("/project/models", True),
-        f"/models/{file}": (f"/project/models/{file}", False),
+    assert set(made) == {"Image", "Cmd", "User", "Env", "Labels"}
+    assert host == {
+        "AutoRemove": False,
+        "NetworkMode": "none",
+        "ReadonlyRootfs": True,
+        "Tmpfs": {"/tmp": "size=256m,mode=1777"},
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "PidsLimit": 256,
+        "Init": True,
+        "CpuShares": 256,
+        "OomScoreAdj": 500,
+        "NanoCpus": 1_500_000_000,
+        "Memory": 400 << 20,
+        "MemorySwap": 400 << 20,
+        "Ulimits": [{"Name": "fsize", "Soft": 20 << 30, "Hard": 20 << 30}],
+        "LogConfig": {"Type": "local", "Config": {"max-size": "1g", "max-file": "2", "compress": "false"}},
+        "Mounts": [
+            {"Type": "bind", "Source": "/project/shared/runs/debug", "Target": "/shared", "ReadOnly": False},
+            {"Type": "bind", "Source": "/project/shared/inputs", "Target": "/inputs", "ReadOnly": True},
+            {"Type": "bind", "Source": "/project/models", "Target": "/models", "ReadOnly": True},
+        ],
     }
-
-
-def test_a_step_that_publishes_writes_the_registry() -> None:
-    writable = {mount.target for mount in sealed(spec(publishes=True)).mounts if not mount.read_only}
-    assert writable == {"/shared", "/models"}
 
 
 def test_a_step_is_told_who_it_is_and_how_many_threads_it_has() -> None:
@@ -85,6 +78,6 @@ def test_a_folder_with_a_comma_or_a_quote_is_one_value_of_docker_runs_mount() ->
 
 def test_the_registrys_command_line_is_sealed_like_a_step_but_for_the_cpus_and_the_kept_output() -> None:
     step, registry = sealed(spec()), seal.of_registry(SETTINGS, sealed(spec()).mounts, sealed(spec()).variables)
-    assert registry == replace(step, cpus=None, output_size=None)
+    assert registry == replace(step, cpus=None, file_size=None, output_size=None)
     assert "--cpus" not in registry.run_options()
     assert registry.run_options()[registry.run_options().index("--log-driver") + 1] == "none"

@@ -32,20 +32,28 @@ def kill_scheduler(stack: Stack) -> float:
 
     Not ``docker kill``: that counts as a stop by hand, and Docker would not restart it.
     """
-    scheduler = container_of(stack, "scheduler")
-    restarts = _restarts(scheduler)
-    script = "read -r main _ < /proc/1/task/1/children; kill -9 $main"
     killed = time.monotonic()
-    subprocess.run(["docker", "exec", scheduler, "bash", "-c", script], check=True)
-    wait_until(lambda: _restarts(scheduler) > restarts, 20, "Docker does not restart the scheduler")
+    kill_service(stack, "scheduler")
     return killed
 
 
-def running(stack: Stack) -> str:
-    """A run whose train_model runs; call it with ``log.txt`` locked, so that it does not end."""
+@contextmanager
+def held_training(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and the container of its train_model, which is paused as soon as it runs, until the block ends."""
     run_id = stack.airflow.trigger(TRAIN)
-    wait_until(lambda: task(stack, run_id).get("state") == "running" and steps_of(stack, run_id), 60, "not running")
-    return run_id
+    with stack.held("train_model") as container:
+        assert container["Config"]["Labels"]["io.bulkhead.run"] == run_id
+        wait_until(lambda: task(stack, run_id).get("state") == "running", 60, "not running")
+        yield run_id, container
+
+
+def kill_service(stack: Stack, service: str) -> None:
+    """SIGKILL to a service's main process; Docker starts it again."""
+    container = container_of(stack, service)
+    restarts = restarts_of(container)
+    script = "read -r main _ < /proc/1/task/1/children; kill -9 $main"
+    subprocess.run(["docker", "exec", container, "bash", "-c", script], check=True)
+    wait_until(lambda: restarts_of(container) > restarts, 20, f"Docker does not restart the {service}")
 
 
 def terminate_task(stack: Stack, run_id: str) -> None:
@@ -60,7 +68,7 @@ def is_alive(stack: Stack, pid: int) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def _restarts(container: str) -> int:
+def restarts_of(container: str) -> int:
     command = ["docker", "inspect", "--format={{.RestartCount}}", container]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -53,7 +53,8 @@ class Proxy:
         self.path = path
         self.delay = 0.0
         """Seconds that every request waits before it reaches the engine."""
-        self._engine = engine
+        self.engine = engine
+        """The socket of the real one; may be changed."""
         self._holds: list[Hold] = []
         self._open: dict[socket.socket, str] = {}
         self._lock = threading.Lock()
@@ -103,7 +104,7 @@ class Proxy:
 
     def _serve(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as engine, suppress(OSError):
-            engine.connect(self._engine)
+            engine.connect(self.engine)
             gates: list[Hold] = []
             answers = threading.Thread(target=_answers, args=(engine, client, gates), daemon=True)
             answers.start()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tests.containers.support import TAG
-from tests.faults.support import TRAIN, Fault, wait_until
+from tests.faults.support import TRAIN, Fault
 
 from bulkhead.paths import run_path
 
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from tests.system.support import Stack
 
 LARGE = "large.csv"
+WAITS = """
+FROM {base}
+COPY <<"EOF" /wait.py
+import os, sys, time
+while sys.argv[1] == "train_model" and not os.path.exists("/shared/go"):
+    time.sleep(0.1)
+os.execvp("trainer", ["trainer", *sys.argv[1:]])
+EOF
+ENTRYPOINT ["python", "/wait.py"]
+"""
+"""An image whose train_model begins once somebody has put a file ``go`` into the run folder."""
 
 
 def docker(*arguments: str, stdin: str | None = None) -> str:
@@ -35,23 +46,14 @@ def build(dockerfile: str, *engine: str, **values: object) -> str:
     return docker(*engine, "build", "--quiet", "-", stdin=text).strip()
 
 
-def begin_to_publish(stack: Stack) -> tuple[str, dict[str, Any]]:
-    """Start a training and wait until it stands before the log's lock, which the caller holds."""
-    left = set(hidden_files(stack.models))  # what steps that were killed there have left
-    run_id = stack.airflow.trigger(TRAIN)
-    container = stack.wait_for_step("train_model")
-    wait_until(lambda: set(hidden_files(stack.models)) - left, 60, "train_model did not come to publish")
-    return run_id, container
-
-
 @contextmanager
-def about_to_publish(fault: Fault, failures: list[tuple[int, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A run, and its train_model's container, which waits for the log's lock until the end.
+def training(fault: Fault, failures: list[tuple[int, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and its train_model's container, which is paused until the block ends.
 
     Then the run ends as a success with one model and these failures.
     """
-    with fault.stack.locked("log.txt"):
-        run_id, container = begin_to_publish(fault.stack)
+    run_id = fault.stack.airflow.trigger(TRAIN)
+    with fault.stack.held("train_model") as container:
         since = time.time()
         yield run_id, container
     ends_well(fault, run_id, failures, since)
@@ -113,20 +115,20 @@ def replaced(stack: Stack, dockerfile: str, **values: object) -> Iterator[None]:
 
 @contextmanager
 def limited(stack: Stack, **settings: str) -> Iterator[None]:
-    """The scheduler has ``settings``, and none of them afterwards."""
+    """Scheduler and launcher have ``settings``, and none of them afterwards."""
     stack.environment.update(settings)
-    _start_scheduler(stack)
+    _apply(stack)
     try:
         yield
     finally:
         for name in settings:
             del stack.environment[name]
-        _start_scheduler(stack)
+        _apply(stack)
 
 
-def _start_scheduler(stack: Stack) -> None:
+def _apply(stack: Stack) -> None:
     stack.write_settings()
-    stack.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "scheduler")
+    stack.compose("up", "--detach", "--wait", "--no-build", "--no-deps", "launcher", "scheduler")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.faults.acts import held_training, journal_of
 from tests.faults.shell import LARGE, hidden_files, large_table, limited, record_of
 from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, status, wait_until
 from tests.system.support import Stack
@@ -42,33 +43,30 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             subprocess.run([*AS_ROOT, "umount", str(folder)], check=False, capture_output=True)
 
 
-def test_a_full_disk_under_the_registry_fails_once_and_leaves_no_half_file(stack: Stack, fault: Fault) -> None:
+def test_a_full_disk_under_the_registry_loses_no_work_and_leaves_no_half_file(stack: Stack, fault: Fault) -> None:
     with filled(stack.models):
-        # Its record finds room in the log's last block; a model does not.
-        run_id, _ = stack.run(TRAIN)
-        assert "The disk is full" in record_of(stack, run_id, 1)["detail"]
-        assert hidden_files(stack.models) == []
-    # Not sooner: what fills the disk does not belong there, and verify says so.
-    fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
-    the_next_run_publishes(stack)
+        run_id = stack.airflow.trigger(TRAIN)
+        said = "the registry cannot be written"
+        wait_until(lambda: said in journal_of(stack, run_id, 1), 90, "the task does not say what it waits for")
+        assert [name for name in hidden_files(stack.models) if name != ".lock"] == []
+        assert stack.trainings(run_id) == []
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 
 def test_a_full_disk_under_the_run_folders_fails_once_and_leaves_no_half_file(stack: Stack, fault: Fault) -> None:
     with filled(stack.runs):
         run_id = stack.airflow.trigger(TRAIN)
-        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
+        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "disk_full")])
         record = record_of(stack, run_id, 1)
         assert record["step"] == "preprocessing"
-        assert "The disk is full" in record["detail"]
+        assert "No space left on device" in record["detail"]
         assert hidden_files(stack.folder / run_path(TRAIN, run_id)) == []
     the_next_run_publishes(stack)
 
 
 def test_a_step_over_its_time_limit_is_stopped_and_not_run_again(stack: Stack, fault: Fault) -> None:
     seconds = {"BULKHEAD_STEP_SECONDS_TRAIN_MODEL": str(TRAIN_SECONDS)}
-    with limited(stack, **seconds), stack.locked("log.txt"):
-        run_id = stack.airflow.trigger(TRAIN)
-        container = stack.wait_for_step("train_model")
+    with limited(stack, **seconds), held_training(stack) as (run_id, container):
         wait_until(lambda: not stack.running_steps(), TRAIN_SECONDS + 15, "the step was not stopped")
     fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "timed_out")])
     record = record_of(stack, run_id, 1)

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.acts import created, kill_scheduler, steps_of, task, wait_until_followed
+from tests.faults.acts import (
+    created,
+    held_training,
+    kill_scheduler,
+    started,
+    steps_of,
+    task,
+    wait_until_followed,
+)
 from tests.faults.proxy import Proxy
+from tests.faults.shell import docker
 from tests.faults.support import AT_ONCE, TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
@@ -41,18 +50,17 @@ def stack(engine: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def ends_once(fault: Fault, run_id: str) -> None:
-    """The run ends as a success, with one model of one container, and was gone on with soon."""
+    """The run ends as a success, with one model of one container that ever ran, and was gone on with soon."""
     fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert created(fault.stack, run_id) == 1
+    ran = started(fault.stack, run_id)
+    assert sum(count for (task_id, _), count in ran.items() if task_id == "train_model") == 1
     assert fault.row.recovered_seconds is not None
     assert fault.row.recovered_seconds < RECOVERED
 
 
 def test_a_step_is_followed_again_within_30_s_of_the_schedulers_sigkill(stack: Stack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id = stack.airflow.trigger(TRAIN)
-        before = stack.wait_for_step("train_model")["Id"]
-        wait_until(lambda: task(stack, run_id)["state"] == "running", 10, "not running")
+    with held_training(stack) as (run_id, step):
+        before = step["Id"]
         killed = kill_scheduler(stack)
         fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - killed
         assert [step["Id"] for step in steps_of(stack, run_id)] == [before]
@@ -80,22 +88,19 @@ def test_a_scheduler_killed_between_create_and_start_starts_the_step_once(
     assert left["State"]["Status"] == "created"
     stack.wait_for_step("train_model")
     fault.row.recovered_seconds = time.monotonic() - killed
-    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
-    assert steps_of(stack, run_id) == []
-    assert fault.row.recovered_seconds < RECOVERED
+    ends_once(fault, run_id)
 
 
 def test_a_scheduler_killed_before_the_id_of_a_running_step_is_stored_finds_it_by_its_name(
     stack: Stack, engine: Proxy, fault: Fault
 ) -> None:
-    with stack.locked("log.txt"):
-        with engine.held(r"POST .*/start", answers=True) as start:
-            run_id = stack.airflow.trigger(TRAIN)
-            start.wait_reached()
-            assert steps_of(stack, run_id, "preprocessing")
-            killed = kill_scheduler(stack)
-        wait_until(lambda: task(stack, run_id).get("state") == "running", 60, "preprocessing is not gone on with")
-        fault.row.recovered_seconds = time.monotonic() - killed
+    with engine.held(r"POST .*/start", answers=True) as start:
+        run_id = stack.airflow.trigger(TRAIN)
+        start.wait_reached()
+        assert steps_of(stack, run_id, "preprocessing")
+        killed = kill_scheduler(stack)
+    wait_until(lambda: task(stack, run_id).get("state"), 60, "preprocessing is not gone on with")
+    fault.row.recovered_seconds = time.monotonic() - killed
     ends_once(fault, run_id)
     assert created(stack, run_id, "preprocessing") == 1
 
@@ -104,11 +109,9 @@ def test_a_scheduler_killed_after_a_steps_exit_and_before_its_judgement_judges_i
     stack: Stack, engine: Proxy, fault: Fault
 ) -> None:
     with ExitStack() as holds:
-        with stack.locked("log.txt"):
-            run_id = stack.airflow.trigger(TRAIN)
-            step = stack.wait_for_step("train_model")["Id"]
-            holds.enter_context(engine.held(rf"GET .*/containers/{step}/json")).wait_reached()
-        wait_until(lambda: not stack.running_steps(), 20, "the step does not end")
+        with held_training(stack) as (run_id, step):
+            holds.enter_context(engine.held(rf"GET .*/containers/{step['Id']}/json")).wait_reached()
+        wait_until(lambda: not stack.running_steps(), 30, "the step does not end")
         assert task(stack, run_id)["state"] == "running"
         killed = kill_scheduler(stack)
     wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "not judged")
@@ -116,27 +119,23 @@ def test_a_scheduler_killed_after_a_steps_exit_and_before_its_judgement_judges_i
     ends_once(fault, run_id)
 
 
-def test_a_success_that_airflow_has_not_seen_is_not_run_again(stack: Stack, engine: Proxy, fault: Fault) -> None:
-    # The operator has judged the step and removed its container: nothing is left of it but its result file.
-    with ExitStack() as holds:
-        with stack.locked("log.txt"):
-            run_id = stack.airflow.trigger(TRAIN)
-            step = stack.wait_for_step("train_model")["Id"]
-            removal = holds.enter_context(engine.held(rf"DELETE .*/containers/{step}", answers=True))
-        removal.wait_reached()
-        assert steps_of(stack, run_id) == []
-        assert task(stack, run_id)["state"] == "running"
+def test_a_success_that_is_recorded_and_that_airflow_has_not_seen_is_not_run_again(stack: Stack, fault: Fault) -> None:
+    with held_training(stack) as (run_id, _):
+        docker("pause", stack.service("api-server"))
+    try:
+        wait_until(lambda: stack.trainings(run_id), 60, "not recorded")
         killed = kill_scheduler(stack)
-    wait_until(lambda: task(stack, run_id).get("state") == "success", 60, "not judged")
+    finally:
+        docker("unpause", stack.service("api-server"))
+    wait_until(lambda: task(stack, run_id).get("state") == "success", 90, "not adopted")
     fault.row.recovered_seconds = time.monotonic() - killed
-    ends_once(fault, run_id)
+    fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+    assert created(stack, run_id) == 1
 
 
 def test_a_restart_of_the_scheduler_stops_no_step_and_the_next_one_follows_it(stack: Stack, fault: Fault) -> None:
-    with stack.locked("log.txt"):
-        run_id = stack.airflow.trigger(TRAIN)
-        before = stack.wait_for_step("train_model")["Id"]
-        wait_until(lambda: task(stack, run_id)["state"] == "running", 10, "not running")
+    with held_training(stack) as (run_id, step):
+        before = step["Id"]
         asked = time.monotonic()
         stack.compose("restart", "scheduler")
         fault.row.recovered_seconds = wait_until_followed(stack, run_id, 2) - asked

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.faults.acts import journal_of
 from tests.faults.shell import (
     LARGE,
-    about_to_publish,
     another_image,
     docker,
     ends_well,
@@ -16,6 +17,7 @@ from tests.faults.shell import (
     large_table,
     record_of,
     replaced,
+    training,
 )
 from tests.faults.support import TRAIN, Fault, wait_until
 
@@ -36,7 +38,7 @@ ENTRYPOINT ["sh", "-c", "test $BULKHEAD_TRY_NUMBER = 1 || exec trainer $0 $@"]
 
 
 def test_a_step_killed_by_sigkill_is_run_again_and_publishes_one_model(stack: Stack, fault: Fault) -> None:
-    with about_to_publish(fault, [(1, "killed")]) as (run_id, container):
+    with training(fault, [(1, "killed")]) as (run_id, container):
         docker("kill", container["Id"])
     assert record_of(stack, run_id, 1)["evidence"]["exit_code"] == 137
 
@@ -53,12 +55,12 @@ def test_a_step_killed_by_sigterm_stops_and_leaves_nothing_half_written(stack: S
 
 
 def test_docker_stop_of_a_step_about_to_publish_is_one_kill_and_one_model(fault: Fault) -> None:
-    with about_to_publish(fault, [(1, "killed")]) as (_, container):
+    with training(fault, [(1, "killed")]) as (_, container):
         docker("stop", "--time", "1", container["Id"])
 
 
 def test_a_container_removed_by_force_is_one_kill_and_one_model(fault: Fault) -> None:
-    with about_to_publish(fault, [(1, "killed")]) as (_, container):
+    with training(fault, [(1, "killed")]) as (_, container):
         docker("rm", "--force", container["Id"])
 
 
@@ -80,7 +82,7 @@ def test_an_image_replaced_while_its_step_runs_leaves_each_record_with_the_one_t
 ) -> None:
     with (
         another_image(stack, "FROM {base}\nLABEL another=yes\n") as new,
-        about_to_publish(fault, [(1, "killed")]) as (run_id, container),
+        training(fault, [(1, "killed")]) as (run_id, container),
     ):
         docker("tag", new, f"bulkhead/trainer:{stack.project}")
         docker("kill", container["Id"])
@@ -112,32 +114,45 @@ def test_a_folder_that_cannot_be_mounted_fails_once_and_says_which(stack: Stack,
     assert "shared/inputs" in record_of(stack, run_id, 1)["detail"]
 
 
-def test_a_registry_that_cannot_be_written_fails_once_and_publishes_nothing(stack: Stack, fault: Fault) -> None:
+def test_a_registry_that_cannot_be_written_loses_no_work(stack: Stack, fault: Fault) -> None:
     stack.models.chmod(0o555)
     try:
         run_id = stack.airflow.trigger(TRAIN)
-        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "refused")])
+        said = "the registry cannot be written"
+        wait_until(lambda: said in journal_of(stack, run_id, 1), 90, "the task does not say what it waits for")
+        assert stack.trainings(run_id) == []
+        since = time.time()
     finally:
         stack.models.chmod(0o775)
-    assert record_of(stack, run_id, 1)["step"] == "train_model"
+    ends_well(fault, run_id, [], since)
 
 
-def test_a_step_waits_for_another_holder_of_the_lock_and_publishes_one_model(stack: Stack, fault: Fault) -> None:
-    with about_to_publish(fault, []) as (run_id, _):
-        time.sleep(5)
+def test_a_finished_step_waits_for_another_holder_of_the_lock_and_publishes_one_model(
+    stack: Stack, fault: Fault
+) -> None:
+    with (stack.models / ".lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_id = stack.airflow.trigger(TRAIN)
+        folder = stack.folder / run_path(TRAIN, run_id)
+        wait_until((folder / "train_model.json").exists, 90, "the step does not end")
+        time.sleep(3)
         assert stack.trainings(run_id) == []
+        since = time.time()
+    ends_well(fault, run_id, [], since)
 
 
-def test_a_torn_last_line_stays_alone_and_the_next_record_is_whole(stack: Stack, fault: Fault) -> None:
+def test_a_torn_last_line_stays_alone_is_explained_by_repair_and_the_next_record_is_whole(
+    stack: Stack, fault: Fault
+) -> None:
     log = stack.models / "log.txt"
     before = log.read_bytes()
     torn = b'{"model_hash": "cut by a po'
-    log.write_bytes(before + torn)
+    with log.open("ab") as file:
+        file.write(torn)
     run_id, state = stack.run(TRAIN)
-    after = log.read_bytes()
     assert state == "success"
-    assert after.startswith(before + torn + b"\n{")
-    log.write_bytes(before + after.removeprefix(before + torn + b"\n"))  # the four checks read every line
+    assert log.read_bytes().startswith(before + torn + b"\n{")
+    docker("exec", stack.service("registrar"), "registry", "repair", "--yes", "--by", "a test")
     fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.containers.support import TAG
 from tests.support.clone import settings
 
+from registrar.settings import reader_password
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,8 +59,13 @@ class Database:
         return ended.stderr
 
     def password(self, role: str) -> str:
-        names = {"airflow": "DB", "bulkhead_admin": "DB_ADMIN", "registrar": "REGISTRAR_DB"}
-        return settings(self.clone)[f"BULKHEAD_{names[role]}_PASSWORD"]
+        of = {name: settings(self.clone)[f"BULKHEAD_{name}_PASSWORD"] for name in ("DB", "DB_ADMIN", "REGISTRAR_DB")}
+        return {
+            "airflow": of["DB"],
+            "bulkhead_admin": of["DB_ADMIN"],
+            "registrar": of["REGISTRAR_DB"],
+            "registrar_reader": reader_password(of["REGISTRAR_DB"]),
+        }[role]
 
 
 @pytest.fixture
@@ -129,7 +136,7 @@ def test_an_old_volume_keeps_its_data_and_gets_what_a_new_one_has(database_of_an
     ):
         database.answer("airflow", "airflow", statement)
     assert database.answer("airflow", "airflow", "select count(*) from dag_run") == "2"
-    assert database.answer("registrar", "airflow", "select count(*) from dag_run") == "2"
+    assert database.answer("registrar_reader", "airflow", "select count(*) from dag_run") == "2"
 
 
 def check_roles(database: Database) -> None:
@@ -145,8 +152,11 @@ def check_roles(database: Database) -> None:
     assert answer("registrar", "bulkhead", "create table probe (); drop table probe; select 1").endswith("1")
     answer("airflow", "airflow", "create table made_later (number int); insert into made_later values (1)")
     try:
-        assert "permission denied" in refusal("registrar", "airflow", "insert into made_later values (2)")
-        assert "permission denied" in refusal("registrar", "airflow", "drop table made_later")
+        for role in ("registrar", "registrar_reader"):
+            assert "permission denied" in refusal(role, "airflow", "insert into made_later values (2)")
+        assert answer("registrar_reader", "airflow", "select number from made_later") == "1"
+        assert "permission denied" in refusal("registrar_reader", "bulkhead", "select 1")
+        assert "must be owner" in refusal("registrar", "airflow", "drop table made_later")
     finally:
         answer("airflow", "airflow", "drop table made_later")
     assert answer("bulkhead_admin", "postgres", "select rolsuper from pg_roles where rolname = current_user") == "t"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,11 +13,13 @@ from docker import APIClient
 from tests.containers.support import TAG
 from tests.support.project import identity
 
-from bulkhead.registry.store import Registry
-from engine import launch
+from bulkhead.unix_http import Request
+from engine import step_request
 from engine.attempt import Attempt
 from engine.settings import Settings
 from engine.step_spec import StepSpec
+from launcher.routes import Routes
+from launcher.upstream import Engine
 
 if TYPE_CHECKING:
     from tests.support.clone import Clone
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.container
 
+TRY = "0199c0de-0000-7000-8000-000000000001"
+ATTEMPT = Attempt(identity(), TRY, TRY)
 LIMITS = {
     "BULKHEAD_STEP_CPUS": "1.5",
     "BULKHEAD_STEP_MEMORY": "300m",
@@ -51,7 +56,7 @@ IDENTITY = {
 def test_just_step_seals_a_step_as_airflow_does(clone: Clone, image: str, task: str, journal: JournalName) -> None:
     by_hand = inspected(started_by_hand(clone, image, task))
     spec = StepSpec(image=image, command=[task], journal=journal, environment="dev")
-    by_airflow = inspected(started_by_the_operators_way(clone, spec))
+    by_airflow = inspected(started_by_the_launchers_way(clone, spec))
     assert what_it_may(by_hand) == what_it_may(by_airflow)
     assert by_hand["HostConfig"]["AutoRemove"] is False  # or there would be nothing to look at
     assert by_hand["HostConfig"]["Memory"] == (400 if task == "train_model" else 300) << 20
@@ -74,9 +79,7 @@ def what_it_may(container: dict[str, Any]) -> dict[str, Any]:
         "command": config["Cmd"],
         "entrypoint": config["Entrypoint"],
         "environment": sorted(line for line in config["Env"] if line.partition("=")[0] not in IDENTITY),
-        "labels": {
-            name: value for name, value in config["Labels"].items() if name not in Attempt(identity(), 0).labels()
-        },
+        "labels": {name: value for name, value in config["Labels"].items() if name not in ATTEMPT.labels()},
     }
 
 
@@ -90,19 +93,20 @@ def started_by_hand(clone: Clone, image: str, task: str) -> str:
     return container
 
 
-def started_by_the_operators_way(clone: Clone, spec: StepSpec) -> str:
-    """The id of a container that was created and started as the operator does it, and has ended."""
+def started_by_the_launchers_way(clone: Clone, spec: StepSpec) -> str:
+    """The id of a container that was created and started as the launcher does it, and has ended."""
     own = dict(line.split("=", 1) for line in (clone.folder / ".env").read_text().splitlines() if "=" in line)
     variables = {name: value.strip("'") for name, value in own.items()} | LIMITS
     variables |= {"BULKHEAD_PROJECT": clone.project, "BULKHEAD_TAG": TAG, "AIRFLOW_HOME": str(clone.folder)}
     settings = Settings.from_environment(spec.task_id, environment=variables)
+    arguments = step_request.create_arguments(spec, settings, ATTEMPT)
+    routes = Routes(Engine(Path("/var/run/docker.sock")), clone.project, lambda _: None, variables)
+    body = json.dumps({"Labels": arguments["labels"]}).encode()
+    created = routes.answer(Request("POST", "/containers/create", {}, body))
+    assert isinstance(created.body, bytes)
+    container = str(json.loads(created.body)["Id"])
     client = APIClient(version="auto")
-    found = launch.find_image(client, settings.tag_of(spec.image))
-    registry = Registry(settings.folder / "models")
-    attempt = Attempt.starting_now(identity(task_id=spec.task_id), registry, spec.journal).with_image(found)
-    launch.prepare(settings, attempt, registry, spec.journal)
-    container = launch.create(client, spec, settings, attempt, found)
-    launch.start(client, container)
+    client.start(container)
     client.wait(container)
     return container
 

@@ -43,9 +43,11 @@ def test_the_steps_by_hand_train_predict_and_are_listed(clone: Clone) -> None:
 
 
 def test_what_a_step_by_hand_proposes_is_recorded_signed_by_a_registrar_of_its_own(clone: Clone) -> None:
-    for step in ("preprocessing", "train_model"):
-        ended = clone.run("just", "step", "trainer", step, BULKHEAD_ENVIRONMENT="prd", BULKHEAD_RUN_FOLDER="mine")
-        assert ended.returncode == 0, ended.stderr
+    chosen = {"BULKHEAD_ENVIRONMENT": "prd", "BULKHEAD_RUN_FOLDER": "mine"}
+    prepared = clone.run("just", "step", "trainer", "preprocessing", **chosen)
+    assert prepared.returncode == 0, prepared.stderr
+    ended = clone.run("just", "step", "trainer", "train_model", **chosen)
+    assert ended.returncode == 0, ended.stderr
     (record,) = records(clone.folder / "models/log.txt")
     assert (record["environment"], record["run_id"], record["task_id"]) == ("prd", "mine", "train_model")
     assert record["image"].startswith(f"bulkhead/trainer:{TAG}@sha256:")

@@ -172,7 +172,7 @@ def test_a_hundred_publishers_at_once_leave_a_hundred_models_and_a_hundred_whole
     for record in models:
         number = int(record.run_id or "")
         assert hundred_publishers.load(record) == {"weights": [number % 2 * number]}
-    files = [name for name in files_in(hundred_publishers.folder) if name not in {".lock", "log.txt"}]
+    files = [name for name in files_in(hundred_publishers.folder) if name not in {"log.txt", ".lock"}]
     assert len(files) == 101
     assert all(re.fullmatch(r"model_\d{8}T\d{12}Z_[0-9a-f]{32}\.joblib", name) for name in files)
 

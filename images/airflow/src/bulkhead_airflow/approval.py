@@ -10,11 +10,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
-from engine.registrar_client import RegistrarClient
 
 from bulkhead_airflow import approval_text, defaults
 from bulkhead_airflow.task_identity import identity_of, try_id_of
 from engine import patience
+from engine.registrar_client import RegistrarClient
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -21,7 +21,6 @@ from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
 from docker import APIClient
 from docker.errors import DockerException
-from engine.registrar_client import RegistrarClient
 from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
@@ -31,6 +30,7 @@ from bulkhead_airflow.xcom import bounded
 from engine import step_run
 from engine.attempt import Attempt
 from engine.caller import AT_ONCE_SECONDS, GRACE_SECONDS, Caller, StepFailedError, StepLeftError
+from engine.registrar_client import RegistrarClient
 from engine.settings import Limits, Settings
 from engine.step_run import StepRun
 from engine.step_spec import StepSpec

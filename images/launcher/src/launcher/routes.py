@@ -16,7 +16,7 @@ from launcher import creation, run_folder
 from launcher.upstream import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from bulkhead.unix_http import Request
     from launcher.upstream import Engine
@@ -38,12 +38,20 @@ class Routes:
         engine: the real one.
         project: whose containers are ours.
         log: takes a line for each container that is started, stopped or removed.
+        variables: how steps run on this host; this process's, if not given.
     """
 
-    def __init__(self, engine: Engine, project: str, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        project: str,
+        log: Callable[[str], None],
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._engine = engine
         self._project = project
         self._log = log
+        self._variables = variables
 
     def answer(self, request: Request) -> Response:
         """The answer to ``request``.
@@ -108,7 +116,7 @@ class Routes:
 
     def _create(self, request: Request) -> Response:
         asked = creation.request_in(request.body)
-        settings = creation.settings_for(asked)
+        settings = creation.settings_for(asked, self._variables)
         image = creation.image_of(self._engine, settings.tag_of(asked.image))
         attempt = asked.attempt.with_image(image)
         name = attempt.container_name(settings)

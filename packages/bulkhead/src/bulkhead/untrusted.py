@@ -174,7 +174,9 @@ class _Folder:
 def _components(relative: str | PurePosixPath, shown: str) -> list[str]:
     text = str(relative)
     components = [part for part in text.split("/") if part not in {"", "."}]
-    if not components or text.startswith("/") or ".." in components or "\0" in text:
+    if "\0" in text:
+        raise FileNotFoundError(errno.ENOENT, "no file has such a name", one_line(shown, 200))
+    if not components or text.startswith("/") or ".." in components:
         raise Untrusted(f"{one_line(shown, 200)}: is not a path below its folder. Name a file of the project.")
     return components
 

@@ -52,9 +52,9 @@ from engine.values import in_bytes
 from engine.verdict import Failed
 
 if TYPE_CHECKING:
-    from bulkhead.registrar_protocol import Concluded
     from docker import APIClient
 
+    from bulkhead.registrar_protocol import Concluded
     from bulkhead.step.result import StepResult
     from engine.attempt import Attempt
     from engine.settings import Settings

@@ -109,7 +109,7 @@ class AirflowRecords:
     def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         def ask(connection: Connection) -> list[tuple[Any, ...]]:
             _refuse_other_than_tables(connection)
-            return connection.execute(query, values).fetchall()  # type: ignore[arg-type]  # our own text
+            return connection.execute(query, values).fetchall()
 
         return self._database.call(ask)
 

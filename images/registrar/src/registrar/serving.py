@@ -1,4 +1,4 @@
-"""The registrar as a process: puts its parts together, serves until SIGTERM, and never ends in the middle of an append."""
+"""The registrar as a process: puts its parts together, serves until SIGTERM, and never ends within an append."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Gives what the first superuser owns in a database to another role.
 
-``REASSIGN OWNED`` refuses to do it for that role: the system's own objects are its too. So each kind of object is looked
-up, and changed by name.
+``REASSIGN OWNED`` refuses to do it for that role: the system's own objects are its too. So each kind of object is
+looked up, and changed by name.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def give_away(connection: Connection, to: str) -> None:
         psycopg.Error: nothing was changed, where it is one transaction.
     """
     for query in (_SCHEMAS, _RELATIONS, _TYPES, _ROUTINES):
-        for kind, schema, name, arguments in connection.execute(query).fetchall():  # type: ignore[call-overload]
+        for kind, schema, name, arguments in connection.execute(query).fetchall():
             what = sql.Identifier(schema, name) if name else sql.Identifier(schema)
             signature = sql.SQL("({})").format(sql.SQL(arguments)) if arguments is not None else sql.SQL("")
             connection.execute(

@@ -6,22 +6,26 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from bulkhead.errors import EXIT_REFUSED, BulkheadError, one_line
+from bulkhead.cli import entry_point
+from bulkhead.errors import EXIT_REFUSED, Refused
 from bulkhead.paths import JOURNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _HEALTH_SECONDS = 5.0
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+def registrar() -> None:
     """The one writer of the registry."""
 
 
-@cli.command()
+@registrar.command()
 def serve() -> None:
     """Answer over the socket, and look after containers, until SIGTERM."""
     from registrar import serving
@@ -31,8 +35,8 @@ def serve() -> None:
     serving.serve(Settings.from_environment())
 
 
-@cli.command()
-def health() -> None:
+@registrar.command()
+def health() -> int:
     """Whether the registrar answers."""
     from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
     from bulkhead.unix_http import Client
@@ -41,13 +45,12 @@ def health() -> None:
     try:
         status, body = Client(socket, _HEALTH_SECONDS).request("GET", "/health")
     except OSError as error:
-        raise click.ClickException(f"nobody answers at {socket} ({error})") from None
+        raise Refused(f"nobody answers at {socket} ({error}). Read 'just logs registrar'.") from None
     click.echo(body.decode(errors="replace"))
-    if status != 200:  # noqa: PLR2004  # HTTP's
-        raise SystemExit(EXIT_REFUSED)
+    return 0 if status == 200 else EXIT_REFUSED  # noqa: PLR2004  # HTTP's
 
 
-@cli.command("prepare-database")
+@registrar.command("prepare-database")
 def prepare_database() -> None:
     """Make the roles and the registrar's database; does nothing where all is done."""
     from registrar.preparation import Passwords, Preparation
@@ -62,7 +65,7 @@ def prepare_database() -> None:
     click.echo("the database is ready")
 
 
-@cli.command()
+@registrar.command()
 @click.option("--reason", required=True, help="Why the logs are right as they are.")
 def accept(reason: str) -> None:
     """Take the logs as they are: the ends that were seen before are forgotten."""
@@ -74,7 +77,7 @@ def accept(reason: str) -> None:
         click.echo(line)
 
 
-@cli.command()
+@registrar.command()
 @click.option("--run-folder", required=True, help="The step's run folder, below shared/runs.")
 @click.option("--container", required=True, help="The id of the step's container.")
 @click.option("--journal", required=True, type=click.Choice(tuple(JOURNALS)), help="Where a failure goes.")
@@ -108,10 +111,10 @@ def record(run_folder: str, container: str, journal: str, environment: str, step
         click.echo(said)
 
 
-def main() -> None:
-    """Run the command line; a refusal is one line and exit code 1."""
-    try:
-        cli(prog_name="registrar")
-    except BulkheadError as error:
-        click.echo(f"registrar: {one_line(str(error))}", err=True)
-        raise SystemExit(EXIT_REFUSED) from None
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``registrar``; returns the exit code."""
+    return entry_point.run(registrar, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

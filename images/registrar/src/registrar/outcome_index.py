@@ -268,5 +268,6 @@ def _sentence(journal: JournalName, seq: int | None, end: int | None, seen_at: s
     now = f", and ends at {end} now" if end is not None else ""
     return (
         f"{log} is not the log that was seen last{seen}: it had line {seq} of its chain{now}. Nothing is recorded."
-        " Look with 'just registry verify', restore the log, or take it as it is with 'just registry accept --reason ...'"
+        " Look with 'just registry verify', restore the log, or take it as it is:"
+        " 'just registry accept --reason ...'"
     )

@@ -1,8 +1,8 @@
 """Prepares Postgres: Airflow's role is no superuser, and the registrar has a database that it cannot reach.
 
 Postgres' image makes ``airflow`` the first superuser of a volume, and everything in it belongs to that one. The first
-superuser cannot lose its rights, so it is renamed ``bulkhead_admin``, an ordinary ``airflow`` is made anew, and is given
-what the other owned. A role cannot rename itself, so another superuser does it, who is there for no longer than that.
+superuser cannot lose its rights, so it is renamed ``bulkhead_admin``, an ordinary ``airflow`` is made anew, and is
+given what the other owned. A role cannot rename itself, so another superuser does it, who is there no longer than that.
 
 Each part is one transaction, or can be done again: whatever it is interrupted by, the next start goes on from there.
 """
@@ -74,7 +74,7 @@ class Preparation:
                 self._hand_over(admin)
             with self._connected(own_tables.ROLE, self._passwords.registrar, own_tables.DATABASE) as registrar:
                 for statement in own_tables.TABLES:
-                    registrar.execute(statement)  # type: ignore[call-overload]  # our own text
+                    registrar.execute(statement)  # our own text
         except psycopg.Error as error:
             said = str(error).strip().splitlines()
             raise Refused(
@@ -102,8 +102,8 @@ class Preparation:
             with self._connected(AIRFLOW, self._passwords.airflow, "postgres") as first:
                 if not _is_superuser(first):
                     raise Refused(
-                        f"Postgres has an admin ({ADMIN}) with another password than BULKHEAD_DB_ADMIN_PASSWORD in .env."
-                        " Restore the .env that belongs to this volume, then run 'just up' again."
+                        f"Postgres has an admin ({ADMIN}) with another password than BULKHEAD_DB_ADMIN_PASSWORD in"
+                        " .env. Restore the .env that belongs to this volume, then run 'just up' again."
                     )
                 with first.transaction():
                     if not _exists(first, _HELPER):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Protocol
 
-
     class Http(Protocol):
         """What asks the launcher."""
 
@@ -154,7 +153,7 @@ def parse(inspected: Mapping[str, Any], project: str) -> Container:
     try:
         journal, environment = labels[f"{_PREFIX}journal"], labels[f"{_PREFIX}environment"]
         if journal not in JOURNALS:
-            raise ValueError(f"no journal {journal!r}")
+            raise ValueError(f"no journal {journal!r}")  # noqa: TRY301  # told with the others below
         environments.get(environment)
         return Container(
             id=container,

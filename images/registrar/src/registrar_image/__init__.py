@@ -1,1 +1,0 @@
-"""The registrar's image has no code of its own: the program is that of the package ``registrar``."""
