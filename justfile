@@ -130,6 +130,11 @@ benchmark: setup build-images
 benchmark-verify: setup
     @PYTHONPATH=. .venv/bin/python benchmarks/verify_registry.py
 
+# What an append to a journal takes beside a bare write and fsync: prints the ratio, in an empty log and a long one
+[group('develop')]
+benchmark-append: setup
+    @PYTHONPATH=. .venv/bin/python benchmarks/append_record.py
+
 # What the Models page takes at a million inferences, beside a thousand: prints the ratios
 [group('develop')]
 benchmark-page: setup

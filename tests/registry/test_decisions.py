@@ -12,12 +12,14 @@ from tests.support.registry_project import DECIDED
 from bulkhead import environments
 from bulkhead.environments import EnvironmentDefinition, checked
 from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused
+from bulkhead.files import sha256
 from bulkhead.maintenance import tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.registry import decisions, records
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.registry_project import RegistryProject
@@ -171,3 +173,25 @@ def test_a_run_folder_that_is_used_while_others_are_deleted_stays(
     gone = [item.path for item in collector.collect(DECIDED) if item.kind == "run"]
     assert gone == [old[0], *old[2:]]
     assert (clean_project.folder / old[1] / "fresh.json").exists()
+
+
+def test_the_gate_that_was_tightened_during_the_check_judges_and_is_the_one_recorded(
+    clean_project: RegistryProject,
+) -> None:
+    model = clean_project.publish("dev", metrics={"r2": 0.5})
+    settings = clean_project.models / "gate.toml"
+
+    def saved_meanwhile(least: float) -> Callable[[Registry, ModelRecord], dict[str, str]]:
+        def check(_registry: Registry, _record: ModelRecord) -> dict[str, str]:
+            settings.write_text(f"[prd]\nmin_r2 = {least}\n")
+            return {}
+
+        return check
+
+    settings.write_text("[prd]\nmin_r2 = 0.1\n")
+    with pytest.raises(Refused, match="min_r2 for prd"):
+        decisions.promote(clean_project.registry, model.model_filename, DECIDED, saved_meanwhile(0.9))
+    settings.write_text("[prd]\nmin_r2 = 0.1\n")
+    promoted = decisions.promote(clean_project.registry, model.model_filename, DECIDED, saved_meanwhile(0.2))
+    assert promoted.promotion is not None
+    assert promoted.promotion.gate_sha256 == sha256(settings.read_bytes())

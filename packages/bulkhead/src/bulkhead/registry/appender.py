@@ -7,7 +7,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
-from bulkhead import clock, untrusted
+from bulkhead import clock
 from bulkhead.files import sha256
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import chain, records
@@ -15,25 +15,25 @@ from bulkhead.registry.chain import Head
 from bulkhead.registry.records import Anchor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from bulkhead.paths import JournalName
     from bulkhead.registry.chain import Key, KeyRing
     from bulkhead.registry.records import Record
 
-_BLOCK = 1 << 16
 _PIECE = 1 << 20
-_SEARCHED = 1 << 26
-"""So many bytes from a journal's end a line of the chain is looked for: torn lines may stand behind it."""
 
 
 class _Tail:
     """The end of a journal: the last line's hash, and the chain's last number."""
 
-    def __init__(self, seq: int | None, last: str, size: int, *, torn: bool) -> None:
+    def __init__(self, seq: int | None, last: str, size: int, *, torn: bool, length: int = 0) -> None:
         self.seq = seq
         """None: no line of it is part of a chain."""
         self.last = last
+        self.length = length
+        """Bytes of the last line, where this process wrote it; 0: it did not."""
         self.size = size
         self.torn = torn
 
@@ -52,6 +52,7 @@ class Appender:
         self._descriptor = descriptor
         self._key = ring.current if ring else None
         self._tail: _Tail | None = None
+        self._file = (0, 0)  # device and inode, once the tail is known
 
     def append(self, record: Record) -> Head:
         """Append ``record`` as one line and sync it; returns its place in the chain.
@@ -69,6 +70,7 @@ class Appender:
         seq = (seq or 0) + 1
         lines.append(_linked(record, seq, last, self._key))
         last = sha256(lines[-1])
+        length = len(lines[-1])
         content = b"\n" * tail.torn + b"".join(line + b"\n" for line in lines)
         try:
             self._write(content)
@@ -76,8 +78,8 @@ class Appender:
             os.ftruncate(self._descriptor, tail.size)
             self._tail = None
             raise
-        self._tail = _Tail(seq, last, tail.size + len(content), torn=False)
-        _remember(self._descriptor, self._tail)
+        self._tail = _Tail(seq, last, tail.size + len(content), torn=False, length=length)
+        _remember(self._file, self._tail)
         return Head(self._name, seq, last)
 
     def head(self) -> Head | None:
@@ -90,9 +92,11 @@ class Appender:
         return next(name for name, file in JOURNALS.items() if file == self.path.name)
 
     def _end(self) -> _Tail:
-        size = os.fstat(self._descriptor).st_size
-        if self._tail is None or self._tail.size != size:
-            self._tail = _remembered(self._descriptor, size) or _find_tail(self._descriptor, size)
+        found = os.fstat(self._descriptor)
+        if self._tail is None or self._tail.size != found.st_size:
+            self._file = found.st_dev, found.st_ino
+            remembered = _remembered(self._descriptor, self._file, found.st_size)
+            self._tail = remembered or _find_tail(self._descriptor, found.st_size)
         return self._tail
 
     def _anchor(self, tail: _Tail) -> Anchor:
@@ -121,59 +125,73 @@ def _linked(record: Record, seq: int, prev: str, key: Key | None) -> bytes:
 
 
 _known: dict[tuple[int, int], _Tail] = {}
-"""By device and inode, the end that this process wrote or read last: as long as the size is the same, it still is."""
+"""By device and inode, the end that this process wrote last: as long as the size is the same, it still is."""
 
 
-def _remember(descriptor: int, tail: _Tail) -> None:
-    found = os.fstat(descriptor)
+def _remember(file: tuple[int, int], tail: _Tail) -> None:
     if len(_known) > 16:  # noqa: PLR2004  # two are in use; tests have many
         _known.clear()
-    _known[found.st_dev, found.st_ino] = tail
+    _known[file] = tail
 
 
-def _remembered(descriptor: int, size: int) -> _Tail | None:
-    found = os.fstat(descriptor)
-    tail = _known.get((found.st_dev, found.st_ino))
-    if tail is None or tail.size != size or tail.torn or size == 0:
+def _remembered(descriptor: int, file: tuple[int, int], size: int) -> _Tail | None:
+    tail = _known.get(file)
+    if tail is None or tail.size != size or not tail.length:
         return None
     # The same size is not the same content: somebody may have edited the file in place.
-    last = _last_line(descriptor, size)
-    return tail if last is not None and sha256(last) == tail.last else None
+    line = os.pread(descriptor, tail.length + 1, size - tail.length - 1)
+    return tail if line.endswith(b"\n") and sha256(line[:-1]) == tail.last else None
 
 
 def _find_tail(descriptor: int, size: int) -> _Tail:
-    """The end of a journal, read backwards until a line of the chain is found."""
+    """The end of a journal that this process does not know: read backwards, a piece in memory at a time.
+
+    Of a chained journal that is its last line. Of one that no chain covers it is all of it, once: it is anchored then.
+    """
     if size == 0:
         return _Tail(None, chain.ZEROS, 0, torn=False)
     torn = os.pread(descriptor, 1, size - 1) != b"\n"
-    last: str | None = None
-    for line in _lines_from_end(descriptor, size):
-        if last is None:
-            last = sha256(line)
-        if (found := chain.parse(line)) is not None:
-            return _Tail(found.seq, last, size, torn=torn)
-    return _Tail(None, last or chain.ZEROS, size, torn=torn)
+    return _Tail(_last_seq(descriptor, size), _hash_of_last_line(descriptor, size), size, torn=torn)
 
 
-def _lines_from_end(descriptor: int, size: int) -> list[bytes]:
-    """Lines that are not empty, the last one first, as many as it takes to find one of the chain."""
-    found: list[bytes] = []
-    taken = _BLOCK
-    while True:
-        start = max(0, size - taken)
-        pieces = os.pread(descriptor, size - start, start).split(b"\n")
-        whole = pieces if start == 0 else pieces[1:]
-        found = [line for line in reversed(whole) if line.strip()]
-        if start == 0 or any(chain.parse(line) for line in found):
-            return found
-        if taken >= max(_SEARCHED, untrusted.LINE_LIMIT * 2):
-            return found
-        taken *= 8
+def _last_seq(descriptor: int, size: int) -> int | None:
+    """The number of the last line that is part of a chain, whatever stands behind it; None: there is none.
+
+    However far that is from the end: a number that is given twice would break the chain by ourselves.
+    """
+    end = size
+    while end > 0:
+        start = max(0, end - _PIECE)
+        lines = os.pread(descriptor, end - start, start).split(b"\n")
+        if end < size:
+            lines.pop()  # its end was in the piece before
+        for line in reversed(lines):
+            if (found := chain.parse(line)) is not None:
+                return found.seq
+        # A line's place in the chain stands in its last bytes: what is cut there is read again, whole.
+        end = start and start + chain.LONGEST_END + 1
+    return None
 
 
-def _last_line(descriptor: int, size: int) -> bytes | None:
-    content = os.pread(descriptor, min(size, _BLOCK), max(0, size - _BLOCK)).rstrip(b"\n")
-    start = content.rfind(b"\n")
-    if start < 0 and size > _BLOCK:
-        return None
-    return content[start + 1 :]
+def _hash_of_last_line(descriptor: int, size: int) -> str:
+    """The hash of the last line that is not empty, of whatever length."""
+    inside = next((start + len(piece.rstrip()) for start, piece in _backwards(descriptor, size) if piece.strip()), 0)
+    if inside == 0:
+        return chain.ZEROS
+    start = next((at + piece.rfind(b"\n") + 1 for at, piece in _backwards(descriptor, inside) if b"\n" in piece), 0)
+    digest = hashlib.sha256()
+    while start < size:
+        line, end, _ = os.pread(descriptor, min(_PIECE, size - start), start).partition(b"\n")
+        digest.update(line)
+        if end:
+            break
+        start += len(line)
+    return digest.hexdigest()
+
+
+def _backwards(descriptor: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """The first ``size`` bytes in pieces, the last one first, each with its place."""
+    while size > 0:
+        start = max(0, size - _PIECE)
+        yield start, os.pread(descriptor, size - start, start)
+        size = start

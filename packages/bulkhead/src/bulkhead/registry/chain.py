@@ -12,11 +12,11 @@ shows is that its end is missing, or that the whole file was set back: for that 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
 from bulkhead.errors import Refused
@@ -34,7 +34,8 @@ SHORTEST_KEY = 16
 _END = re.compile(
     rb',"seq":(\d{1,18}),"prev":"([0-9a-f]{64})","key":(null|"([0-9a-f]{8})"),"hmac":(null|"([0-9a-f]{64})")\}'
 )
-_LONGEST_END = 256
+LONGEST_END = 256
+"""Bytes that say a line's place in the chain are fewer."""
 
 Trouble = Literal["edited_line", "missing_lines", "inserted_line", "bad_signature", "unchained_line"]
 
@@ -55,14 +56,14 @@ class Key:
 
     secret: bytes = field(repr=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """What a line says of the key that signed it."""
         return sha256(self.secret)[:8]
 
     def sign(self, content: bytes) -> str:
         """The signature of ``content``, in hex."""
-        return hmac.new(self.secret, content, hashlib.sha256).hexdigest()
+        return hmac.digest(self.secret, content, "sha256").hex()
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def link(content: bytes, seq: int, prev: str, key: Key | None) -> bytes:
 
 def parse(line: bytes) -> Link | None:
     """The place that ``line`` says it has; None: it is not part of a chain."""
-    found = _END.search(line, max(0, len(line) - _LONGEST_END))
+    found = _END.search(line, max(0, len(line) - LONGEST_END))
     if found is None or found.end() != len(line):
         return None
     return Link(int(found[1]), found[2].decode(), _text(found[4]), _text(found[6]))

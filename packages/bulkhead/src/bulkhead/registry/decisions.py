@@ -68,13 +68,21 @@ def promotable(registry: Registry, filename: str, environment: str) -> ModelReco
     if _served(registry, environment) == filename:
         raise Refused(f"{environment} serves {filename} already. There is nothing to do.")
     record = registry.find(filename, origin)
+    _pass_gate(registry, record, environment)
+    return record
+
+
+def _pass_gate(registry: Registry, record: ModelRecord, environment: str) -> str | None:
+    """Refuse what the gate of ``environment`` does not let pass; returns the hash of the settings that judged."""
+    filename = record.model_filename
     r2 = (record.metrics or {}).get("r2")
     if r2 is not None and type(r2) not in (int, float):
         raise Refused(f"{filename}: its record says r2 is {short(str(r2))}, which is no number. Train a new model.")
-    failing = quality_gate.read(registry.folder, environment).failing(environment, r2)
+    gate, gate_sha256 = quality_gate.read_hashed(registry.folder, environment)
+    failing = gate.failing(environment, r2)
     if failing is not None:
         raise Refused(f"{filename}: {failing}")
-    return record
+    return gate_sha256
 
 
 def promote(
@@ -118,6 +126,7 @@ def promote(
                 " now: another decision or training came first. Look at it, then promote again."
             )
         registry.find(filename, origin)  # revoked or removed meanwhile?
+        gate_sha256 = _pass_gate(registry, record, environment)  # the check took its time: the settings may be others
         promotion = Promotion(
             **msgspec.structs.asdict(context.identity),
             promotion_time=clock.in_record(clock.now()),
@@ -127,7 +136,7 @@ def promote(
             reason=one_line(context.reason),
             libraries=libraries,
             requested_by=context.requested_by,
-            gate_sha256=quality_gate.sha256(registry.folder),
+            gate_sha256=gate_sha256,
             first_try=context.first_try,
         )
         promoted = msgspec.structs.replace(record, environment=environment, promotion=promotion)

@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bulkhead import untrusted
 from bulkhead.errors import Refused
 
 if TYPE_CHECKING:
@@ -34,17 +35,17 @@ def locked(folder: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock of the registry in ``folder``; waits for whoever has it.
 
     Raises:
-        Refused: somebody has held it for ``seconds``.
+        Refused: somebody has held it for ``seconds``, or it is no plain file.
         OSError: the folder cannot be written.
     """
-    mine: set[str] = _held.__dict__.setdefault("folders", set())
-    key = os.path.realpath(folder)
+    mine: set[tuple[int, int]] = _held.__dict__.setdefault("folders", set())
+    found = folder.stat()
+    key = found.st_dev, found.st_ino  # whatever path leads there
     if key in mine:
         yield
         return
-    descriptor = _open(folder / NAME)
+    descriptor = _taken(folder / NAME, seconds)
     try:
-        _take(descriptor, seconds)
         mine.add(key)
         yield
     finally:
@@ -52,8 +53,31 @@ def locked(folder: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _taken(path: Path, seconds: float) -> int:
+    end = time.monotonic() + seconds
+    while True:
+        descriptor = _open(path)
+        try:
+            untrusted.check_plain(descriptor, f"models/{NAME}")
+            _wait(descriptor, end, seconds)
+            if _is_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # somebody removed or replaced the file between open and lock: others lock the new one
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
 def _open(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    # At once or not at all: a FIFO would wait for a reader.
+    flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path, flags)
     except FileNotFoundError:
@@ -66,8 +90,7 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _take(descriptor: int, seconds: float) -> None:
-    end = time.monotonic() + seconds
+def _wait(descriptor: int, end: float, seconds: float) -> None:
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -58,17 +58,6 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         )
 
 
-def sha256(registry: Path) -> str | None:
-    """The SHA-256 of the settings that :func:`read` reads; None: there is no such file.
-
-    Raises:
-        Untrusted: it is no plain file.
-        OSError: it cannot be read.
-    """
-    content = _content(registry)
-    return None if content is None else files.sha256(content)
-
-
 def _content(registry: Path) -> bytes | None:
     try:
         return untrusted.read(registry, SETTINGS, limit=untrusted.SETTINGS_LIMIT, called=_SHOWN)
@@ -86,9 +75,25 @@ def read(registry: Path, environment: str) -> QualityGate:
         Refused: the file is not what it should be.
         OSError: it cannot be read.
     """
+    return read_hashed(registry, environment)[0]
+
+
+def read_hashed(registry: Path, environment: str) -> tuple[QualityGate, str | None]:
+    """What :func:`read` returns, and the SHA-256 of the very bytes that say so; None: there is no file.
+
+    Read once for both: a record must not name settings that somebody saved after its model was judged.
+
+    Raises:
+        Refused: as :func:`read`.
+        OSError: as :func:`read`.
+    """
     content = _content(registry)
     if content is None:
-        return msgspec.convert(environments.get(environment).gate, QualityGate)
+        return msgspec.convert(environments.get(environment).gate, QualityGate), None
+    return _decoded(content, environment), files.sha256(content)
+
+
+def _decoded(content: bytes, environment: str) -> QualityGate:
     try:
         gates: dict[str, QualityGate] = msgspec.toml.decode(content, type=dict[str, QualityGate])
         unknown = sorted(gates.keys() - DEFAULTS.keys())

@@ -91,7 +91,7 @@ def _made(registry: Registry, proposal: SuccessProposal, author: Author, run_fol
 
 def _publish(registry: Registry, proposal: ModelProposal, author: Author, run_folder: Path) -> ModelRecord:
     lineage = believable.lineage(proposal.lineage)
-    gate = quality_gate.read(registry.folder, author.environment)
+    gate, gate_sha256 = quality_gate.read_hashed(registry.folder, author.environment)
     metrics = lineage.metrics or {}
     failing = gate.failing(author.environment, _r2_of(metrics))
     if failing is not None:
@@ -103,7 +103,7 @@ def _publish(registry: Registry, proposal: ModelProposal, author: Author, run_fo
         sha256=believable.sha256("sha256", proposal.sha256),
         environment=author.environment,
         lineage=msgspec.structs.replace(lineage, **_identity(author)),
-        gate_sha256=quality_gate.sha256(registry.folder),
+        gate_sha256=gate_sha256,
         first_try=author.first_try,
     )
 
@@ -118,6 +118,11 @@ def _r2_of(metrics: dict[str, Any]) -> float | None:
 def _infer(registry: Registry, proposal: InferenceProposal, author: Author, run_folder: Path) -> InferenceRecord:
     given = believable.inference(proposal.record)
     model = registry.find(given.model_used, author.environment)
+    if model.sha256 is None:
+        raise NotVerified(
+            f"{given.model_used}: its record in models/log.txt has no sha256 (a legacy record), so nothing can have"
+            " been predicted with it. Nothing is recorded. Train a new model, and use that."
+        )
     if (given.model_hash, given.model_sha256) != (model.model_hash, model.sha256):
         raise NotVerified(
             f"{given.model_used}: the step says that it predicted with a file of other hashes than the one that"
