@@ -193,7 +193,7 @@ class Service:
         made.mkdir(parents=True, exist_ok=True)
         return made
 
-    def leave(self, container: str, proposal: Any, task_id: str = "train_model", **changes: Any) -> None:
+    def leave(self, container: str, proposal: Any, task_id: str = "train_model", /, **changes: Any) -> None:
         """The result file of ``container``."""
         given: dict[str, Any] = {
             "protocol": PROTOCOL,

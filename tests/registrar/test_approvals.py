@@ -74,7 +74,7 @@ def test_what_is_promoted_is_what_was_approved(service: Service, conf: dict[str,
     assert promoting(service, conf=conf)["verdict"] == "refused"
 
 
-def test_only_those_who_may_approve(service: Service) -> None:
+def test_only_those_who_may_approve() -> None:
     run = Run({"model": "m", "environment": "prd"}, "bob", "manual")
     for rules in (Rules(), Rules(approvers=("ada", "eve"))):
         assert approvals.approved(APPROVED, run, "m", "prd", rules).by == "ada"

@@ -129,7 +129,10 @@ def _infer(registry: Registry, proposal: InferenceProposal, author: Author, run_
             " models/log.txt records. Nothing is recorded. Run the step again."
         )
     path = f"{author.identity.run_path}/{proposal.path}"
-    found = untrusted.hash_of(run_folder, proposal.path, called=path)
+    try:
+        found = untrusted.hash_of(run_folder, proposal.path, called=path)
+    except FileNotFoundError:
+        raise Refused(f"{path} is missing, and no inference is recorded without it. Run the step again.") from None
     if found != given.output_sha256:
         raise Refused(f"{path} is not what the step says it has written. Nothing is recorded. Run the step again.")
     made = msgspec.structs.replace(
