@@ -112,13 +112,16 @@ def test_a_promotion_updates_the_asset_of_prds_models(stack: Stack) -> None:
     assert event["extra"]["model_filename"] == served(stack, "prd")
 
 
-def test_a_rejected_promotion_changes_nothing(stack: Stack) -> None:
+def test_a_rejected_promotion_changes_nothing_and_is_on_record(stack: Stack) -> None:
     train(stack, "prd")
-    run_id = ask(stack, train(stack, "dev"))
+    model = train(stack, "dev")
+    run_id = ask(stack, model)
     approval_of(stack, run_id)
-    lines = stack.trainings()
+    lines, before = stack.trainings(), served(stack, "prd")
     assert decide(stack, run_id, "Reject") == "success"
-    assert stack.trainings() == lines
+    *others, rejection = stack.trainings()
+    assert (others, served(stack, "prd")) == (lines, before)
+    assert (rejection["outcome"], rejection["by"], rejection["model_filename"]) == ("rejected", "admin", model)
 
 
 def test_a_promotion_is_refused_when_another_model_is_served_by_then(stack: Stack) -> None:
