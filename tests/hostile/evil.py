@@ -188,6 +188,14 @@ def padded(size):
     result(model(), facts={"x": "y" * size})
 
 
+def long(mebibytes):
+    with open(RESULT, "wb") as file:
+        file.write(b'{"protocol": 2, "facts": {"x": "')
+        for _ in range(mebibytes):
+            file.write(b"y" * (1 << 20))
+        file.write(b'"}}')
+
+
 def inference(**changes):
     content = b"predictions"
     with open(f"{SHARED}/p.parquet", "wb") as file:
@@ -218,7 +226,7 @@ AFTER = {
     "sparse": lambda: sparse(12 << 30),
     "sparse small": lambda: sparse(64 << 20),
     "two mebibytes": lambda: padded(2 << 20),
-    "150 MiB": lambda: padded(150 << 20),
+    "150 MiB": lambda: long(150),
     "deep": lambda: written(b"[" * 900_000),
     "no UTF-8": lambda: written(b'{"protocol": 2, "container": "\xff\xfe"}'),
     "huge number": lambda: written(b'{"protocol": ' + b"9" * 500_000 + b"}"),
@@ -320,6 +328,7 @@ def deep_folders():
         os.chdir("d")
     os.chdir("/")
     result(model())
+    time.sleep(30)
 
 
 def deaf():

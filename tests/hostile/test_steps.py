@@ -70,11 +70,12 @@ RESOURCES = {
     "memory": "out_of_memory",
     "large file": "disk_full",
     "many large files": "disk_full",
+    "deep folders": "disk_full",
     "deaf": "timed_out",
     "hold the log": "timed_out",
     "long names": "crashed",
 }
-HARMLESS = ("identity", "many files", "deep folders")
+HARMLESS = ("identity", "many files")
 """They end as a success, whose record is true."""
 
 
