@@ -7,7 +7,8 @@ the first line that is part of it: an :class:`~bulkhead.registry.records.Anchor`
 
 An edit of line n shows at n, whose signature is wrong, and at n + 1, whose ``prev`` is. A missing line shows as a gap
 in ``seq``, an inserted one as a line that is not part of the chain or takes a number twice. What nothing in the file
-shows is that its end is missing, or that the whole file was set back: for that there is the head, kept elsewhere.
+shows is that its end is missing, or that the whole file was set back: for that there is the head, kept elsewhere. The
+check of a whole journal is in ``maintenance/verify/chain.py``.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import os
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from bulkhead.errors import Refused
 from bulkhead.files import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from bulkhead.paths import JournalName
 
@@ -36,8 +37,6 @@ _END = re.compile(
 )
 LONGEST_END = 256
 """Bytes that say a line's place in the chain are fewer."""
-
-Trouble = Literal["edited_line", "missing_lines", "inserted_line", "bad_signature", "unchained_line"]
 
 
 @dataclass(frozen=True)
@@ -144,63 +143,6 @@ def is_genuine(line: bytes, found: Link, ring: KeyRing) -> bool | None:
         return None
     body = line[: line.rindex(b',"hmac":')]
     return hmac.compare_digest(key.sign(body), found.hmac)
-
-
-@dataclass(frozen=True)
-class Walked:
-    """One line of a journal, seen as part of its chain."""
-
-    number: int
-    """Counted from 1."""
-    offset: int
-    link: Link | None
-    hash: str
-    trouble: Trouble | None = None
-    detail: str = ""
-
-
-def walk(lines: Iterable[tuple[int, bytes]], ring: KeyRing | None = None) -> Iterator[Walked]:
-    """Every line of a journal with what is wrong about its place in the chain.
-
-    Args:
-        lines: all of them, each with the place of its first byte, without its end; those that are empty left out.
-        ring: to check signatures; without it only the chain is followed.
-    """
-    before = ZEROS
-    expected: int | None = None  # None: the chain has not begun
-    for number, (offset, line) in enumerate(lines, start=1):
-        this = sha256(line)
-        found = parse(line)
-        trouble: Trouble | None = None
-        detail = ""
-        if found is None:
-            if expected is not None:
-                trouble, detail = "unchained_line", "it has no place in the chain: something else wrote it"
-        else:
-            trouble, detail = _judged(line, found, before, expected, ring)
-            # After a trouble the chain is followed on from where the line says it is, so that each edit is told once.
-            expected = found.seq + 1 if expected is None or trouble != "inserted_line" else expected
-        yield Walked(number, offset, found, this, trouble, detail)
-        before = this
-
-
-def _judged(
-    line: bytes, found: Link, before: str, expected: int | None, ring: KeyRing | None
-) -> tuple[Trouble | None, str]:
-    genuine = is_genuine(line, found, ring) if ring else None
-    if expected is not None and found.seq < expected:
-        return "inserted_line", f"it says it is number {found.seq} of the chain, and number {expected} follows here"
-    first = 1 if expected is None else expected
-    if found.seq > first:
-        gone = f"number {first}" if found.seq == first + 1 else f"numbers {first} to {found.seq - 1}"
-        return "missing_lines", f"{gone} of the chain stood before it"
-    if genuine is False:
-        return "edited_line", "its signature does not fit what it says"
-    if found.prev != before:
-        return "edited_line", "the line before it is not the one that it was written after"
-    if (found.key is None) != (found.hmac is None):
-        return "bad_signature", "it names a key or a signature, and not both"
-    return None, ""
 
 
 def _text(found: bytes | None) -> str | None:
