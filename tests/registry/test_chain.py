@@ -42,7 +42,8 @@ def appended(path: Path, count: int, ring: KeyRing | None = RING) -> list[bytes]
 
 def checked(lines: Iterable[bytes], ring: KeyRing | None = RING) -> list[Finding]:
     """What verify finds wrong about the chain of these lines."""
-    check, found = ChainCheck("models/log.txt", ring, None), []
+    check = ChainCheck("models/log.txt", ring, None)
+    found: list[Finding] = []
     for number, line in enumerate(lines, start=1):
         is_record = not isinstance(records.decode(line), records.Unreadable)
         found += check.feed(line + b"\n", sha256(line), number, number, is_record=is_record)

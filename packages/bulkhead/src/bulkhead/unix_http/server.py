@@ -1,14 +1,8 @@
-"""HTTP over a unix socket, for the services that hold what is dangerous: a strict server, and a client.
-
-Python's own ``http.server`` does the parsing. What it would let pass is refused here: bodies of unknown length,
-upgrades, a length that is said twice, headers without end, requests that take for ever to arrive. Each connection
-carries one request. Needs the standard library alone.
-"""
+"""The strict server."""
 
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import select
 import socket
@@ -16,13 +10,14 @@ import socketserver
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
+
+from bulkhead.unix_http.messages import Refusal, Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
     from io import BufferedIOBase
     from pathlib import Path
 
@@ -30,42 +25,6 @@ _HEADERS = 16 << 10
 """Bytes of a request's first line and headers."""
 _WATCH_SECONDS = 1.0
 _SECONDS = 30.0
-
-
-class Refusal(Exception):  # an answer, no error of the program
-    """An answer that says why not."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-@dataclass(frozen=True)
-class Request:
-    """What was asked."""
-
-    method: str
-    path: str
-    """As it was sent, without the query; nothing of it is decoded."""
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    on_gone: Callable[[Callable[[], None]], None] = lambda _: None
-    """Registers what is called when nobody waits for the answer any more."""
-
-
-@dataclass(frozen=True)
-class Response:
-    """The answer: whole, or in pieces as they come."""
-
-    status: int
-    body: bytes | Iterator[bytes] = b""
-    content_type: str = "application/json"
-
-    @classmethod
-    def of(cls, content: Any, status: int = 200) -> Response:
-        """``content`` as JSON."""
-        return cls(status, json.dumps(content).encode())
 
 
 class _Bounded:
@@ -326,73 +285,3 @@ class Server:
     def _watch(self) -> None:
         while not self._ended.wait(_WATCH_SECONDS):
             self._server.look_at_all()
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """``http.client`` over a unix socket."""
-
-    def __init__(self, path: str, timeout: float | None = _SECONDS) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket.
-
-        Raises:
-            OSError: nobody listens there.
-        """
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            made.settimeout(self.timeout)
-            made.connect(self._path)
-        except BaseException:
-            made.close()
-            raise
-        self.sock = made
-
-
-class Client:
-    """Asks a service on a unix socket.
-
-    Args:
-        path: of the socket.
-        seconds: how long each step of an answer may take.
-    """
-
-    def __init__(self, path: Path | str, seconds: float = _SECONDS) -> None:
-        self._path = str(path)
-        self._seconds = seconds
-
-    def request(self, method: str, path: str, content: Any = None) -> tuple[int, bytes]:
-        """The status and the body of the answer; ``content`` is sent as JSON.
-
-        Raises:
-            OSError: nobody answers, or not to the end.
-        """
-        connection = UnixConnection(self._path, self._seconds)
-        body = None if content is None else content if isinstance(content, bytes) else json.dumps(content).encode()
-        try:
-            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except http.client.HTTPException as error:
-            raise ConnectionError(f"{self._path}: {type(error).__name__}: {error}") from error
-        finally:
-            connection.close()
-
-
-def segments(path: str) -> list[str]:
-    """The components of a request's path, each decoded once; one that holds a slash, or is a dot or two, is refused.
-
-    Raises:
-        Refusal: the path is none.
-    """
-    try:
-        found = [unquote(part, errors="strict") for part in path.split("/")[1:]]
-    except UnicodeDecodeError:
-        raise Refusal(400, "the path is none") from None
-    if not path.startswith("/") or any("/" in part or not part.isprintable() for part in found):
-        raise Refusal(400, "the path is none")
-    if any(part in {"", ".", ".."} for part in found[:-1]) or (found and found[-1] in {".", ".."}):
-        raise Refusal(400, "the path is none")
-    return found
