@@ -49,7 +49,8 @@ def test_what_an_image_needs_follows_from_sources_and_stands_before_it(clone: Cl
 def test_an_image_is_locked_after_the_one_whose_versions_it_takes(clone: Clone) -> None:
     add_image(clone, REPORTER + '\n[tool.bulkhead]\nversions-of = "trainer"\n')
     order = answers(clone, "resolutions")
-    assert {"airflow ", "trainer ", "inference trainer", "reporter trainer"} == set(order)
+    alone = {f"{name} " for name in ("airflow", "launcher", "registrar", "trainer")}
+    assert alone | {"inference trainer", "reporter trainer"} == set(order)
     assert order.index("trainer ") < min(order.index("inference trainer"), order.index("reporter trainer"))
 
 
@@ -59,7 +60,7 @@ def test_versions_of_no_other_image_are_refused_with_the_file(clone: Clone, othe
     ended = clone.run(sys.executable, "scripts/own_packages.py", "resolutions")
     assert ended.returncode == 1
     assert f"images/reporter/pyproject.toml: versions-of is '{other}'" in ended.stderr
-    assert "airflow, inference, reporter, trainer" in ended.stderr
+    assert "airflow, inference, launcher, registrar, reporter, trainer" in ended.stderr
 
 
 def test_what_needs_airflow_is_in_no_environment_but_its_image(clone: Clone) -> None:
@@ -68,8 +69,13 @@ def test_what_needs_airflow_is_in_no_environment_but_its_image(clone: Clone) -> 
     assert {"packages/engine", "packages/models_page", "images/trainer"} <= set(found)
 
 
+def test_a_service_starts_from_another_stage_than_a_step(clone: Clone) -> None:
+    kinds = {image: answers(clone, "kind", image) for image in ("trainer", "launcher", "registrar")}
+    assert kinds == {"trainer": ["step"], "launcher": ["service"], "registrar": ["service"]}
+
+
 def test_a_wrong_name_of_an_image_is_told_which_there_are(clone: Clone) -> None:
     ended = clone.run("scripts/build-images.sh", "trianer")
     assert ended.returncode == 1
     assert "there is no image 'trianer'" in ended.stderr
-    assert "airflow inference trainer" in ended.stderr
+    assert "airflow inference launcher registrar trainer" in ended.stderr
