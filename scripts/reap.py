@@ -38,7 +38,17 @@ class Step:
     @property
     def has_failed(self) -> bool:
         """Whether it has ended, and not well."""
-        return self.state["Status"] in {"exited", "dead"} and (SET_ASIDE in self.name or self.state["ExitCode"] != 0)
+        return self.has_ended and (SET_ASIDE in self.name or self.state["ExitCode"] != 0)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it can do nothing more."""
+        return self.state["Status"] in {"exited", "dead"}
+
+    @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether a version started it that had no registrar, which therefore does not look after it."""
+        return "io.bulkhead.try-id" not in self.labels
 
     @property
     def is_recorded(self) -> bool:
@@ -62,7 +72,8 @@ def main() -> int:
     settings = read_env(Path(os.environ.get("BULKHEAD_ENV_FILE", ROOT / ".env"))) | dict(os.environ)
     keep = timedelta(hours=float(settings.get("BULKHEAD_KEEP_FAILED_HOURS") or 24))
     steps = _steps(settings.get("BULKHEAD_PROJECT") or "bulkhead")
-    old = [step for step in steps if step.has_failed and step.age > keep]
+    ended = [step for step in steps if step.has_failed or (step.has_ended and step.is_of_earlier_version)]
+    old = [step for step in ended if step.age > keep]
     # A failure that nobody has recorded is looked after by its task's next try, while there is one.
     unrecorded = [step for step in old if not step.is_recorded]
     airflow = _airflow(settings) if unrecorded else None

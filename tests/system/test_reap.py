@@ -27,10 +27,10 @@ def exists(container: str) -> bool:
     return subprocess.run(["docker", "inspect", container], check=False, capture_output=True).returncode == 0
 
 
-def container_of(stack: Stack, run_id: str, *command: str) -> str:
+def container_of(stack: Stack, run_id: str, *command: str, earlier: bool = False) -> str:
     """A container with the labels of a task, as a crashed Airflow leaves one behind."""
     labels = {"project": stack.project, "dag": "dev_train_model_dag", "run": run_id, "task": "train_model"}
-    labels |= {"try": "1", "map-index": "-1"}
+    labels |= {"try": "1", "map-index": "-1"} | ({} if earlier else {"try-id": "0199c0de-0000-7000-8000-000000000001"})
     words = [word for key, value in labels.items() for word in ("--label", f"io.bulkhead.{key}={value}")]
     start = ["docker", "run", "--detach", "--init", *words, "--entrypoint", command[0], f"bulkhead/trainer:{TAG}"]
     return subprocess.run([*start, *command[1:]], check=True, capture_output=True, text=True).stdout.strip()
@@ -48,14 +48,25 @@ def test_a_failed_container_is_kept_for_its_time_and_then_removed(stack: Stack) 
 
 def test_a_running_step_is_left_alone_and_so_is_one_that_ended_well(stack: Stack) -> None:
     stack.compose("pause", "registrar")  # it would stop the one and look after the other
+    running, done = container_of(stack, "deleted", "sleep", "600"), container_of(stack, "deleted", "true")
     try:
-        running, done = container_of(stack, "deleted", "sleep", "600"), container_of(stack, "deleted", "true")
         subprocess.run(["docker", "wait", done], check=True, capture_output=True)
         reap(stack, hours="0")
         assert exists(running)
         assert exists(done)
     finally:
+        subprocess.run(["docker", "rm", "--force", running, done], check=True, capture_output=True)
         stack.compose("unpause", "registrar")
+
+
+def test_what_an_earlier_version_has_left_goes_after_its_time_though_it_ended_well(stack: Stack) -> None:
+    """The registrar does not know it: it has no id of its try."""
+    left = container_of(stack, "deleted", "true", earlier=True)
+    subprocess.run(["docker", "wait", left], check=True, capture_output=True)
+    reap(stack)
+    assert exists(left)
+    reap(stack, hours="0")
+    assert not exists(left)
 
 
 def test_an_unrecorded_failure_is_left_to_its_task_and_without_one_removed_after_its_time(stack: Stack) -> None:
