@@ -12,7 +12,7 @@ from tests.containers.support import TAG
 from tests.faults.acts import restarts_of
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
-from tests.faults.shell import WAITS, build, docker, ends_well, record_of, task_lines, training
+from tests.faults.shell import WAITS, build, docker, ends_well, record_of, task_lines
 from tests.faults.support import TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
@@ -184,6 +184,23 @@ def test_an_engine_that_answers_after_2_s_starts_one_container_and_publishes_one
         *("--format", '{{index .Actor.Attributes "io.bulkhead.task"}}'),
     )
     assert events.split() == ["preprocessing", "train_model"]
+
+
+@contextmanager
+def training(fault: Fault, failures: list[tuple[int, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and its train_model's container, which waits until the block ends; not paused, or no engine could end it.
+
+    Then the run ends as a success with one model and these failures.
+    """
+    stack = fault.stack
+    assert isinstance(stack, EngineStack)
+    with replaced_there(stack, WAITS):
+        run_id = stack.airflow.trigger(TRAIN)
+        container = stack.wait_for_step("train_model")
+        since = time.time()
+        yield run_id, container
+        (stack.folder / run_path(TRAIN, run_id) / "go").touch()
+        ends_well(fault, run_id, failures, since)
 
 
 def is_running(stack: EngineStack, container: dict[str, Any]) -> bool:

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.container
 
 TRY = "0199c0de-0000-7000-8000-000000000001"
 ATTEMPT = Attempt(identity(), TRY, TRY)
+OF_THE_TASK = {*ATTEMPT.labels(), *(f"io.bulkhead.{name}" for name in ("environment", "journal", "approval-task"))}
 LIMITS = {
     "BULKHEAD_STEP_CPUS": "1.5",
     "BULKHEAD_STEP_MEMORY": "300m",
@@ -38,7 +39,7 @@ LIMITS = {
     "BULKHEAD_STEP_LOG": "10m",
 }
 # docker run keeps no container here, says its terminal's size, and names the policy that docker-py leaves unsaid.
-CLIENTS_OWN = {"AutoRemove", "ConsoleSize", "RestartPolicy"}
+CLIENTS_OWN = {"AutoRemove", "ConsoleSize", "ContainerIDFile", "RestartPolicy"}
 IDENTITY = {
     f"BULKHEAD_{name}" for name in ("ENVIRONMENT", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
 }
@@ -88,7 +89,9 @@ def started_by_hand(clone: Clone, image: str, task: str) -> str:
     kept = '[ "$1 $2" != "run --rm" ] || { shift 2; set -- run "$@"; }'
     path = clone.with_docker(f'{kept}\nexec {shutil.which("docker")} "$@"\n')
     clone.run("just", "step", image, task, PATH=path, **LIMITS)
-    listed = ["docker", "ps", "--all", "--quiet", "--filter", f"label=io.bulkhead.project={clone.project}"]
+    # The registrar that records its outcome is kept too.
+    filters = (f"label=io.bulkhead.project={clone.project}", f"ancestor=bulkhead/{image}:{TAG}")
+    listed = ["docker", "ps", "--all", "--quiet", *(word for one in filters for word in ("--filter", one))]
     (container,) = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
     return container
 
