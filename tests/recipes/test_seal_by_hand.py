@@ -80,7 +80,7 @@ def what_it_may(container: dict[str, Any]) -> dict[str, Any]:
         "command": config["Cmd"],
         "entrypoint": config["Entrypoint"],
         "environment": sorted(line for line in config["Env"] if line.partition("=")[0] not in IDENTITY),
-        "labels": {name: value for name, value in config["Labels"].items() if name not in ATTEMPT.labels()},
+        "labels": {name: value for name, value in config["Labels"].items() if name not in OF_THE_TASK},
     }
 
 
@@ -102,7 +102,8 @@ def started_by_the_launchers_way(clone: Clone, spec: StepSpec) -> str:
     variables = {name: value.strip("'") for name, value in own.items()} | LIMITS
     variables |= {"BULKHEAD_PROJECT": clone.project, "BULKHEAD_TAG": TAG, "AIRFLOW_HOME": str(clone.folder)}
     settings = Settings.from_environment(spec.task_id, environment=variables)
-    arguments = step_request.create_arguments(spec, settings, ATTEMPT)
+    attempt = Attempt(identity(task_id=spec.task_id), TRY, TRY)
+    arguments = step_request.create_arguments(spec, settings, attempt)
     routes = Routes(Engine(Path("/var/run/docker.sock")), clone.project, lambda _: None, variables)
     body = json.dumps({"Labels": arguments["labels"]}).encode()
     created = routes.answer(Request("POST", "/containers/create", {}, body))
