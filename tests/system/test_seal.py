@@ -111,20 +111,6 @@ def test_a_missing_image_fails_with_the_command_that_builds_it(stack: Stack) -> 
     assert "just build-images" in record["error_message"]
 
 
-def test_a_registry_that_cannot_be_written_fails_the_task_and_publishes_nothing(stack: Stack) -> None:
-    stack.run("dev_train_model_dag")
-    models = stack.model_files()
-    stack.models.chmod(0o555)
-    try:
-        run_id, state = stack.run("dev_train_model_dag")
-    finally:
-        stack.models.chmod(0o775)
-    assert state == "failed"
-    (record,) = stack.trainings(run_id)
-    assert (record["cause"], record["step"]) == ("refused", "train_model")
-    assert stack.model_files() == models
-
-
 def sealed_config(stack: Stack, spec: StepSpec) -> dict[str, Any]:
     """The ``HostConfig`` that the seal's description asks for, but for the mounts."""
     settings = Settings.from_environment(spec.task_id, environment=stack.environment)
