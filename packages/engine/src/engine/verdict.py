@@ -20,6 +20,18 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 _SIGKILLED = 137
+_ENDS = {
+    EXIT_BUSY: ("busy", "an earlier container of this task still runs here", "It is tried again after its end.", True),
+    EXIT_USAGE: ("wrong_usage", "the command line is wrong", "Fix the DAG or its parameters.", False),
+    _SIGKILLED: (
+        *("killed", "SIGKILL: by hand, or probably because the host ran out of memory", "Check the host's memory."),
+        True,
+    ),
+    EXIT_KILLED: ("killed", "SIGTERM: stopped before the end", "It is run again.", True),
+}
+"""By exit code, the cause, why, what next, and whether another attempt could end otherwise."""
+_REFUSALS = {"refused", "disk_full", "busy"}
+"""Causes of which the step's own sentence says all there is to say."""
 _SIGXFSZ = 153
 _NO_ROOM = ("[Errno 28]", "[Errno 27]", "No space left on device", "File too large")
 """How Python and libraries say ENOSPC and EFBIG."""
@@ -73,9 +85,7 @@ def judge(
     if code == 0 and own is not None:
         return Failed(*_other_protocol(own), evidence)
     said = own.proposal if own is not None and own.is_readable else None
-    refusal = one_line(said.detail) if isinstance(said, FailureProposal) else None
-    is_full = isinstance(said, FailureProposal) and said.cause == "disk_full"
-    return Failed(*_explain(code, evidence, settings, refusal, is_full=is_full), evidence)
+    return Failed(*_explain(code, evidence, settings, said if isinstance(said, FailureProposal) else None), evidence)
 
 
 def _other_protocol(found: StepResult) -> tuple[str, str, bool]:
@@ -94,40 +104,40 @@ def duration(state: dict[str, Any]) -> float | None:
     return round((finished - started).total_seconds(), 3) if started and finished and finished > started else None
 
 
-def _explain(
-    code: int, evidence: Evidence, settings: Settings, refusal: str | None, *, is_full: bool
-) -> tuple[str, str, bool]:
+def _explain(code: int, evidence: Evidence, settings: Settings, own: FailureProposal | None) -> tuple[str, str, bool]:
+    """Cause, sentence, and whether another attempt could end otherwise.
+
+    Args:
+        code: the exit code.
+        evidence: what else is known.
+        settings: the step's limits.
+        own: what the step itself says, in its result file.
+    """
     tail = evidence.last_lines or []
-    said = f" It said: {tail[-1]}" if tail else ""
+    told = one_line(own.detail) if own is not None else ""
+    said = f" It said: {told or tail[-1]}" if told or tail else ""
     after = f"exit code {code}" + (f" after {evidence.duration_seconds:.1f} s" if evidence.duration_seconds else "")
-    if evidence.oom_killed:
+    if evidence.oom_killed or (own is not None and own.cause == "out_of_memory"):
         next_step = f"{settings.raising('memory')}, or give less data."
         return "out_of_memory", f"memory ran out at the limit of {settings.memory} ({after}). {next_step}", False
     if code == 0:
         return "no_result", f"{after}, and no result file of this attempt.{said} See the task log.", True
     # The step's own sentence: from its result file, or as it printed it where that could not be written.
+    refusal = told if own is not None and own.cause in _REFUSALS else ""
     refusal = refusal or next(filter(None, (line.partition(": refused: ")[2] for line in reversed(tail))), "")
-    if code == EXIT_BUSY:
-        detail = f"an earlier container of this task still runs here ({after}). It is tried again after its end."
-        return "busy", detail, True
-    if is_full or code == _SIGXFSZ or any(words in line for words in _NO_ROOM for line in (*tail, refusal)):
+    is_full = code == _SIGXFSZ or (own is not None and own.cause == "disk_full")
+    if is_full or any(words in line for words in _NO_ROOM for line in (*tail, refusal)):
         next_step = f"{settings.raising('disk')}, free some space, or give less data."
         what = refusal or f"a file could not grow ({after}).{said}"
         return "disk_full", f"{what} The limit is {settings.disk} a step. {next_step}", False
     # Whatever the exit code: the container's init says 1 when it may not start the step.
-    if not refusal and any(map(wants_threads, tail)):
+    if not refusal and any(map(wants_threads, (*tail, told))):
         next_step = f"Raise BULKHEAD_STEP_PIDS ({settings.pids}) in .env and run 'just up'."
         return "crashed", f"no more processes or threads could be started ({after}).{said} {next_step}", False
     if code == EXIT_REFUSED:
         return "refused", refusal or f"{after}.{said} Run it by hand with 'just step'.", False
-    if code == EXIT_USAGE:
-        return "wrong_usage", f"the command line is wrong ({after}).{said} Fix the DAG or its parameters.", False
-    if code == _SIGKILLED:
-        why = "SIGKILL: by hand, or probably because the host ran out of memory"
-        return "killed", f"{why} ({after}).{said} Check the host's memory.", True
-    if code == EXIT_KILLED:
-        return "killed", f"SIGTERM: stopped before the end ({after}).{said} It is run again.", True
-    return "crashed", f"{after}.{said} The traceback is in the task log.", True
+    cause, why, next_step, retry = _ENDS.get(code, ("crashed", "", "The traceback is in the task log.", True))
+    return cause, f"{why} ({after}).{said} {next_step}" if why else f"{after}.{said} {next_step}", retry
 
 
 def moment(text: str) -> datetime | None:
