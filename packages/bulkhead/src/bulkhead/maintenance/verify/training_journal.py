@@ -160,7 +160,10 @@ class RegistryHistory:
             yield from self._misnamed(record)
 
     def _dated(self, record: Record | Unreadable) -> Iterator[Finding]:
-        """Each of these takes its time under the journal's lock, so only a clock or a hand turns them round."""
+        """Each of these takes its time under the journal's lock, so only a clock or a hand turns them round.
+
+        An anchor does not: it is made with the record behind it, which has its time already.
+        """
         match record:
             case ModelRecord(promotion=Promotion(promotion_time=moment)):
                 pass
@@ -171,7 +174,6 @@ class RegistryHistory:
                 | Removal(removal_time=moment)
                 | Quarantine(quarantine_time=moment)
                 | Rejection(rejection_time=moment)
-                | Anchor(anchor_time=moment)
             ):
                 pass
             case _:
