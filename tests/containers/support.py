@@ -42,8 +42,9 @@ class Folders:
 
 
 def records(log: Path) -> list[dict[str, Any]]:
-    """The records in ``log``, oldest first; every line must be one."""
-    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    """The records in ``log``, oldest first; a torn line is none, and is verify's to find."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
 
 
 def remove_containers(label: str) -> None:

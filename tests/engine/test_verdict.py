@@ -42,6 +42,22 @@ def test_exit_0_with_the_result_of_this_very_container_is_success() -> None:
     assert judged(0, OWN) is OWN
 
 
+def test_where_the_engine_was_away_at_the_end_the_result_alone_is_the_proof() -> None:
+    assert judged(255, OWN) is OWN
+    assert judged(255, result_by("0123456789ab")).cause == "crashed"
+    failure = result_by(CONTAINER, proposal=FailureProposal(cause="refused", detail="no"))
+    assert judged(255, failure).cause == "crashed"
+
+
+def test_a_crash_has_the_steps_own_words() -> None:
+    failure = result_by(CONTAINER, proposal=FailureProposal(cause="crashed", detail="ValueError: a bug"))
+    assert "It said: ValueError: a bug" in judged(70, failure).detail
+    threads = result_by(CONTAINER, proposal=FailureProposal(cause="crashed", detail="can't start new thread"))
+    assert (judged(70, threads).retry, "BULKHEAD_STEP_PIDS" in judged(70, threads).detail) == (False, True)
+    memory = result_by(CONTAINER, proposal=FailureProposal(cause="out_of_memory", detail="memory ran out"))
+    assert judged(70, memory).cause == "out_of_memory"
+
+
 @pytest.mark.parametrize(
     "result",
     [None, result_by("0123456789ab"), result_by(CONTAINER[1:13]), result_by(CONTAINER + "0"), result_by("")],

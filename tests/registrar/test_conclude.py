@@ -155,6 +155,14 @@ def test_what_has_not_ended_well_is_not_concluded(service: Service, state: dict[
     assert caught.value.status == status
 
 
+def test_what_ended_while_its_engine_was_away_is_proven_by_its_result_alone(service: Service) -> None:
+    service.tries("running")
+    container = service.container(state={"ExitCode": 255})
+    assert conclude(service, container)["failed"]["cause"] == "no_result"
+    service.leave(container, service.model())
+    assert conclude(service, container)["verdict"] == "recorded"
+
+
 @pytest.mark.parametrize("container", ["f" * 64, "../../x", "", "x/json?a=1"])
 def test_a_container_that_is_not_there_is_told(service: Service, container: str) -> None:
     with pytest.raises(Refusal) as caught:

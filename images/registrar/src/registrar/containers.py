@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from bulkhead import environments
-from bulkhead.errors import Refused, short
+from bulkhead.errors import EXIT_UNKNOWN, Refused, short
 from bulkhead.identity import Identity
 from bulkhead.paths import JOURNALS, JournalName
 from registrar.database import Away
@@ -58,6 +58,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     def short_id(self) -> str:
         """As people read it."""
         return self.id[:12]
+
+    @property
+    def has_ended_well(self) -> bool:
+        """Whether its result file may be a proof: it ended with 0, or with nobody knows what, its engine being away."""
+        return self.is_ended and self.exit_code in {0, EXIT_UNKNOWN}
 
     @property
     def is_set_aside(self) -> bool:

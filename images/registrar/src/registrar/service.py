@@ -92,7 +92,7 @@ class Registrar:
         container = self._container(container_id)
         if container is None:
             raise Refusal(_NOT_FOUND, f"container {container_id[:12]} has gone. Nothing is recorded.")
-        if not container.is_ended or container.exit_code != 0:
+        if not container.has_ended_well:
             how = "runs still" if not container.is_ended else f"ended with exit code {container.exit_code}"
             raise Refusal(_CONFLICT, f"container {container.short_id} {how}. Nothing is recorded.")
         found = self.standing(container.task, container.try_id)

@@ -81,7 +81,7 @@ class Sweep:
 
     def _look_after_ended(self, container: Container, standing: Standing) -> None:
         registrar = self._registrar
-        if container.exit_code != 0:
+        if not container.has_ended_well:
             return  # the next try judges it, or it is evidence
         if standing.accepted is not None:
             registrar.tables.accept(standing.accepted)

@@ -26,6 +26,9 @@ EXIT_KILLED = 143
 EXIT_INTERRUPTED = 130
 """SIGINT: by hand, or by a library that raises it at itself (OpenBLAS, where it cannot start its threads)."""
 
+EXIT_UNKNOWN = 255
+"""What an engine says of a container that ended while it was away; no step of ours ends so."""
+
 EXIT_UNREAD = 141
 """Whoever read the output has gone (``| head``): 128 + SIGPIPE, as a program that dies of it."""
 

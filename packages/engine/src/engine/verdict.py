@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead import protocol
-from bulkhead.errors import EXIT_BUSY, EXIT_KILLED, EXIT_REFUSED, EXIT_USAGE, one_line, wants_threads
+from bulkhead.errors import EXIT_BUSY, EXIT_KILLED, EXIT_REFUSED, EXIT_UNKNOWN, EXIT_USAGE, one_line, wants_threads
 from bulkhead.registry.proposals import FailureProposal
 from bulkhead.registry.records import Evidence
 from bulkhead.step.result import REBUILD_AIRFLOW, rebuild
@@ -72,7 +72,8 @@ def judge(
     """
     code = int(state["ExitCode"])
     own = result if result is not None and result.is_by(container) else None
-    if code == 0 and own is not None and own.is_readable:
+    # Where nobody saw the exit code, the result file alone has to do: it is written last, and whole.
+    if code in {0, EXIT_UNKNOWN} and own is not None and own.is_readable and not (code and own.is_failure):
         return own
     evidence = Evidence(
         exit_code=code,
