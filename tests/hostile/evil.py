@@ -25,7 +25,7 @@ def held(*attempts):
     for attempt in attempts:
         try:
             said = attempt()
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, IndexError) as error:
             print(f"{ATTACK}: {error!r}", file=sys.stderr)
         else:
             sys.exit(print(f"BREACH: {ATTACK}: {said!r}", file=sys.stderr) or 4)
@@ -106,7 +106,7 @@ SEAL = {
         lambda: connected(socket.AF_UNIX, "/run/bulkhead/registrar/registrar.sock"),
     ],
     "other runs": [lambda: os.listdir("/shared/../shared/../opt/airflow"), lambda: os.listdir("/project")],
-    "secrets": [lambda: {name: os.environ[name] for name in os.environ if "KEY" in name or "PASS" in name} or 1 / 0],
+    "secrets": [lambda: [name for name in os.environ if "KEY" in name or "PASS" in name].pop()],
 }
 
 

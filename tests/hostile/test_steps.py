@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.system, pytest.mark.fault]
 SEAL = [
     *("log", "inferences", "model file", "new model", "gate", "link in models", "lock", "modes of models"),
     *("inputs", "hard link", "device", "root file system", "mount", "user namespace", "root", "kernel"),
-    *("network", "sockets", "other runs"),
+    *("network", "sockets", "other runs", "secrets"),
 ]
 """What it tries to reach; all of it must be out of reach."""
 
@@ -115,6 +115,7 @@ def test_what_takes_all_it_can_ends_at_its_limits(attacked: Attacked, attack: st
     (record,) = attacked.records_of(attack)
     assert (attacked.states[attack], record["cause"]) == ("failed", RESOURCES[attack]), record
     assert len(str(record)) < 60_000
+    assert "held: False" not in str(record)
 
 
 @pytest.mark.parametrize("attack", HARMLESS)
