@@ -69,6 +69,8 @@ class Engine:
         return {"Id": container}
 
     def start(self, container: str) -> None:
+        if container not in self.containers:
+            raise NotFound(container)
         code = self.work(container)
         state = {"Status": "running", "ExitCode": 0} if code is None else {"Status": "exited", "ExitCode": code}
         self.containers[container]["State"] = {**state, **STARTED}

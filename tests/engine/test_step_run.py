@@ -10,7 +10,7 @@ from docker.errors import DockerException, ImageNotFound
 from tests.engine.support import Host, refusal
 
 from bulkhead.registrar_protocol import Concluded, FailedOutcome
-from engine import judging, patience, step_run
+from engine import judging, lease, patience, step_run
 from engine.caller import StepFailedError, StepLeftError
 from engine.external_id import ExternalId
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(patience, "_AGAIN_SECONDS", 0.01)
-    monkeypatch.setattr(step_run, "_LEASE_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(step_run, "_CONNECT_SECONDS", 0)
     return Host(tmp_path)
 
@@ -143,7 +143,8 @@ def test_a_container_of_a_closed_outcome_makes_room(host: Host, work: Any) -> No
     assert host.engine.stopped == ([_container(old)] if work is running else [])
 
 
-def test_a_container_that_never_ran_is_replaced(host: Host) -> None:
+def test_a_container_that_never_ran_is_started_by_the_next_try(host: Host) -> None:
+    """Nor is it removed: the try that made it may be about to start it."""
     first = host.attempt(1)
     first.look()
     first.connect()
@@ -152,7 +153,25 @@ def test_a_container_that_never_ran_is_replaced(host: Host) -> None:
     with pytest.raises(StepLeftError):
         first.follow(created)
     host.run(2)
+    assert host.engine.created == 1
+    assert host.registrar.concluded == [_container(created)]
+    assert host.registrar.failures == []
+
+
+def test_a_container_that_goes_before_it_is_started_is_made_again(host: Host) -> None:
+    start = host.engine.start
+    gone: list[str] = []
+
+    def start_once_gone(container: str) -> None:
+        if not gone:
+            gone.append(container)
+            host.engine.remove_container(container)
+        start(container)
+
+    host.engine.start = start_once_gone  # type: ignore[method-assign]
+    host.run()
     assert host.engine.created == 2
+    assert host.registrar.concluded != gone
     assert host.registrar.failures == []
 
 
@@ -421,6 +440,35 @@ def test_the_outcome_of_another_engines_container_is_adopted_when_it_comes(host:
     assert attempt.outcome is not None
     assert attempt.outcome.facts == {"made": 2}
     assert host.engine.created == 0
+
+
+def test_an_engine_that_is_exchanged_under_a_running_step_has_not_removed_its_container(host: Host) -> None:
+    host.engine.work = running
+    attempt, kept = host.begun(1)
+    host.engine.containers.clear()
+    host.engine.id = "ENGINE:2"
+    with pytest.raises(StepFailedError, match=r"is on another engine .*, and its lease is over") as failed:
+        attempt.conclude(kept, attempt.follow(kept))
+    assert failed.value.failed.retry
+    assert host.causes() == ["engine_unreachable"]
+
+
+def test_the_outcome_of_a_step_whose_engine_was_exchanged_is_adopted_when_it_comes(host: Host) -> None:
+    host.engine.work = running
+    attempt, kept = host.begun(1, lease_seconds=60)
+    host.engine.containers.clear()
+    host.engine.id = "ENGINE:2"
+    before = host.registrar.looks
+
+    def come() -> None:
+        if host.registrar.looks == before + 3:
+            host.registrar.outcome = Concluded(verdict="adopted", facts={"made": 1})
+
+    host.registrar.on_look = come
+    attempt.conclude(kept, attempt.follow(kept))
+    assert attempt.outcome is not None
+    assert attempt.outcome.facts == {"made": 1}
+    assert host.registrar.failures == []
 
 
 def test_a_try_that_waits_for_a_lease_can_be_told_to_end(host: Host) -> None:

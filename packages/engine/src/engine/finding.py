@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | None:
     """The id of the container called ``name``, to be followed to its end; what is only in the way is cleared away.
 
+    One that was created and did not run yet is started: whether the try that made it has died in between, or is
+    about to start it, cannot be told, and starting it twice is the same as once.
+
     Raises:
-        NameTakenError: it is another task's.
-        NotStartedError: the engine does not answer.
+        OvertakenError: it is another task's, or has gone meanwhile.
+        NotStartedError: the engine does not answer, or does not start it.
     """
     try:
         found = watch.inspect(client, name)
@@ -31,15 +34,14 @@ def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | N
         container = str(found["Id"])
         if not _is_of(found, attempt):
             if not _is_of_task(found, attempt):  # dots in two ids can make two tasks share a name
-                raise launch.NameTakenError(name)
+                raise launch.OvertakenError(name)
             _clear_away(client, found, name, log)
-            return None
-        if found["State"]["Status"] == "created":  # never ran: Airflow died in between
-            client.remove_container(container)
             return None
     except launch.ENGINE_ERRORS as error:
         raise launch.unreachable(error) from error
     log.info("container %s of this task is there already; going on with it", container[:12])
+    if found["State"]["Status"] == "created":
+        launch.start(client, container)
     return container
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from engine import step_request
 from engine.verdict import Failed
@@ -23,8 +23,8 @@ _CONFLICT = 409
 _AWAY = (502, 503, 504)
 
 
-class NameTakenError(Exception):
-    """Another try has started the logical task's container meanwhile."""
+class OvertakenError(Exception):
+    """Another try has made or removed the logical task's container meanwhile."""
 
 
 class NotStartedError(Exception):
@@ -53,7 +53,7 @@ def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attem
         attempt: who it is.
 
     Raises:
-        NameTakenError: there is one of that name by now.
+        OvertakenError: there is one of that name by now.
         NotStartedError: the launcher refused it, or does not answer.
     """
     image = settings.tag_of(spec.image)
@@ -64,7 +64,7 @@ def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attem
         raise NotStartedError(Failed("image_missing", detail, retry=False)) from None
     except APIError as error:
         if error.status_code == _CONFLICT:
-            raise NameTakenError(attempt.container_name(settings)) from error
+            raise OvertakenError(attempt.container_name(settings)) from error
         raise _refused(error) from error
     except ENGINE_ERRORS as error:
         raise unreachable(error) from error
@@ -75,10 +75,13 @@ def start(client: APIClient, container: str) -> None:
     """Start a created container; one that cannot be started is removed.
 
     Raises:
+        OvertakenError: it has gone.
         NotStartedError: the engine refused it, or does not answer.
     """
     try:
         client.start(container)
+    except NotFound as error:
+        raise OvertakenError(container) from error
     except APIError as error:
         with suppress(*ENGINE_ERRORS):
             client.remove_container(container)

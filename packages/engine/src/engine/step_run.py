@@ -42,7 +42,7 @@ import msgspec
 from docker.errors import NotFound
 
 from bulkhead.errors import one_line
-from engine import finding, judging, launch, patience, watch
+from engine import finding, judging, launch, lease, patience, watch
 from engine.caller import GRACE_SECONDS, Caller, StepFailedError, StepLeftError
 from engine.disk import Watch
 from engine.external_id import ExternalId
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
 _CONNECT_SECONDS = 60
 """How long a launcher that starts anew may take."""
-_LEASE_LOOK_SECONDS = 10.0
 _ROUNDS = 3
 
 
@@ -90,7 +89,6 @@ class StepRun:
         self._attempt = attempt
         self._caller = caller
         self._log = caller.log
-        self._began = time.monotonic()
         self._client: APIClient
         self._engine = ""
         self._container: str | None = None
@@ -147,7 +145,7 @@ class StepRun:
             try:
                 found = finding.by_name(self._client, self._attempt, self._name, self._log)
                 self._container = container = found if found is not None else self._start()
-            except launch.NameTakenError:  # by another try, which was overtaken and does not know it yet
+            except launch.OvertakenError:
                 continue
             except launch.NotStartedError as error:
                 self._fail(error.failed)
@@ -166,7 +164,7 @@ class StepRun:
         if kept is None:
             return FAILED
         if not kept.is_on(self._engine):
-            return self._wait_for_lease(kept)
+            return SUCCEEDED if self._wait_for_lease(kept) else FAILED
         try:
             found = finding.by_id(self._client, kept.container, self._attempt, self._name)
         except launch.NotStartedError as error:
@@ -243,10 +241,8 @@ class StepRun:
         container = _container_of(external_id)
         judged = self._judge(container, ending)
         if judged is None:
-            if self.look():
-                return
-            removed = f"container {container[:12]} was removed by somebody else. Run the task again."
-            self._fail(Failed("killed", removed, retry=True))
+            self._conclude_unknown(external_id)
+            return
         if isinstance(judged, Failed):
             # Stopped by us: its exit code says less than why.
             stopped = ending.stopped
@@ -299,6 +295,27 @@ class StepRun:
         except launch.ENGINE_ERRORS as error:
             self.lose_engine(error)  # without setting it aside: nobody has judged it
 
+    def _conclude_unknown(self, external_id: str) -> None:
+        """Of a container that the engine does not know: its outcome is there, or it is lost."""
+        if self.look():
+            return
+        kept = ExternalId.parse(external_id)
+        container = _container_of(external_id)[:12]
+        # The launcher may have been given another engine meanwhile: that one has said nothing about this container.
+        if kept is not None and not kept.is_on(self._engine_of_now()):
+            if self._wait_for_lease(kept):
+                return
+            lost = f"container {container} is on another engine ({kept.engine}), and its lease is over. Bring that"
+            self._fail(Failed("engine_unreachable", f"{lost} engine back, or run the task again.", retry=True))
+        removed = f"container {container} was removed by somebody else. Run the task again."
+        self._fail(Failed("killed", removed, retry=True))
+
+    def _engine_of_now(self) -> str:
+        try:
+            return str(self._client.info()["ID"])
+        except launch.ENGINE_ERRORS as error:
+            self.lose_engine(error)
+
     def _start(self) -> str:
         container = launch.create(self._client, self._spec, self._settings, self._attempt)
         self._container = container
@@ -306,22 +323,8 @@ class StepRun:
             launch.start(self._client, container)
         return container
 
-    def _wait_for_lease(self, kept: ExternalId) -> str:
-        """An engine that cannot be asked may run the container still, so nothing is started beside it for a while."""
-        until = self._began + self._settings.lease_seconds
-        self._log.warning(
-            "container %s of this task is on another engine (%s); waiting for its outcome, at most %.0f s",
-            kept.container[:12],
-            kept.engine,
-            self._settings.lease_seconds,
-        )
-        while time.monotonic() < until and not self._is_stopped():
-            if self.look():
-                return SUCCEEDED
-            time.sleep(min(_LEASE_LOOK_SECONDS, max(0.0, until - time.monotonic())))
-        if self._is_stopped():
-            raise StepLeftError("told to end while it waited for another engine")
-        return SUCCEEDED if self.look() else FAILED
+    def _wait_for_lease(self, kept: ExternalId) -> bool:
+        return lease.wait_for_outcome(kept, self._settings.lease_seconds, self.look, self._is_stopped, self._log)
 
     def _stop(self, container: str) -> None:
         with suppress(NotFound):
