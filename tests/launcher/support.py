@@ -16,7 +16,7 @@ from launcher.routes import Routes
 from launcher.upstream import API, Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PROJECT = "ours"
@@ -35,6 +35,8 @@ class FakeEngine:
     def __init__(self, folder: Path) -> None:
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         self.ended = threading.Event()
+        self.hangs = False
+        self.on_create: Callable[[], None] = lambda: None
         ours = {PROJECT_LABEL: PROJECT, **ATTEMPT.labels()}
         self.containers: dict[str, dict[str, Any]] = {
             MINE: {"Name": "/ours.d.train_model", "State": {"Status": "exited"}, "Config": {"Labels": ours}},
@@ -54,7 +56,7 @@ class FakeEngine:
         """What was asked that is no look."""
         return [one for one in self.asked if one[0] != "GET"]
 
-    def _answer(self, request: Request) -> Response:  # noqa: C901  # a call each
+    def _answer(self, request: Request) -> Response:  # noqa: C901, PLR0912  # a call each
         path = unquote(request.path).removeprefix(API)
         body = json.loads(request.body) if request.body else None
         self.asked.append((request.method, path, dict(request.query), body))
@@ -70,6 +72,7 @@ class FakeEngine:
                     raise Refusal(404, "No such image: " + "/".join(name))
                 return Response.of(found)
             case "POST", ["containers", "create"]:
+                self.on_create()
                 return Response.of({"Id": "d" * 64}, 201)
             case "GET", ["containers", "json"]:
                 return Response.of([{"Id": MINE}])
@@ -83,6 +86,9 @@ class FakeEngine:
             case "GET", ["containers", _, "stats"]:
                 return Response.of({"memory_stats": {"usage": 1}})
             case "POST", ["containers", _, "wait"]:
+                if self.hangs:
+                    request.on_gone(self.ended.set)
+                    self.ended.wait(30)
                 return Response.of({"StatusCode": 0})
         return Response(204)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,14 +121,16 @@ GOOD = json.dumps(requested())
         json.dumps({"Labels": {REQUEST_LABEL: GOOD * 2}}).encode(),
         json.dumps({"Labels": {REQUEST_LABEL: "[" * 100_000}}).encode(),
         json.dumps({"Labels": {REQUEST_LABEL: GOOD}}).encode().replace(b"{", b"[" * 5000 + b"{", 1),
+        b"[" * 9000,
+        b'{"Labels": ' + b'{"a": ' * 40 + b"1" + b"}" * 41,
         b'{"Memory": ' + b"9" * 5000 + b"}",
         twice(GOOD),
         b"\xff\xfe",
     ],
     ids=[
         *("empty", "a list", "null", "torn", "no labels", "labels as a list", "no label", "Docker's own words"),
-        *("a number", "an empty request", "two requests", "deep in the label", "deep", "a huge number"),
-        *("a key twice", "no UTF-8"),
+        *("a number", "an empty request", "two requests", "deep in the label", "deep", "deep and torn"),
+        *("deeper than Docker's", "a huge number", "a key twice", "no UTF-8"),
     ],
 )
 def test_a_body_without_a_request_starts_nothing(host: Host, body: bytes) -> None:
@@ -160,7 +165,9 @@ def test_a_body_without_a_request_starts_nothing(host: Host, body: bytes) -> Non
         {"try_id": "'; DROP TABLE"},
         {"memory": "much"},
         {"memory": "1g " * 100},
+        {"memory": "9" * 28 + "p"},
         {"cpus": -1},
+        {"cpus": 1e300},
         {"privileged": True},
         {"mounts": ["/"]},
     ],
@@ -187,6 +194,32 @@ def test_a_name_that_is_taken_is_told_before_anything_is_touched(host: Host) -> 
     assert host.create()[0] == 409
     assert (folder / "train_model.json").exists()
     assert host.engine.changes == []
+
+
+def test_a_text_may_hold_any_number_of_brackets(host: Host) -> None:
+    assert host.create(command=["train_model", "--why=" + '["{' * 100 + '\\\\"'])[0] == 201
+
+
+def test_of_two_tries_at_once_one_creates_and_the_others_result_is_not_touched(host: Host) -> None:
+    """Between the look at the name and the create, the other try's step may begin and end."""
+    created, go_on = threading.Event(), threading.Event()
+    result = host.folder / "shared/runs/d/manual__1/train_model.json"
+
+    def create() -> None:
+        created.set()
+        assert go_on.wait(10)
+        host.engine.containers["ours.d.manual__1.train_model"] = {"Id": MINE, "Config": {}}
+        result.write_text("the result of the one that has the name")
+
+    host.engine.on_create = create
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(host.create)
+        assert created.wait(10)
+        second = pool.submit(host.create)
+        time.sleep(0.3)
+        go_on.set()
+        assert (first.result(10)[0], second.result(10)[0]) == (201, 409)
+    assert result.exists()
 
 
 def test_a_run_folder_is_made_for_the_group_and_an_earlier_trys_result_goes(host: Host) -> None:

@@ -11,7 +11,7 @@ from docker import APIClient
 from docker.errors import APIError, NotFound
 from tests.launcher.support import MINE, OTHERS, SERVICE, Host
 
-from bulkhead.unix_http import Request, Server
+from bulkhead.unix_http import Client, Request, Server
 from launcher.routes import Routes
 from launcher.upstream import Engine
 
@@ -203,6 +203,22 @@ def test_a_follower_that_goes_ends_what_it_followed(host: Host, tmp_path: Path) 
         client.close()
         assert host.engine.ended.wait(15)
         assert time.monotonic() - begun < 15
+    finally:
+        server.stop()
+
+
+def test_who_waits_no_longer_for_a_hung_engine_gives_its_place_back(host: Host, tmp_path: Path) -> None:
+    server = Server(tmp_path / "launcher.sock", host.routes.answer, most=1)
+    server.start()
+    host.engine.hangs = True
+    try:
+        with pytest.raises(OSError, match="timed out"):
+            Client(tmp_path / "launcher.sock", 0.5).request("POST", f"/containers/{MINE}/wait")
+        assert host.engine.ended.wait(15)
+        deadline = time.monotonic() + 15
+        while Client(tmp_path / "launcher.sock", 5).request("GET", "/_ping")[0] != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
     finally:
         server.stop()
 

@@ -28,7 +28,13 @@ class Service:
         self.gone = threading.Event()
         self.errors: list[Exception] = []
         self.server = Server(
-            path, self.answer, most=20, body_limit=1000, seconds=SECONDS, report=lambda _, e: self.errors.append(e)
+            path,
+            self.answer,
+            most=20,
+            body_limit=1000,
+            seconds=SECONDS,
+            stalled_seconds=SECONDS,
+            report=lambda _, e: self.errors.append(e),
         )
         self.server.start()
         self.client = Client(path, 10)
@@ -41,6 +47,13 @@ class Service:
             raise Refusal(403, "not that")
         if request.path == "/pieces":
             return Response(200, (str(i).encode() * 1000 for i in range(10)), "text/plain")
+        if request.path == "/silent":
+            request.on_gone(self.gone.set)
+            self.gone.wait(20)
+            return Response.of({})
+        if request.path == "/flood":
+            request.on_gone(self.gone.set)
+            return Response(200, (b"x" * 65536 for _ in range(1000)), "text/plain")
         if request.path == "/endless":
             request.on_gone(self.gone.set)
             return Response(200, self._until_gone(), "text/plain")
@@ -138,6 +151,7 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\
         (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n{}", 400),
         (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", 417),
         (b"GET /?a=1&a=2 HTTP/1.1\r\n\r\n", 400),
+        (b"GET http://[x/ HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\n" + b"X-Y: " + b"z" * 20_000 + b"\r\n\r\n", 431),
         (b"GET / HTTP/1.1\r\n" + b"X-Y: z\r\n" * 90 + b"X-Z: " + b"z" * 16_000 + b"\r\n\r\n", 431),
         (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", 431),
@@ -146,8 +160,8 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\
     ],
     ids=[
         *("chunked", "upgrade", "upgrade in a list", "two lengths", "a negative length", "a length in hex"),
-        *("too long", "a huge length", "expect", "a parameter twice", "a long header", "long headers", "a long path"),
-        *("no HTTP", "a version of later"),
+        *("too long", "a huge length", "expect", "a parameter twice", "no address"),
+        *("a long header", "long headers", "a long path", "no HTTP", "a version of later"),
     ],
 )
 def test_what_is_out_of_the_ordinary_is_refused_unseen(service: Service, sent: bytes, status: int) -> None:
@@ -202,6 +216,23 @@ def test_an_answer_that_nobody_waits_for_any_more_is_ended(service: Service) -> 
         assert raw.recv(100)
         assert not service.gone.is_set()
     assert service.gone.wait(10)
+
+
+def test_who_goes_before_the_answer_begins_is_noticed_though_it_left_something_unread(service: Service) -> None:
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(service.path))
+        raw.sendall(b"GET /silent HTTP/1.1\r\n\r\nleft behind")
+        time.sleep(0.2)
+        assert not service.gone.is_set()
+    assert service.gone.wait(10)
+
+
+def test_an_answer_that_nobody_reads_gives_its_place_back(service: Service) -> None:
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(str(service.path))
+        raw.sendall(b"GET /flood HTTP/1.1\r\n\r\n")
+        assert raw.recv(100)
+        assert service.gone.wait(10)  # it is connected still
 
 
 @pytest.mark.parametrize(

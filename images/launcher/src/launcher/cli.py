@@ -46,7 +46,6 @@ def launcher() -> None:
 def serve() -> int:
     """Serve until SIGTERM."""
     settings = Settings.from_environment("")
-    threading.stack_size(512 << 10)
     engine = Path(os.environ.get("BULKHEAD_ENGINE_SOCKET") or ENGINE)
     routes = Routes(Engine(engine), settings.project, _say)
     server = Server(socket_path(), routes.answer, most=_CONNECTIONS, body_limit=_BODY, report=_report)

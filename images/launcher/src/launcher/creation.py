@@ -6,6 +6,7 @@ Nothing of the body that was sent is handed on. Of it one label is read; the res
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 LARGEST = 256 << 10
 """Characters of a step request."""
+_DEEPEST = 32
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 STEP_IMAGE_LABEL = "io.bulkhead.step-image"
 """The images of steps carry it; those of services do not."""
 
@@ -35,8 +39,10 @@ def request_in(body: bytes) -> StepRequest:
     Raises:
         Refusal: there is none.
     """
+    if _depth(body) > _DEEPEST:
+        raise Refusal(400, f"the body is nested deeper than {_DEEPEST} levels")
     try:
-        content = json.loads(body, object_pairs_hook=_once, parse_int=_number)
+        content = json.loads(body.decode(), object_pairs_hook=_once, parse_int=_number)
         text = content["Labels"][REQUEST_LABEL]
     except Refusal:
         raise
@@ -52,6 +58,15 @@ def request_in(body: bytes) -> StepRequest:
     except (ValueError, RecursionError, Refused) as error:
         raise Refusal(400, f"the step request is none: {str(error)[:300]}") from None
     return request
+
+
+def _depth(body: bytes) -> int:
+    """How deep the brackets in ``body`` are nested, or seem to be: a parser that recurses could end this process."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_TEXT.sub(b"", body)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

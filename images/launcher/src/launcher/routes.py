@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 from bulkhead.unix_http import Refusal, Response, segments
@@ -29,6 +30,8 @@ _STOPPED = {"TERM", "KILL", "SIGTERM", "SIGKILL", "INT", "SIGINT"}
 _LONGEST_STOP = 60
 _INFO = ("ID", "Name", "NCPU", "MemTotal", "ServerVersion")
 _NOT_FOUND, _CONFLICT, _ERROR = 404, 409, 400
+_CREATING = 64
+"""Locks for the names of containers; two names may share one."""
 
 
 class Routes:
@@ -52,6 +55,7 @@ class Routes:
         self._project = project
         self._log = log
         self._variables = variables
+        self._creating = [threading.Lock() for _ in range(_CREATING)]
 
     def answer(self, request: Request) -> Response:
         """The answer to ``request``.
@@ -120,10 +124,12 @@ class Routes:
         image = creation.image_of(self._engine, settings.tag_of(asked.image))
         attempt = asked.attempt.with_image(image)
         name = attempt.container_name(settings)
-        self._refuse_taken(name)  # before the folder is made ready: the one that has the name may have a result there
-        run_folder.prepare(settings, attempt)
-        body = creation.body_of(asked, settings, attempt, image)
-        status, content = self._engine.ask("POST", "/containers/create", {"name": name}, body)
+        # One try at a time: between another's look and its create a step of that name could end, and lose its result.
+        with self._creating[hash(name) % len(self._creating)]:
+            self._refuse_taken(name)  # before the folder is made ready: whoever has the name may have a result there
+            run_folder.prepare(settings, attempt)
+            body = creation.body_of(asked, settings, attempt, image)
+            status, content = self._engine.ask("POST", "/containers/create", {"name": name}, body)
         if status >= _ERROR:
             raise Refusal(status, message_of(content))
         container = str(json.loads(content)["Id"])
@@ -199,10 +205,9 @@ class Routes:
         return Response(status, content)
 
     def _streamed(self, method: str, path: str, query: dict[str, str], request: Request) -> Response:
-        stream = self._engine.stream(method, path, query)
+        stream = self._engine.stream(method, path, query, request.on_gone)
         if stream.status >= _ERROR:
             raise Refusal(stream.status, message_of(stream.whole()))
-        request.on_gone(stream.end)
         return Response(stream.status, stream.pieces(), stream.content_type)
 
 

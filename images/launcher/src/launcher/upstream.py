@@ -6,13 +6,14 @@ import http.client
 import json
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from bulkhead.unix_http import Refusal, UnixConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 API = "/v1.41"
@@ -42,7 +43,8 @@ class Engine:
         Raises:
             Refusal: the engine does not answer (502).
         """
-        connection, _, answer = self._open(method, path, query, body, self._seconds)
+        connection = UnixConnection(self._path, self._seconds)
+        answer = self._send(connection, method, path, query, body)
         try:
             content = answer.read(_LARGEST + 1)
         except (OSError, http.client.HTTPException) as error:
@@ -64,38 +66,51 @@ class Engine:
             raise Refusal(status, message_of(content))
         return json.loads(content)
 
-    def stream(self, method: str, path: str, query: Mapping[str, str] | None = None) -> Stream:
+    def stream(
+        self, method: str, path: str, query: Mapping[str, str], on_gone: Callable[[Callable[[], None]], None]
+    ) -> Stream:
         """An answer that comes in pieces.
+
+        Args:
+            method: of the request.
+            path: as Docker's API has it.
+            query: its parameters.
+            on_gone: registers what is called when whoever asked has gone; the engine may be silent for ever.
 
         Raises:
             Refusal: the engine does not answer.
         """
-        # Without a limit: a quiet step says nothing for hours. Whoever asked may go; then it is closed.
-        return Stream(*self._open(method, path, query, None, None))
+        # Without a limit: a quiet step says nothing for hours.
+        connection = UnixConnection(self._path, None)
+        return Stream(connection, self._send(connection, method, path, query, on_gone=on_gone))
 
-    def _open(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, seconds: float | None
-    ) -> tuple[UnixConnection, socket.socket, http.client.HTTPResponse]:
-        connection = UnixConnection(self._path, seconds)
+    def _send(  # what a request is made of
+        self,
+        connection: UnixConnection,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Any = None,
+        on_gone: Callable[[Callable[[], None]], None] = lambda _: None,
+    ) -> http.client.HTTPResponse:
         target = API + quote(path, safe="/:") + (f"?{urlencode(query)}" if query else "")
         content = None if body is None else json.dumps(body).encode()
         try:
             connection.connect()
-            # Kept, because the connection lets go of it where the answer is the last one.
-            kept = connection.sock
+            # Of the socket itself: the connection lets go of it where the answer is the last one.
+            on_gone(partial(_shut, connection.sock))
             connection.request(method, target, content, {"Content-Type": "application/json"} if content else {})
-            return connection, kept, connection.getresponse()
+            return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise away(error) from error
 
 
 class Stream:
-    """An answer in pieces, which can be ended from another thread."""
+    """An answer in pieces."""
 
-    def __init__(self, connection: UnixConnection, kept: socket.socket, answer: http.client.HTTPResponse) -> None:
+    def __init__(self, connection: UnixConnection, answer: http.client.HTTPResponse) -> None:
         self._connection = connection
-        self._socket = kept
         self._answer = answer
         self.status = answer.status
         self.content_type = answer.headers.get("Content-Type") or "application/octet-stream"
@@ -106,6 +121,7 @@ class Stream:
             while piece := self._answer.read1(_PIECE):
                 yield piece
         finally:
+            self._answer.close()
             self._connection.close()
 
     def whole(self) -> bytes:
@@ -117,10 +133,11 @@ class Stream:
         finally:
             self._connection.close()
 
-    def end(self) -> None:
-        """Nobody wants the rest."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+
+def _shut(connected: socket.socket) -> None:
+    """End what is sent and received on it, whichever thread waits there."""
+    with suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def away(error: Exception) -> Refusal:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import re
 
+_MOST_CPUS = 1e6
+_MOST_BYTES = float(1 << 62)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 
 
@@ -31,7 +33,7 @@ def pause(value: object) -> float:
 def cpus(value: object) -> float:
     """A quota of CPUs; 0 is no quota, as in Docker."""
     quota = _number(value)
-    if not 0 <= quota < math.inf:
+    if not 0 <= quota < _MOST_CPUS:
         raise ValueError(f"{value!r}, which is no number of CPUs (like 2 or 0.5)")
     return quota
 
@@ -47,7 +49,10 @@ def in_bytes(value: object) -> int:
     found = _SIZE.fullmatch(str(value).strip())
     if found is None:
         raise ValueError(f"{value!r}, which is no size (like 2g or 512m)")
-    return int(float(found[1]) * 1024 ** ("", "k", "m", "g", "t", "p").index(found[2].lower()))
+    size = float(found[1]) * 1024 ** ("", "k", "m", "g", "t", "p").index(found[2].lower())
+    if not size < _MOST_BYTES:
+        raise ValueError(f"{value!r}, which is more than the engine can count")
+    return int(size)
 
 
 def whole(value: object) -> int:

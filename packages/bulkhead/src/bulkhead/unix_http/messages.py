@@ -30,7 +30,8 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     on_gone: Callable[[Callable[[], None]], None] = lambda _: None
-    """Registers what is called when nobody waits for the answer any more."""
+    """Registers what is called when nobody waits for the answer any more, and at the end of the connection: it may be
+    called more than once."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ _HEADERS = 16 << 10
 """Bytes of a request's first line and headers."""
 _WATCH_SECONDS = 1.0
 _SECONDS = 30.0
+_STALLED_SECONDS = 300.0
+_GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class _Bounded:
@@ -59,6 +61,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         self.server.unwatch(self)
+        self._call_gone()  # an answer in pieces of which the first was never asked for has not ended by itself
         super().finish()
 
     def handle(self) -> None:
@@ -83,6 +86,7 @@ class _Connection(BaseHTTPRequestHandler):
         self.rfile = plain
         request = self._request()
         self._answering = True
+        self.connection.settimeout(self.server.stalled_seconds)
         try:
             response = self.server.answer(request)
         except Refusal:
@@ -112,7 +116,10 @@ class _Connection(BaseHTTPRequestHandler):
         body = self.rfile.read(length) if length else b""
         if len(body) < length:
             raise Refusal(400, "the body ends too soon")
-        parts = urlsplit(self.path)
+        try:
+            parts = urlsplit(self.path)
+        except ValueError:
+            raise Refusal(400, "the path is none") from None
         pairs = parse_qsl(parts.query, keep_blank_values=True)
         query = dict(pairs)
         if len(query) < len(pairs):
@@ -163,15 +170,19 @@ class _Connection(BaseHTTPRequestHandler):
                     self.connection.shutdown(socket.SHUT_RDWR)
             return
         if self._gone and self._is_gone():
-            for call in self._gone:
-                with suppress(Exception):
-                    call()
-            self._gone.clear()
+            self._call_gone()
+
+    def _call_gone(self) -> None:
+        for call in tuple(self._gone):
+            with suppress(Exception):
+                call()
 
     def _is_gone(self) -> bool:
+        # Not by reading: one that has gone may have left bytes behind that nobody reads.
+        watched = select.poll()
         try:
-            readable, _, _ = select.select([self.connection], [], [], 0)
-            return bool(readable) and self.connection.recv(1, socket.MSG_PEEK) == b""
+            watched.register(self.connection, _GONE)
+            return bool(watched.poll(0))
         except (OSError, ValueError):
             return True
 
@@ -182,12 +193,20 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     request_queue_size = 256
     allow_reuse_address = False
 
-    def __init__(
-        self, path: Path, answer: Callable[[Request], Response], most: int, body_limit: int, seconds: float
+    def __init__(  # all by name
+        self,
+        path: Path,
+        answer: Callable[[Request], Response],
+        *,
+        most: int,
+        body_limit: int,
+        seconds: float,
+        stalled_seconds: float,
     ) -> None:
         self.answer = answer
         self.body_limit = body_limit
         self.seconds = seconds
+        self.stalled_seconds = stalled_seconds
         self._room = threading.BoundedSemaphore(most)
         self._open: set[_Connection] = set()
         self._lock = threading.Lock()
@@ -241,6 +260,8 @@ class Server:
         most: connections at once; one more is told to come later (503).
         body_limit: bytes of a request's body.
         seconds: within which a request must have arrived.
+        stalled_seconds: how long a piece of an answer may wait to be read.
+        report: takes a request and the error that its answer ended in, which is a bug.
 
     Raises:
         OSError: the socket cannot be made.
@@ -255,12 +276,15 @@ class Server:
         most: int = 64,
         body_limit: int = 64 << 10,
         seconds: float = _SECONDS,
+        stalled_seconds: float = _STALLED_SECONDS,
         report: Callable[[Request, Exception], None] = lambda *_: None,
     ) -> None:
         path.unlink(missing_ok=True)
         before = os.umask(0o177)  # nobody else may connect before the mode is set
         try:
-            self._server = _Server(path, answer, most, body_limit, seconds)
+            self._server = _Server(
+                path, answer, most=most, body_limit=body_limit, seconds=seconds, stalled_seconds=stalled_seconds
+            )
         finally:
             os.umask(before)
         path.chmod(mode)
