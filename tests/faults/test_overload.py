@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from airflow_client import FINAL
 from tests.containers.support import TAG
 from tests.faults.acts import container_of, started
+from tests.faults.outcomes import count_outcomes
 from tests.faults.shell import WAITS, docker, replaced
-from tests.faults.support import AT_ONCE, TRAIN, Fault, status, verify, wait_until
-from tests.faults.test_random import SEED, VICTIMS
+from tests.faults.support import AT_ONCE, TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
 from bulkhead.paths import run_path
@@ -28,8 +25,6 @@ pytestmark = [pytest.mark.system, pytest.mark.fault, pytest.mark.usefixtures("ev
 
 AT_A_TIME = 6
 BURNERS = 3
-TRIGGERS = int(os.environ.get("BULKHEAD_TRIGGERS") or 70)
-KILLS = int(os.environ.get("BULKHEAD_RANDOM_KILLS") or 20)
 THRESHOLD = "15"
 """Seconds after which a scheduler counts as dead; far fewer than comes with the stack, so that it is too few here."""
 
@@ -74,23 +69,8 @@ def test_a_scheduler_that_stands_still_with_steps_running_costs_no_work(stack: S
             *_, (state, _) = stack.airflow.states(TRAIN, run_id, 300)
             assert state == "success"
         fault.row.recovered_seconds = time.monotonic() - since
-    has_one_outcome_each(stack, fault, runs, killed=0)
-    assert [started(stack, run_id)["train_model", 1] for run_id in runs] == [1] * len(runs)
-
-
-@pytest.mark.overload
-def test_many_triggers_at_once_with_kills_meanwhile_have_one_outcome_each(stack: Stack, fault: Fault) -> None:
-    dice = random.Random(SEED)  # noqa: S311  # dice
-    with burning(1):
-        runs = [stack.airflow.trigger(TRAIN) for _ in range(TRIGGERS)]
-        kills = 0
-        while kills < KILLS:
-            time.sleep(dice.uniform(1, 10))
-            victim = dice.choice([name for name in VICTIMS if name != "task marked failed"])
-            kills += VICTIMS[victim](stack, runs[0]) is not None
-            fault.row.note = f"{kills} kills, seed {SEED}, {TRIGGERS} runs"
-        wait_until(lambda: all(state_of(stack, run_id) in FINAL for run_id in runs), 60 * TRIGGERS, "not all runs end")
-    has_one_outcome_each(stack, fault, runs, killed=kills)
+    fault.row.outcomes = count_outcomes(stack, dict.fromkeys(runs, TRAIN), killed=[])
+    fault.row.models = str(len(stack.model_files() - fault.before))
 
 
 def to_main(signal: str, container: str) -> None:
@@ -106,19 +86,3 @@ def is_training(stack: Stack, run_id: str) -> bool:
 def logs_of(container: str) -> str:
     done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
     return done.stdout + done.stderr
-
-
-def state_of(stack: Stack, run_id: str) -> str:
-    return str(stack.airflow.request("GET", f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}")["state"])
-
-
-def has_one_outcome_each(stack: Stack, fault: Fault, runs: list[str], *, killed: int) -> None:
-    """Each run that is a success has one model, one that is not has none; nothing is told killed that nobody killed."""
-    for run_id in runs:
-        models = [record for record in stack.trainings(run_id) if "model_filename" in record]
-        assert len(models) == (state_of(stack, run_id) == "success"), run_id
-    failures = [record for run_id in runs for record in stack.trainings(run_id) if "cause" in record]
-    assert len(failures) <= killed * AT_A_TIME, failures
-    fault.row.models = str(len(stack.model_files() - fault.before))
-    fault.row.outcomes = f"{len(runs)} runs, {len(failures)} failures"
-    verify(stack)

@@ -85,6 +85,10 @@ def _has_one_outcome(stack: Stack, run_id: str) -> bool:
     return set(outcomes) >= set(started(stack, run_id))
 
 
+HIT: list[tuple[str, str, int]] = []
+"""Run, task and try of each step that was killed here."""
+
+
 def _to_step(*command: str) -> Callable[[Stack, str], str | None]:
     """``docker ...`` to the step that runs, of whichever run; None where there is none."""
 
@@ -92,6 +96,9 @@ def _to_step(*command: str) -> Callable[[Stack, str], str | None]:
         for container in stack.running_steps():
             with suppress(AssertionError):  # it has just ended
                 docker(*command, container["Id"])
+                labels = container["Config"]["Labels"]
+                key = [labels[f"io.bulkhead.{name}"] for name in ("run", "task", "try")]
+                HIT.append((key[0], key[1], int(key[2])))
                 return ""
         return None
 

@@ -49,6 +49,22 @@ def test_a_failure_of_a_try_that_airflow_does_not_know_is_none(service: Service)
     assert failures(service) == []
 
 
+@pytest.mark.parametrize("tells", ["the container", "none"])
+def test_a_try_that_has_succeeded_did_not_fail_whoever_says_so(service: Service, tells: str) -> None:
+    service.tries("running")
+    container = service.trained()
+    service.ask("/conclude", {"container": container})
+    said = service.fail(1, container if tells == "the container" else None, detail="forged")
+    assert not said["is_new"]
+    assert failures(service) == []
+
+
+def test_a_step_without_an_outcome_that_airflow_took_for_a_success_did_not_fail(service: Service) -> None:
+    service.tries("success")
+    assert not service.fail(1, detail="forged")["is_new"]
+    assert failures(service) == []
+
+
 def test_what_is_told_is_bounded_and_one_line(service: Service) -> None:
     service.tries("running")
     evidence = {"last_lines": ["x" * 100_000] * 1000, "exit_code": 1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -51,8 +51,7 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def task(self) -> TaskKey:
         """The logical task."""
-        one = self.identity
-        return TaskKey(str(one.dag_id), str(one.run_id), str(one.task_id), cast("int", one.map_index))
+        return TaskKey.of(self.identity)
 
     @property
     def short_id(self) -> str:

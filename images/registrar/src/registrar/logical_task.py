@@ -15,6 +15,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from bulkhead.identity import Identity
+
 SUCCESS = "success"
 CLEARED = "cleared"
 DELETED = "deleted"
@@ -29,6 +31,12 @@ class TaskKey(msgspec.Struct, frozen=True):
     run_id: str
     task_id: str
     map_index: int = -1
+
+    @classmethod
+    def of(cls, identity: Identity) -> TaskKey:
+        """The logical task of a try."""
+        index = -1 if identity.map_index is None else identity.map_index
+        return cls(identity.dag_id or "", identity.run_id or "", identity.task_id or "", index)
 
 
 class Try(msgspec.Struct, frozen=True):

@@ -19,12 +19,12 @@ from bulkhead.registrar_protocol import (
     LookRequest,
     UnapprovedRequest,
 )
-from bulkhead.registry import decisions
+from bulkhead.registry import decisions, records
 from bulkhead.unix_http import Refusal, Request, Response
 from registrar import approvals, conclude, failures
 from registrar.database import Away
 from registrar.failures import Attempted
-from registrar.logical_task import Standing, TaskKey, as_id, standing
+from registrar.logical_task import SUCCESS, Standing, TaskKey, as_id, standing
 from registrar.own_tables import JOURNAL_NAMES
 
 if TYPE_CHECKING:
@@ -99,20 +99,25 @@ class Registrar:
         return conclude.conclude(self.books, self._airflow, self._rules, self._folder, container, found)
 
     def fail(self, request: FailRequest) -> Answered:
-        """Have a failed attempt recorded, once for each try."""
+        """Have a failed attempt recorded, once for each try; a try that has succeeded did not fail."""
         container = self._container(request.container) if request.container else None
         if container is not None:
-            return self.record_failure(Attempted.of_container(container), request.failed, container)
-        whose = Attempted.of_request(request, _id(request.try_id))
-        task = TaskKey(
-            whose.identity.dag_id or "",
-            whose.identity.run_id or "",
-            whose.identity.task_id or "",
-            -1 if whose.identity.map_index is None else whose.identity.map_index,
-        )
-        if all(one.id != whose.try_id for one in self._airflow.tries(task)):
-            return Answered("not recorded: Airflow knows of no such try", is_new=False)
-        return self.record_failure(whose, request.failed)
+            whose, task = Attempted.of_container(container), container.task
+        else:
+            whose, task = Attempted.of_request(request, _id(request.try_id)), TaskKey.of(request.identity)
+            states = {one.id: one.state for one in self._airflow.tries(task)}
+            if whose.try_id not in states:
+                return Answered("not recorded: Airflow knows of no such try", is_new=False)
+            if states[whose.try_id] == SUCCESS:
+                return Answered("not recorded: this try has succeeded", is_new=False)
+        if self._has_succeeded(task, whose):
+            return Answered("not recorded: this try has succeeded", is_new=False)
+        return self.record_failure(whose, request.failed, container)
+
+    def _has_succeeded(self, task: TaskKey, whose: Attempted) -> bool:
+        """Whether the outcome of ``task`` is what this very try has made."""
+        outcome = self.books.outcome(self.standing(task, whose.try_id).first_try)
+        return outcome is not None and records.author(outcome).same_attempt(whose.identity)
 
     def record_failure(self, whose: Attempted, report: FailedReport, container: Container | None = None) -> Answered:
         """Record a failure, unless its try has one."""
