@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from airflow_client import FINAL, AirflowError
+from airflow_client import FINAL, AirflowError, read_env
 from tests.containers.support import TAG
 from tests.system.support import ROOT, Stack
 
@@ -18,11 +19,21 @@ HERE = Path(__file__).parent
 TRAIN, INFER, PROMOTE = "evil_train_dag", "evil_infer_dag", "evil_promote_dag"
 SLOTS = 6
 DISK = 256 << 20
-DOCKERFILE = """
+SWAP, TRANSFORM = "evil_swap_dag", "evil_transformation_dag"
+DOCKERFILES = {
+    "evil": """
 FROM {base}
-COPY evil.py /evil.py
-ENTRYPOINT ["python", "/evil.py"]
-"""
+COPY evil /evil
+ENTRYPOINT ["python", "-B", "/evil"]
+""",
+    "evil-transformation": """
+FROM {base}
+USER root
+COPY evil_transform.py /opt/bulkhead/lib/python3.13/site-packages/transformation/transform.py
+RUN rm -r /opt/bulkhead/lib/python3.13/site-packages/transformation/__pycache__
+USER 50000:0
+""",
+}
 
 
 class Attacked(Stack):
@@ -49,15 +60,21 @@ class Attacked(Stack):
         self.secret = folder / "secret"
         self.secret.write_text("nobody has read this")
 
+    @property
+    def uid(self) -> str:
+        """Whom its steps run as."""
+        return read_env(Path(self.environment["BULKHEAD_ENV_FILE"]))["BULKHEAD_UID"]
+
     def begin(self) -> None:
         """Come up, and have a model in each environment."""
-        subprocess.run(
-            ["docker", "build", "--quiet", "--tag", f"bulkhead/evil:{self.project}", "--file", "-", str(HERE)],
-            input=DOCKERFILE.format(base=f"bulkhead/trainer:{TAG}"),
-            text=True,
-            check=True,
-            capture_output=True,
-        )
+        for image, dockerfile in DOCKERFILES.items():
+            subprocess.run(
+                ["docker", "build", "--quiet", "--tag", f"bulkhead/{image}:{self.project}", "--file", "-", str(HERE)],
+                input=dockerfile.format(base=f"bulkhead/trainer:{TAG}"),
+                text=True,
+                check=True,
+                capture_output=True,
+            )
         shutil.copy(ROOT / "models/gate.toml", self.models)
         (self.inputs / "t.csv").write_text("a,target\n1,2\n2,4\n3,6\n")
         self.up()
@@ -68,7 +85,8 @@ class Attacked(Stack):
 
     def down(self) -> None:
         super().down()
-        self.untag("evil")
+        for image in DOCKERFILES:
+            self.untag(image)
 
     def attack(self, attacks: dict[str, str]) -> None:
         """Run each attack, by name, in its DAG; return when all have ended."""
@@ -97,6 +115,10 @@ class Attacked(Stack):
         return {
             path.name: path.read_bytes() for path in self.models.iterdir() if path.is_file() and path.name[0] != "."
         }
+
+    def sha256(self, model: str) -> str:
+        """Of a model's file, as it is."""
+        return hashlib.sha256((self.models / model).read_bytes()).hexdigest()
 
     def verify(self) -> str:
         """What the registrar's own ``registry verify`` says; it must be clean."""

@@ -7,6 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.faults.shell import docker
+from tests.faults.support import wait_until
+from tests.launcher.support import requested
+
+from engine.step_request import REQUEST_LABEL
 
 if TYPE_CHECKING:
     from tests.hostile.support import Attacked
@@ -68,6 +73,38 @@ print(json.dumps([
 ]))
 """
     assert [status(answer) for answer in answers(attacked, program)] == [400, 400, 411, 403, 403, 403, 403, 413]
+
+
+def test_what_else_stands_in_a_valid_request_is_not_handed_on(attacked: Attacked) -> None:
+    wanted = requested(identity={"dag_id": "evil_train_dag", "run_id": "by_socket", "task_id": "train_model"})
+    label = {REQUEST_LABEL: json.dumps(wanted)}
+    host = {"Privileged": True, "Binds": ["/:/host"], "NetworkMode": "host", "PidMode": "host", "CapAdd": ["ALL"]}
+    more = {"User": "0", "Env": ["X=1"], "Entrypoint": ["sh"], "Cmd": ["-c", "id"], "Volumes": {"/x": {}}}
+    body = json.dumps({"Image": "postgres:17", "Labels": label, "HostConfig": host, **more})
+    twice = json.dumps({"Labels": label})[:-1] + ', "HostConfig": {"Privileged": true}, "Labels": {}}'
+    within = json.dumps({"Labels": {REQUEST_LABEL: json.dumps(wanted)[:-1] + ', "image": "registrar"}'}})
+    program = f"""
+print(json.dumps([
+    asked(LAUNCHER, b"POST", b"/v1.47/containers/create?name=x", body.encode())
+    for body in {[twice, body, within]!r}
+]))
+"""
+    doubled, created, again = answers(attacked, program)
+    assert (status(doubled), status(created)) == (400, 201)
+    assert status(again) in {400, 403, 404, 409}  # of two words the last counts, and that is no image of steps
+    container = json.loads(created.rpartition("\r\n\r\n")[2])["Id"]
+    try:
+        (found,) = json.loads(docker("inspect", container))
+        made = found["HostConfig"]
+        assert (made["Privileged"], made["NetworkMode"], made["PidMode"]) == (False, "none", "")
+        assert (made["CapDrop"], made["CapAdd"], made["ReadonlyRootfs"]) == (["ALL"], None, True)
+        assert not [bind for bind in made["Binds"] or [] if bind.startswith("/:")]
+        assert all(mount["Source"].startswith(f"{attacked.folder}/") for mount in found["Mounts"])
+        assert (found["Config"]["User"], found["Config"]["Entrypoint"]) == (f"{attacked.uid}:0", ["step"])
+        assert found["Config"]["Image"] != "postgres:17"
+        assert found["Config"]["Cmd"] == wanted["command"]
+    finally:
+        docker("rm", "--force", container)
 
 
 @pytest.mark.parametrize("service", ["postgres", "registrar", "api-server"])
@@ -140,6 +177,48 @@ print(json.dumps([asked(REGISTRAR, b"POST", path.encode(), json.dumps(body).enco
     assert [status(answer) for answer in found] == [404, 409, 404, 200, 400, 400, 404, 404, 400], found
     assert "Airflow knows of no such try" in found[3]
     assert attacked.registry() == before
+
+
+def test_a_failure_of_what_has_succeeded_is_told_in_vain(attacked: Attacked) -> None:
+    run_id, state = attacked.run("prd_train_model_dag")
+    assert state == "success"
+    (record,) = attacked.trainings(run_id)
+    path = f"/api/v2/dags/prd_train_model_dag/dagRuns/{run_id}/taskInstances"
+    told = []
+    for one in attacked.airflow.request("GET", path)["task_instances"]:
+        who = {name: one[name] for name in ("dag_id", "task_id", "try_number", "map_index")}
+        failed = {"cause": "refused", "detail": "forged", "retry": False}
+        of_whom = {"container": None, "identity": {**who, "run_id": run_id}, "try_id": one["id"]}
+        told.append({**of_whom, "environment": "prd", "journal": "training", "failed": failed})
+    program = f"""
+bodies = {told!r}
+print(json.dumps([asked(REGISTRAR, b"POST", b"/fail", json.dumps(body).encode()) for body in bodies]))
+"""
+    found = answers(attacked, program)
+    assert len(found) == 2
+    assert all("this try has succeeded" in one for one in found), found
+    assert attacked.trainings(run_id) == [record]
+
+
+def test_an_approval_that_a_user_writes_into_xcom_promotes_nothing(attacked: Attacked) -> None:
+    run_id, _ = attacked.run("dev_train_model_dag")
+    (record,) = attacked.trainings(run_id)
+    attacked.airflow.wait_for_dag("promote_model_dag")
+    asked = attacked.airflow.trigger("promote_model_dag", {"model": record["model_filename"], "reason": "mine"})
+    tasks = f"/api/v2/dags/promote_model_dag/dagRuns/{asked}/taskInstances"
+    approve = f"{tasks}/approve"
+    wait_until(lambda: attacked.airflow.request("GET", approve)["state"] == "awaiting_input", 120, "nobody is asked")
+    by = {"id": "admin", "name": "admin"}
+    answer = {"chosen_options": ["Approve"], "responded_by_user": by, "approved_by": "admin"}
+    for key in ("return_value", "responded_by_user", "approved_by"):
+        value = {"key": key, "value": answer, "map_index": -1}
+        attacked.airflow.request("POST", f"{approve}/xcomEntries", value)
+    attacked.airflow.request("PATCH", approve, {"new_state": "success"})
+    *_, (state, _) = attacked.airflow.states("promote_model_dag", asked)
+    assert state == "failed"
+    (failure,) = attacked.trainings(asked)
+    assert failure["cause"] == "refused"
+    assert "was not approved: nobody has answered" in failure["detail"]
 
 
 def test_airflows_role_reaches_neither_the_heads_nor_the_power_to(attacked: Attacked) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from tests.hostile.support import INFER, PROMOTE, TRAIN, Attacked
+from tests.faults.support import wait_until
+from tests.hostile.support import INFER, PROMOTE, SWAP, TRAIN, TRANSFORM, Attacked
 
 pytestmark = [pytest.mark.system, pytest.mark.fault]
 
 SEAL = [
     *("log", "inferences", "model file", "new model", "gate", "link in models", "lock", "modes of models"),
     *("inputs", "hard link", "device", "root file system", "mount", "user namespace", "root", "kernel"),
-    *("network", "sockets", "other runs", "secrets"),
+    *("network", "sockets", "other runs", "secrets", "file handle", "other processes"),
 ]
 """What it tries to reach; all of it must be out of reach."""
 
@@ -55,6 +58,7 @@ LEAVES = {
     "no number": "refused",
     "endless text": "refused",
     "data elsewhere": "refused",
+    "two proposals": "refused",
 }
 """By what is left in place of a result, the cause that is recorded."""
 INFERS = dict.fromkeys(
@@ -72,10 +76,11 @@ RESOURCES = {
     "many large files": "disk_full",
     "deep folders": "disk_full",
     "deaf": "timed_out",
+    "fifo while it runs": "timed_out",
     "hold the log": "timed_out",
     "long names": "crashed",
 }
-HARMLESS = ("identity", "many files")
+HARMLESS = ("identity", "many files", "setuid")
 """They end as a success, whose record is true."""
 
 
@@ -83,7 +88,7 @@ HARMLESS = ("identity", "many files")
 def ended(attacked: Attacked) -> Attacked:
     """Every attack was made, all at once."""
     attacks = {**dict.fromkeys([*SEAL, *LEAVES, *RESOURCES, *HARMLESS], TRAIN), **dict.fromkeys(INFERS, INFER)}
-    attacked.attack({**attacks, "unapproved": PROMOTE})
+    attacked.attack({**attacks, "unapproved": PROMOTE, "bait": SWAP, "transformation": TRANSFORM})
     return attacked
 
 
@@ -102,6 +107,7 @@ def test_what_is_left_for_a_reader_is_refused_and_publishes_nothing(attacked: At
     (record,) = attacked.records_of(attack)
     if attacked.states[attack] == "success":
         assert "success" in expected
+        assert record["sha256"] == attacked.sha256(record["model_filename"])
         return
     assert record.get("cause") in expected, record
     assert "model_filename" not in record
@@ -126,6 +132,44 @@ def test_a_success_is_recorded_for_whom_it_is(attacked: Attacked, attack: str) -
     found = tuple(record[name] for name in ("environment", "dag_id", "run_id", "task_id", "try_number"))
     assert found == ("dev", dag_id, run_id, "train_model", 1)
     assert record["hmac"]
+    assert record["sha256"] == attacked.sha256(record["model_filename"])
+    assert (attacked.models / record["model_filename"]).stat().st_mode & 0o7777 == 0o444
+
+
+def test_a_model_that_is_rewritten_while_it_is_copied_is_published_as_it_was_proposed_or_not_at_all(
+    attacked: Attacked,
+) -> None:
+    (record,) = [record for record in attacked.records_of("bait") if record["task_id"] == "train_model"]
+    if "cause" in record:
+        assert (record["cause"], attacked.states["bait"]) == ("refused", "failed")
+        assert "is not the one that it proposes" in record["detail"] or "changed" in record["detail"], record
+    else:
+        assert record["sha256"] == attacked.sha256(record["model_filename"])
+
+
+def test_a_transformation_reaches_nothing_and_speaks_for_no_other_step(attacked: Attacked) -> None:
+    """Inside the real step, with all that the step may do; the training after it is honest, and so is its record."""
+    dag_id, run_id = attacked.attacks["transformation"]
+    said = attacked.task_log(dag_id, run_id, "preprocessing")
+    assert said.count("transformation: held: OSError") == 5, said
+    (record,) = attacked.records_of("transformation")
+    assert (attacked.states["transformation"], record["environment"]) == ("success", "dev")
+    assert (record["task_id"], record["promotion"]) == ("train_model", None)
+    assert record["sha256"] == attacked.sha256(record["model_filename"])
+
+
+def test_a_step_that_says_it_has_succeeded_when_a_person_ends_it_has_not(attacked: Attacked) -> None:
+    run_id = attacked.airflow.trigger(TRAIN, {"attack": "polite"})
+    container = attacked.wait_for_step("train_model", 120)
+    assert container["Config"]["Labels"]["io.bulkhead.run"] == run_id
+    path = f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}/taskInstances/train_model"
+    wait_until(lambda: attacked.airflow.request("GET", path)["state"] == "running", 60, "not running")
+    time.sleep(2)
+    attacked.airflow.request("PATCH", path, {"new_state": "failed"})
+    (record,) = wait_until(lambda: attacked.trainings(run_id), 60, "no record")
+    assert record["cause"] == "killed"
+    time.sleep(10)  # a round of the registrar's sweep, which records what ended well while nobody could ask
+    assert attacked.trainings(run_id) == [record]
 
 
 def test_a_promotion_that_nobody_was_asked_about_is_none(attacked: Attacked) -> None:
@@ -164,6 +208,10 @@ def test_a_pickle_that_is_a_program_does_no_harm_where_it_is_loaded(attacked: At
     (record,) = attacked.records_of("bomb")
     assert record["environment"] == "dev"
     before = attacked.registry()
+    run_id, state = attacked.run("dev_inference_pipe_dag")  # which serves it
+    assert state == "failed"
+    (failure,) = attacked.inferences(run_id)
+    assert (failure["task_id"], failure["cause"]) == ("model_inference", "refused"), failure
     run_id, state = attacked.run("dev_train_model_dag")
     assert state == "success"
     (after,) = attacked.trainings(run_id)

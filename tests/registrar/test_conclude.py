@@ -21,7 +21,6 @@ from bulkhead.registry.proposals import (
 )
 from bulkhead.registry.records import InferenceRecord, ModelRecord
 from bulkhead.unix_http import Refusal
-from registrar.database import Away
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -365,34 +364,6 @@ def test_an_inference_that_is_not_to_be_believed_is_refused(service: Service, ch
 def test_an_inference_with_a_model_of_another_environment_is_refused(service: Service) -> None:
     model = publish(service.registry, "prd")
     assert infer(service, inference_of(service, model))["verdict"] == "refused"
-
-
-def test_nothing_is_recorded_while_postgres_or_the_launcher_is_away(service: Service) -> None:
-    service.tries("running")
-    container = service.trained()
-    service.tables.away = Away("Postgres: gone")
-    with pytest.raises(Refusal) as caught:
-        conclude(service, container)
-    assert caught.value.status == 503
-    service.tables.away = None
-    service.launcher.away = True
-    with pytest.raises(Refusal) as caught:
-        conclude(service, container)
-    assert caught.value.status == 503
-    service.launcher.away = False
-    assert conclude(service, container)["verdict"] == "recorded"
-
-
-def test_a_registry_that_cannot_be_written_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    service.tries("running")
-    container = service.trained()
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        with pytest.raises(Refusal, match="cannot be written") as caught:
-            conclude(service, container)
-    assert caught.value.status == 503
-    assert (models(service), files(service)) == ([], [])
-    assert conclude(service, container)["verdict"] == "recorded"
 
 
 def test_a_result_is_handed_on_in_little(service: Service) -> None:

@@ -10,10 +10,12 @@ import msgspec
 from bulkhead.errors import NotGoodEnough, Refused, one_line
 from bulkhead.registrar_protocol import LONGEST_RESULT, Concluded, FailedOutcome
 from bulkhead.registry import recording, records
+from bulkhead.registry.lock import LockHeld
 from bulkhead.registry.proposals import EXPECTED, FailureProposal
 from bulkhead.registry.recording import Author
 from bulkhead.step import result as result_file
 from registrar import approvals
+from registrar.database import Away
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +46,7 @@ def conclude(
         standing: of its try.
 
     Raises:
-        Away: Postgres does not answer, or nothing may be recorded now.
+        Away: Postgres does not answer, or nothing may be recorded now, or somebody holds the registry's lock.
         OSError: the registry cannot be written; nothing was recorded.
     """
     outcome = books.outcome(standing.first_try)
@@ -66,10 +68,11 @@ def conclude(
             by=deciders.by,
             requested_by=deciders.requested_by,
         )
-        with books.recording():
-            made = recording.record(
-                books.registry, proposal, author, run_folder, lambda: books.outcome(standing.first_try)
-            )
+        made = recording.record(
+            books.registry, proposal, author, run_folder, lambda: books.outcome(standing.first_try), books.recording
+        )
+    except LockHeld as error:
+        raise Away(str(error)) from error
     except NotGoodEnough as error:
         return refused(container, "refused", str(error))
     except NoResult as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -20,6 +19,7 @@ from bulkhead.registrar_protocol import (
     UnapprovedRequest,
 )
 from bulkhead.registry import decisions, records
+from bulkhead.registry.lock import LockHeld
 from bulkhead.unix_http import Refusal, Request, Response
 from registrar import approvals, conclude, failures
 from registrar.database import Away
@@ -157,7 +157,6 @@ class Routes:
 
     def __init__(self, registrar: Registrar) -> None:
         self._registrar = registrar
-        self._recording = threading.BoundedSemaphore(8)
 
     def __call__(self, request: Request) -> Response:
         """The answer to ``request``.
@@ -167,7 +166,7 @@ class Routes:
         """
         try:
             return Response(200, msgspec.json.encode(self._answer(request)))
-        except Away as error:
+        except (Away, LockHeld) as error:
             raise Refusal(_AWAY, str(error)) from error
         except Refused as error:
             raise Refusal(_CONFLICT, str(error)) from error

@@ -30,12 +30,17 @@ _PAUSE_SECONDS = 0.005
 _held = threading.local()
 
 
+class LockHeld(Refused):
+    """Somebody has held the lock for longer than anything takes; later it may be free."""
+
+
 @contextmanager
-def locked(folder: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
+def locked(folder: Path, *, seconds: float | None = None) -> Iterator[None]:
     """Hold the lock of the registry in ``folder``; waits for whoever has it.
 
     Raises:
-        Refused: somebody has held it for ``seconds``, or it is no plain file.
+        LockHeld: somebody has held it for ``seconds``, a minute if not given.
+        Refused: it is no plain file.
         OSError: the folder cannot be written.
     """
     mine: set[tuple[int, int]] = _held.__dict__.setdefault("folders", set())
@@ -44,7 +49,7 @@ def locked(folder: Path, *, seconds: float = _WAIT_SECONDS) -> Iterator[None]:
     if key in mine:
         yield
         return
-    descriptor = _taken(folder / NAME, seconds)
+    descriptor = _taken(folder / NAME, _WAIT_SECONDS if seconds is None else seconds)
     try:
         mine.add(key)
         yield
@@ -100,7 +105,7 @@ def _wait(descriptor: int, end: float, seconds: float) -> None:
         else:
             return
         if time.monotonic() > end:
-            raise Refused(
+            raise LockHeld(
                 f"models/{NAME} has been held by another process for {seconds:g} s, so nothing was recorded."
                 " Look who holds it (fuser models/.lock), then try again."
             )

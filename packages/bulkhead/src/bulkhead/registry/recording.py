@@ -6,24 +6,27 @@ looked at. Models are copied and hashed, never unpickled.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bulkhead import untrusted
 from bulkhead.errors import NotGoodEnough, NotVerified, Refused, short
-from bulkhead.registry import believable, decisions, lock, quality_gate
+from bulkhead.registry import believable, decisions, lock, publishing, quality_gate
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.proposals import InferenceProposal, ModelProposal, PromotionProposal, RollbackProposal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from bulkhead.identity import Identity
     from bulkhead.registry.proposals import SuccessProposal
-    from bulkhead.registry.records import InferenceRecord, ModelRecord, Rollback, Success
+    from bulkhead.registry.records import InferenceRecord, Lineage, ModelRecord, Rollback, Success
     from bulkhead.registry.store import Registry
 
 
@@ -49,12 +52,13 @@ class Recorded:
     """Whether it is this proposal's; otherwise an earlier one's, and nothing of this one is published."""
 
 
-def record(
+def record(  # what the registrar says, and by hand has defaults
     registry: Registry,
     proposal: SuccessProposal,
     author: Author,
     run_folder: Path,
     existing: Callable[[], Success | None] = lambda: None,
+    holding: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> Recorded:
     """Make ``proposal`` the outcome of ``author``'s logical task, unless that has one.
 
@@ -64,48 +68,62 @@ def record(
         author: whose it is.
         run_folder: where the step's files are.
         existing: the outcome of the logical task; asked with the registry's lock held.
+        holding: holds the registry's lock; the lock alone, if not given.
 
     Raises:
         NotGoodEnough: the model does not pass the gate.
+        LockHeld: somebody has held the registry's lock for too long; nothing was recorded.
         Refused: the proposal is not what it should be, or what it asks for cannot be.
         OSError: the registry cannot be written; nothing was recorded.
     """
-    with lock.locked(registry.folder):
+    with (
+        _prepared(registry, proposal, author, run_folder) as make,
+        (holding or partial(lock.locked, registry.folder))(),
+    ):
         found = existing()
-        if found is not None:
-            return Recorded(found, is_new=False)
-        return Recorded(_made(registry, proposal, author, run_folder), is_new=True)
+        return Recorded(make(), is_new=True) if found is None else Recorded(found, is_new=False)
 
 
-def _made(registry: Registry, proposal: SuccessProposal, author: Author, run_folder: Path) -> Success:
+@contextmanager
+def _prepared(
+    registry: Registry, proposal: SuccessProposal, author: Author, run_folder: Path
+) -> Iterator[Callable[[], Success]]:
+    """What records ``proposal``, once all is done that takes long with a large file: nobody waits for that."""
     match proposal:
         case ModelProposal():
-            return _publish(registry, proposal, author, run_folder)
+            lineage = believable.lineage(proposal.lineage)
+            model_hash = believable.model_hash(proposal.model_hash)
+            digest = believable.sha256("sha256", proposal.sha256)
+            gate_sha256 = _pass_gate(registry, lineage, author)
+            with publishing.copied(
+                registry.folder, run_folder, proposal.path, model_hash=model_hash, sha256=digest
+            ) as copy:
+                yield partial(
+                    publishing.publish,
+                    registry,
+                    copy,
+                    model_hash=model_hash,
+                    environment=author.environment,
+                    lineage=msgspec.structs.replace(lineage, **_identity(author)),
+                    gate_sha256=gate_sha256,
+                    first_try=author.first_try,
+                )
         case InferenceProposal():
-            return _infer(registry, proposal, author, run_folder)
+            yield partial(_infer, registry, _predicted(proposal, author, run_folder))
         case PromotionProposal():
-            return _promote(registry, proposal, author)
+            yield partial(_promote, registry, proposal, author)
         case RollbackProposal():
-            return _roll_back(registry, proposal, author)
+            yield partial(_roll_back, registry, proposal, author)
 
 
-def _publish(registry: Registry, proposal: ModelProposal, author: Author, run_folder: Path) -> ModelRecord:
-    lineage = believable.lineage(proposal.lineage)
+def _pass_gate(registry: Registry, lineage: Lineage, author: Author) -> str | None:
+    """The hash of the gate that ``lineage`` passes."""
     gate, gate_sha256 = quality_gate.read_hashed(registry.folder, author.environment)
     metrics = lineage.metrics or {}
     failing = gate.failing(author.environment, _r2_of(metrics))
     if failing is not None:
         raise NotGoodEnough(failing, {**metrics, "gate": lineage.gate})
-    return registry.publish_file(
-        run_folder,
-        proposal.path,
-        model_hash=believable.model_hash(proposal.model_hash),
-        sha256=believable.sha256("sha256", proposal.sha256),
-        environment=author.environment,
-        lineage=msgspec.structs.replace(lineage, **_identity(author)),
-        gate_sha256=gate_sha256,
-        first_try=author.first_try,
-    )
+    return gate_sha256
 
 
 def _r2_of(metrics: dict[str, Any]) -> float | None:
@@ -115,19 +133,9 @@ def _r2_of(metrics: dict[str, Any]) -> float | None:
     raise Refused(f"the step's proposal: r2 is {short(str(r2))}, and no number. Nothing is recorded.")
 
 
-def _infer(registry: Registry, proposal: InferenceProposal, author: Author, run_folder: Path) -> InferenceRecord:
+def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) -> InferenceRecord:
+    """The record of an inference, whose predictions are what the step says that it wrote."""
     given = believable.inference(proposal.record)
-    model = registry.find(given.model_used, author.environment)
-    if model.sha256 is None:
-        raise NotVerified(
-            f"{given.model_used}: its record in models/log.txt has no sha256 (a legacy record), so nothing can have"
-            " been predicted with it. Nothing is recorded. Train a new model, and use that."
-        )
-    if (given.model_hash, given.model_sha256) != (model.model_hash, model.sha256):
-        raise NotVerified(
-            f"{given.model_used}: the step says that it predicted with a file of other hashes than the one that"
-            " models/log.txt records. Nothing is recorded. Run the step again."
-        )
     path = f"{author.identity.run_path}/{proposal.path}"
     try:
         found = untrusted.hash_of(run_folder, proposal.path, called=path)
@@ -143,6 +151,21 @@ def _infer(registry: Registry, proposal: InferenceProposal, author: Author, run_
         **_identity(author),
     )
     believable.size(made)
+    return made
+
+
+def _infer(registry: Registry, made: InferenceRecord) -> InferenceRecord:
+    model = registry.find(made.model_used, made.environment)
+    if model.sha256 is None:
+        raise NotVerified(
+            f"{made.model_used}: its record in models/log.txt has no sha256 (a legacy record), so nothing can have"
+            " been predicted with it. Nothing is recorded. Train a new model, and use that."
+        )
+    if (made.model_hash, made.model_sha256) != (model.model_hash, model.sha256):
+        raise NotVerified(
+            f"{made.model_used}: the step says that it predicted with a file of other hashes than the one that"
+            " models/log.txt records. Nothing is recorded. Run the step again."
+        )
     registry.record_inference(made)
     return made
 

@@ -1,26 +1,16 @@
-"""The registry: model files and two journals in one folder. The journals are the truth.
-
-Publishing leaves, wherever it is cut off, either nothing a reader looks at or a whole model with its
-record: the file is copied and synced under a temporary name, linked to its final name (a link
-never overwrites), and only then is the record appended. A file without a record was never
-published, and no reader takes it.
-"""
+"""The registry: model files and two journals in one folder. The journals are the truth."""
 
 from __future__ import annotations
 
 import io
-import os
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from bulkhead import clock, environments, untrusted
+from bulkhead import environments, untrusted
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
-from bulkhead.files import copied_beside, sha256, sync_folder
+from bulkhead.files import sha256
 from bulkhead.paths import JOURNALS
-from bulkhead.registry import believable, journal, serving
+from bulkhead.registry import journal, publishing, serving
 from bulkhead.registry.records import (
     Failure,
     InferenceRecord,
@@ -36,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from typing import BinaryIO
 
     from bulkhead.paths import JournalName
     from bulkhead.registry.appender import Appender
@@ -50,7 +39,6 @@ _SHOWN = f"models/{TRAININGS}"  # messages end up in records, which name paths f
 
 MODEL_NAME = re.compile(r"model_(\d{8}T\d{12}Z)_([0-9a-f]+)\.joblib")
 """Time in UTC, and hash, of a published model's file."""
-_MODEL_MODE = 0o444  # a published model never changes
 
 
 class Registry:
@@ -89,93 +77,8 @@ class Registry:
         Raises:
             OSError: the registry cannot be written; no model and no record were added.
         """
-        import joblib
-
-        buffer = io.BytesIO()
-        joblib.dump(model, buffer)
-        content = buffer.getvalue()
-        buffer.seek(0)
-        return self._store(buffer, sha256(content), joblib.hash(model), environment, lineage)
-
-    def publish_file(  # noqa: PLR0913  # all by name
-        self,
-        root: Path,
-        path: str,
-        *,
-        model_hash: str,
-        sha256: str,
-        environment: str,
-        lineage: Lineage,
-        gate_sha256: str | None = None,
-        first_try: str | None = None,
-    ) -> ModelRecord:
-        """Store the model file ``path`` below ``root``, which is copied while it is hashed, and append its record.
-
-        Returns:
-            The record, once it and the file are on disk.
-
-        Raises:
-            Untrusted: it is no plain file below ``root``.
-            NotVerified: it is not the one with this ``sha256``, or is missing.
-            OSError: the registry cannot be written; no model and no record were added.
-        """
-        try:
-            file = untrusted.open_file(root, path)
-        except FileNotFoundError:
-            raise NotVerified(f"{path} is missing from the run folder. Run the step again.") from None
-        with file:
-            return self._store(
-                file, sha256, model_hash, environment, lineage, gate_sha256=gate_sha256, first_try=first_try
-            )
-
-    def _store(  # noqa: PLR0913  # what a record has
-        self,
-        source: BinaryIO,
-        expected: str,
-        model_hash: str,
-        environment: str,
-        lineage: Lineage,
-        *,
-        gate_sha256: str | None = None,
-        first_try: str | None = None,
-    ) -> ModelRecord:
-        with (
-            copied_beside(self.folder / f"model_{model_hash}.joblib", source, _MODEL_MODE) as copy,
-            # Locked before the name exists: a journal that cannot be written must not leave a model behind.
-            self.locked("training") as trainings,
-        ):
-            if copy.sha256 != expected:
-                raise NotVerified(
-                    f"the model file's sha256 is {copy.sha256}, and the step says it wrote {expected}."
-                    " Nothing is published. Run the step again."
-                )
-            moment = clock.now()
-            while True:
-                final = self.folder / f"model_{clock.in_filename(moment)}_{model_hash}.joblib"
-                try:
-                    os.link(copy.path, final)
-                    break
-                except FileExistsError:  # a clock set back, or one that ticks slowly
-                    moment += timedelta(microseconds=1)
-            try:
-                sync_folder(self.folder)
-                record = ModelRecord(
-                    model_hash=model_hash,
-                    model_filename=final.name,
-                    training_timestamp=clock.in_record(moment),
-                    environment=environment,
-                    sha256=copy.sha256,
-                    size_bytes=copy.size,
-                    gate_sha256=gate_sha256,
-                    first_try=first_try,
-                    **msgspec.structs.asdict(lineage),
-                )
-                believable.size(record)
-                trainings.append(record)
-            except BaseException:
-                final.unlink()
-                raise
-        return record
+        with publishing.dumped(self.folder, model) as (copy, model_hash):
+            return publishing.publish(self, copy, model_hash=model_hash, environment=environment, lineage=lineage)
 
     def latest(self, environment: str) -> ModelRecord:
         """The model that ``environment`` serves: the newest in the journal that was not rolled back or revoked.

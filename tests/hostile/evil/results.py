@@ -1,113 +1,16 @@
-"""The program of the evil image: ``STEP --attack=NAME``. What it tries inside its seal is told by its name.
+"""What a step leaves in its run folder for those who read it afterwards."""
 
-An attack on what the seal protects ends with exit code 3 and the last line ``held: NAME``, or ``BREACH: ...`` where it
-got through. One on what reads the run folder afterwards ends with exit code 0.
-"""
-
-import ctypes
-import fcntl
+import contextlib
 import hashlib
 import json
 import os
 import pickle
+import signal
 import socket
 import sys
 import time
 
-STEP, ATTACK = sys.argv[1], sys.argv[2].partition("=")[2]
-SHARED, MODELS = "/shared", "/models"
-RESULT = f"{SHARED}/{STEP}.json"
-FILE = f"{STEP}.joblib"
-
-
-def held(*attempts):
-    """Each attempt must fail."""
-    for attempt in attempts:
-        try:
-            said = attempt()
-        except (OSError, ValueError, IndexError) as error:
-            print(f"{ATTACK}: {error!r}", file=sys.stderr)
-        else:
-            sys.exit(print(f"BREACH: {ATTACK}: {said!r}", file=sys.stderr) or 4)
-    sys.exit(print(f"held: {ATTACK}", file=sys.stderr) or 3)
-
-
-def served():
-    """The path of a published model."""
-    return next(f"{MODELS}/{name}" for name in sorted(os.listdir(MODELS)) if name.startswith("model_"))
-
-
-def opened(path, mode="a"):
-    with open(path, mode) as file:
-        return file.write("evil\n")
-
-
-def locked(path, flags):
-    descriptor = os.open(path, flags)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    return descriptor
-
-
-def syscall(name, *arguments):
-    libc = ctypes.CDLL(None, use_errno=True)
-    if getattr(libc, name)(*arguments) != 0:
-        raise OSError(ctypes.get_errno(), name)
-
-
-def connected(family, address):
-    with socket.socket(family) as made:
-        made.settimeout(3)
-        made.connect(address)
-    return address
-
-
-def entered_userns_and_mounted():
-    syscall("unshare", 0x10000000 | 0x20000)
-    syscall("mount", b"none", b"/models", None, 4096 | 32, None)
-
-
-SEAL = {
-    "log": [lambda: opened(f"{MODELS}/log.txt"), lambda: os.truncate(f"{MODELS}/log.txt", 0)],
-    "inferences": [lambda: opened(f"{MODELS}/log_inference.txt"), lambda: os.unlink(f"{MODELS}/log_inference.txt")],
-    "model file": [lambda: os.chmod(served(), 0o666), lambda: opened(served()), lambda: os.unlink(served())],
-    "new model": [lambda: opened(f"{MODELS}/model_20990101T000000000000Z_abc.joblib", "w")],
-    "gate": [lambda: opened(f"{MODELS}/gate.toml"), lambda: os.rename(f"{MODELS}/log.txt", f"{MODELS}/gate.toml")],
-    "link in models": [lambda: os.symlink("/etc", f"{MODELS}/link"), lambda: os.link(served(), f"{SHARED}/model")],
-    "lock": [
-        lambda: locked(f"{MODELS}/.lock", os.O_RDONLY),
-        lambda: locked(f"{MODELS}/.lock", os.O_WRONLY),
-        lambda: os.chmod(f"{MODELS}/.lock", 0o666),
-    ],
-    "modes of models": [lambda: os.chmod(MODELS, 0o777), lambda: os.mkdir(f"{MODELS}/x"), lambda: os.utime(MODELS)],
-    "inputs": [lambda: opened("/inputs/evil.csv", "w"), lambda: os.symlink("/etc", "/inputs/link")],
-    "hard link": [lambda: os.link("/inputs/t.csv", f"{SHARED}/t.csv"), lambda: os.link("/etc/passwd", f"{SHARED}/p")],
-    "device": [lambda: os.mknod(f"{SHARED}/disk", 0o060666, os.makedev(8, 0)), lambda: open("/dev/mem", "rb")],
-    "root file system": [lambda: opened("/evil", "w"), lambda: opened("/etc/passwd"), lambda: opened("/opt/evil", "w")],
-    "mount": [
-        lambda: syscall("mount", b"none", b"/models", None, 4096 | 32, None),
-        lambda: syscall("mount", b"tmpfs", b"/tmp", b"tmpfs", 0, None),
-        lambda: syscall("umount2", b"/models", 2),
-    ],
-    "user namespace": [entered_userns_and_mounted],
-    "root": [lambda: os.setuid(0), lambda: os.setgroups([0, 1]), lambda: os.chown(f"{SHARED}/.", 0, 0)],
-    "kernel": [
-        lambda: opened("/proc/sys/kernel/core_pattern", "w"),
-        lambda: opened("/sys/kernel/mm/ksm/run", "w"),
-        lambda: opened("/proc/sysrq-trigger", "w"),
-    ],
-    "network": [
-        lambda: connected(socket.AF_INET, ("172.17.0.1", 22)),
-        lambda: connected(socket.AF_INET, ("api-server", 8080)),
-        lambda: connected(socket.AF_INET, ("127.0.0.1", 8080)),
-    ],
-    "sockets": [
-        lambda: connected(socket.AF_UNIX, "/var/run/docker.sock"),
-        lambda: connected(socket.AF_UNIX, "/run/bulkhead/launcher/launcher.sock"),
-        lambda: connected(socket.AF_UNIX, "/run/bulkhead/registrar/registrar.sock"),
-    ],
-    "other runs": [lambda: os.listdir("/shared/../shared/../opt/airflow"), lambda: os.listdir("/project")],
-    "secrets": [lambda: [name for name in os.environ if "KEY" in name or "PASS" in name].pop()],
-}
+from common import FILE, MODELS, RESULT, SHARED, STEP, served
 
 
 def lineage():
@@ -191,8 +94,7 @@ def padded(size):
 def long(mebibytes):
     with open(RESULT, "wb") as file:
         file.write(b'{"protocol": 2, "facts": {"x": "')
-        for _ in range(mebibytes):
-            file.write(b"y" * (1 << 20))
+        file.writelines(b"y" * (1 << 20) for _ in range(mebibytes))
         file.write(b'"}}')
 
 
@@ -215,6 +117,57 @@ def inference(**changes):
     }
     path = changes.pop("path", "p.parquet")
     result({"kind": "inference", "record": {**record, **changes}, "path": path})
+
+
+def twice():
+    """A result with two proposals: a model for who reads the first, a promotion for who reads the last."""
+    result(model())
+    promotion = {"kind": "promotion", "model_filename": os.path.basename(served()), "reason": "mine"}
+    with open(RESULT) as file:
+        content = file.read()
+    written(f'{content[:-1]}, "proposal": {json.dumps(promotion)}}}'.encode())
+
+
+def setuid():
+    proposal = model()
+    os.chmod(f"{SHARED}/{FILE}", 0o6777)
+    result(proposal)
+
+
+def polite():
+    """Told to end, it says that it has succeeded."""
+
+    def end(*_):
+        result(model())
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        time.sleep(1)
+
+
+def bait():
+    """A large model, proposed honestly; another step of this run rewrites it while it is copied."""
+    result(model(pickle.dumps({"weights": b"w" * (120 << 20)})))
+
+
+def swapper():
+    """Rewrites the model of the run's other step from the moment on that it is proposed."""
+    other = f"{SHARED}/train_model"
+    until = time.monotonic() + 35
+    while time.monotonic() < until and not os.path.exists(f"{other}.json"):
+        time.sleep(0.01)
+    count = 0
+    while time.monotonic() < until:
+        count += 1
+        with contextlib.suppress(OSError), open(f"{other}.joblib", "r+b") as file:
+            file.seek((count * 7919) % (120 << 20))
+            file.write(b"evil")
+        if count % 1000 == 0:
+            with open(f"{other}.other", "wb") as file:
+                file.write(b"evil" * 1000)
+            os.replace(f"{other}.other", f"{other}.joblib")
+    sys.exit(print(f"swapped {count} times", file=sys.stderr) or 3)
 
 
 AFTER = {
@@ -265,6 +218,11 @@ AFTER = {
         identity={"dag_id": "prd_train_model_dag", "run_id": "other", "task_id": "train_model"},
         environment="prd",
     ),
+    "two proposals": twice,
+    "setuid": setuid,
+    "polite": polite,
+    "bait": bait,
+    "swapper": swapper,
     "bomb": lambda: result(model(pickle.dumps(Bomb()))),
     "foreign model": lambda: inference(model_used="model_20990101T000000000000Z_abc.joblib"),
     "another file": lambda: inference(model_sha256="1" * 64),
@@ -277,87 +235,3 @@ AFTER = {
         {"kind": "promotion", "model_filename": os.path.basename(served()), "reason": "mine", "by": "admin"}
     ),
 }
-
-
-def fork_bomb():
-    children = 0
-    try:
-        while True:
-            if os.fork() == 0:
-                time.sleep(5)
-                os._exit(0)
-            children += 1
-    except OSError:
-        sys.exit(print(f"held: {children < 300}", file=sys.stderr) or 3)
-
-
-def flood():
-    while True:
-        sys.stdout.write("x" * 4000 + "\x1b[2J\x00\r\n" + "::error::evil\n")
-
-
-def memory():
-    kept = []
-    while True:
-        kept.append(bytearray(16 << 20))
-
-
-def large_file():
-    with open(f"{SHARED}/large", "wb") as file:
-        while True:
-            file.write(b"x" * (1 << 20))
-
-
-def many_large_files():
-    for number in range(40):
-        with open(f"{SHARED}/part{number}", "wb") as file:
-            file.write(b"x" * (20 << 20))
-    time.sleep(60)
-
-
-def many_files():
-    for number in range(30_000):
-        os.mknod(f"{SHARED}/{number}")
-    result(model())
-
-
-def deep_folders():
-    os.chdir(SHARED)
-    for _ in range(1500):
-        os.mkdir("d")
-        os.chdir("d")
-    os.chdir("/")
-    result(model())
-    time.sleep(30)
-
-
-def deaf():
-    import signal
-
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True:
-        time.sleep(1)
-
-
-def hold_the_log():
-    descriptor = os.open(f"{MODELS}/log.txt", os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    time.sleep(60)
-
-
-RESOURCES = {
-    "fork bomb": fork_bomb,
-    "flood": flood,
-    "memory": memory,
-    "large file": large_file,
-    "many large files": many_large_files,
-    "many files": many_files,
-    "deep folders": deep_folders,
-    "deaf": deaf,
-    "hold the log": hold_the_log,
-    "long names": lambda: sys.exit(print("\x1b]0;evil\x07" + "é" * 500_000, file=sys.stderr) or 3),
-}
-
-if ATTACK in SEAL:
-    held(*SEAL[ATTACK])
-(AFTER | RESOURCES)[ATTACK]()

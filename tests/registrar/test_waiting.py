@@ -1,0 +1,103 @@
+"""What cannot be recorded now is told as such, and recorded later; nobody waits for another's large file."""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.registrar.test_conclude import conclude, files, models
+
+from bulkhead.registry import lock, publishing
+from bulkhead.unix_http import Refusal
+from registrar.database import Away
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.registrar.support import Service
+
+
+def test_nothing_is_recorded_while_postgres_or_the_launcher_is_away(service: Service) -> None:
+    service.tries("running")
+    container = service.trained()
+    service.tables.away = Away("Postgres: gone")
+    with pytest.raises(Refusal) as caught:
+        conclude(service, container)
+    assert caught.value.status == 503
+    service.tables.away = None
+    service.launcher.away = True
+    with pytest.raises(Refusal) as caught:
+        conclude(service, container)
+    assert caught.value.status == 503
+    service.launcher.away = False
+    assert conclude(service, container)["verdict"] == "recorded"
+
+
+def test_a_registry_that_cannot_be_written_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.tries("running")
+    container = service.trained()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(Refusal, match="cannot be written") as caught:
+            conclude(service, container)
+    assert caught.value.status == 503
+    assert (models(service), files(service)) == ([], [])
+    assert conclude(service, container)["verdict"] == "recorded"
+
+
+def test_a_lock_that_somebody_holds_for_too_long_costs_no_outcome(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.tries("running")
+    container = service.trained()
+    monkeypatch.setattr(lock, "_WAIT_SECONDS", 0.2)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock.locked(service.registry.folder):
+            held.set()
+            done.wait(20)
+
+    with ThreadPoolExecutor() as pool:
+        holder = pool.submit(hold)
+        assert held.wait(10)
+        with pytest.raises(Refusal, match="has been held by another process") as caught:
+            conclude(service, container)
+        assert caught.value.status == 503
+        with pytest.raises(Refusal, match="has been held by another process") as caught:
+            service.fail(1)
+        assert caught.value.status == 503
+        done.set()
+        holder.result(10)
+    assert (models(service), files(service)) == ([], [])
+    assert conclude(service, container)["verdict"] == "recorded"
+
+
+def test_while_a_large_model_is_copied_others_are_recorded(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    copying, go_on = threading.Event(), threading.Event()
+    copied = publishing.copied
+
+    @contextmanager
+    def copied_slowly(*arguments: Any, **named: Any) -> Iterator[Any]:
+        with copied(*arguments, **named) as copy:
+            if not copying.is_set():
+                copying.set()
+                assert go_on.wait(20)
+            yield copy
+
+    monkeypatch.setattr(publishing, "copied", copied_slowly)
+    service.tries("running")
+    large = service.trained()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(conclude, service, large)
+        assert copying.wait(10)
+        again = conclude(service, large)  # the operator, which has waited for long enough, asks again
+        assert again["verdict"] == "recorded"
+        go_on.set()
+        assert first.result(10)["verdict"] == "adopted"
+    assert len(models(service)) == len(files(service)) == 1
+    assert [path.name for path in service.registry.folder.iterdir() if path.name.endswith(".tmp")] == []
