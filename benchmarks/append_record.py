@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tests.support.project import training_failure
 
 from bulkhead.files import sha256
-from bulkhead.registry import chain, journal, records
+from bulkhead.registry import chain, journal, record_lines
 from bulkhead.registry.chain import Key, KeyRing
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _BATCH = 10_000
 def fill(path: Path, count: int) -> None:
     """A signed log of ``count`` lines, written without waiting for the disk."""
     before = chain.ZEROS
-    content = records.encode(training_failure()).rstrip(b"\n")
+    content = record_lines.encode(training_failure()).rstrip(b"\n")
     with path.open("wb") as file:
         for first in range(1, count + 1, _BATCH):
             lines = []

@@ -28,7 +28,7 @@ from tests.support.project import lineage
 
 from bulkhead import clock
 from bulkhead.maintenance.verify import predictions_file, verify
-from bulkhead.registry import chain, journal, records
+from bulkhead.registry import chain, journal, record_lines, records
 from bulkhead.registry.chain import Key, KeyRing
 from bulkhead.registry.records import InferenceRecord, ModelRecord, Record
 from bulkhead.registry.store import Registry
@@ -63,7 +63,7 @@ class Journal:
     def append(self, record: Record) -> None:
         """Append ``record``, linked and signed."""
         self._seq += 1
-        line = chain.link(records.encode(record), self._seq, self._prev, KEY).rstrip(b"\n")
+        line = chain.link(record_lines.encode(record), self._seq, self._prev, KEY).rstrip(b"\n")
         self._prev = hashlib.sha256(line).hexdigest()
         self._file.write(line + b"\n")
 

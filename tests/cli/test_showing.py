@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from tests.support.project import publish
 
-from bulkhead.registry import decisions, records
+from bulkhead.registry import decisions, record_lines
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.records import ModelRecord
 
@@ -159,7 +159,7 @@ def test_ten_thousand_models_are_listed_shown_and_served_within_seconds(
     """Twenty times of what it takes on an idle machine: it must not grow with the square."""
     template = registry_with_a_model.latest("prd")
     lines = [
-        records.encode(
+        record_lines.encode(
             msgspec.structs.replace(
                 template,
                 model_filename=f"model_{number:020d}Z_{digest}.joblib",
@@ -171,7 +171,7 @@ def test_ten_thousand_models_are_listed_shown_and_served_within_seconds(
         for digest in [hashlib.md5(str(number).encode(), usedforsecurity=False).hexdigest()]
     ]
     registry_with_a_model.training_journal.write_bytes(b"".join(lines))
-    newest = records.decode(lines[-1])
+    newest = record_lines.decode(lines[-1])
     assert isinstance(newest, ModelRecord)
     started = time.process_time()
     assert registry.done("latest", "--environment", "prd").strip() == newest.model_filename

@@ -21,7 +21,7 @@ from tests.support.project import inferred, lineage, publish, training_failure
 from bulkhead.cli import entry_point, output
 from bulkhead.cli import main as cli
 from bulkhead.errors import Refused
-from bulkhead.registry import records
+from bulkhead.registry import record_lines
 from bulkhead.registry.records import Data, InferenceFailure, ModelRecord
 
 if TYPE_CHECKING:
@@ -198,8 +198,8 @@ def test_a_reader_that_has_seen_enough_ends_the_command_quietly(
     flags: list[str], registry_with_a_model: Registry
 ) -> None:
     model = registry_with_a_model.latest("prd")
-    inference = records.encode(inferred(registry_with_a_model, model))
-    registry_with_a_model.training_journal.write_bytes(records.encode(model) * 5_000)
+    inference = record_lines.encode(inferred(registry_with_a_model, model))
+    registry_with_a_model.training_journal.write_bytes(record_lines.encode(model) * 5_000)
     registry_with_a_model.inference_journal.write_bytes(inference * 5_000)
     argv = [sys.executable, "-m", "bulkhead.cli", "--models", str(registry_with_a_model.folder), *flags]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

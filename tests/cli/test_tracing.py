@@ -14,7 +14,7 @@ from tests.support.project import inferred, publish
 
 from bulkhead.files import sha256
 from bulkhead.queries.lineage import url_of
-from bulkhead.registry import decisions, records
+from bulkhead.registry import decisions, record_lines
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.records import Data, TrainedOn
 
@@ -213,7 +213,7 @@ def test_the_impact_of_a_model_is_every_inference_by_it(registry: Command) -> No
     assert of_it[1].inference_time[:26] not in kept.out
     assert kept.said == ["The newest 1; --limit lists more, --json all."]
     lines = registry.done("impact", model.model_filename, "--json").splitlines()
-    assert [records.decode(line.encode()) for line in lines] == [model, *of_it]
+    assert [record_lines.decode(line.encode()) for line in lines] == [model, *of_it]
 
 
 def test_the_impact_of_a_model_names_the_same_model_under_another_name(registry: Command) -> None:
@@ -233,7 +233,7 @@ def test_the_impact_of_data_is_every_model_trained_on_it_and_every_inference_by_
         assert "Models trained on it: 2\n" in told
         assert "Inferences: 2, 4 rows, 1 with the data as input\n" in told
         lines = registry.done("impact", name, "--json").splitlines()
-        assert [records.decode(line.encode()) for line in lines] == [first, second, by_first, on_data]
+        assert [record_lines.decode(line.encode()) for line in lines] == [first, second, by_first, on_data]
     assert "Models trained on it: 1\n" in registry.done("impact", "2" * 64), "the transformed table counts too"
 
 
@@ -277,7 +277,7 @@ def test_the_impact_of_a_model_is_counted_in_constant_memory(flags: list[str], r
     """A log ten times as long takes no more."""
     model = registry_with_a_model.latest("prd")
     record = inferred(registry_with_a_model, model, predictions=[0.5] * 1000)
-    line = records.encode(record)
+    line = record_lines.encode(record)
     # Linux's own mark: getrusage's begins with what the parent had.
     script = (
         "import sys; from pathlib import Path; from bulkhead.cli import main as cli;"

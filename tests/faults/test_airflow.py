@@ -26,7 +26,7 @@ from tests.faults.acts import (
 from tests.faults.support import INFER, TRAIN, Fault, wait_until
 from tests.system.support import ROOT
 
-from bulkhead.registry import journal, records
+from bulkhead.registry import journal, record_lines
 from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def test_after_a_clock_set_back_the_model_published_last_serves(stack: Stack, fa
     future["first_try"] = None  # it is of no task of Airflow's
     future["model_filename"] = f"model_20990101T000000000000Z_{newest['model_hash']}.joblib"
     shutil.copy2(stack.models / newest["model_filename"], stack.models / future["model_filename"])
-    record = records.decode(json.dumps(future).encode())
+    record = record_lines.decode(json.dumps(future).encode())
     assert isinstance(record, ModelRecord)
     journal.append(stack.models / "log.txt", record)  # by hand: the registrar takes it over
     fault.begin()

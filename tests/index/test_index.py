@@ -16,7 +16,7 @@ from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, training_
 from bulkhead.index import Index, attempts, record_reader, store
 from bulkhead.index.attempts import AttemptFilter
 from bulkhead.index.filling import Filler, moment
-from bulkhead.registry import journal, records
+from bulkhead.registry import journal, record_lines
 from bulkhead.registry.records import (
     InferenceFailure,
     InferenceRecord,
@@ -79,7 +79,7 @@ def test_the_pages_of_a_filter_are_together_what_it_wants_and_nothing_else(
             read = record_reader.read(
                 folder, "inference", [one.offset for one in found], InferenceRecord, InferenceFailure
             )
-            assert sorted(map(records.encode, read)) == sorted(map(records.encode, expected))
+            assert sorted(map(record_lines.encode, read)) == sorted(map(record_lines.encode, expected))
             assert [one.time for one in found] == sorted((one.time for one in found), reverse=True)
             assert attempts.amount(db, ["inference"], wanted) == len(expected)
 
@@ -124,7 +124,7 @@ def test_a_log_that_was_changed_by_hand_is_read_anew(registry_with_two_models: R
     index = Index(registry_with_two_models.folder, registry_with_two_models.folder)
     assert amount(index) == 5
     content = path.read_bytes()
-    changed = b"".join(records.encode(inference(second, "prd")) for second in range(3))
+    changed = b"".join(record_lines.encode(inference(second, "prd")) for second in range(3))
     if how == "replaced":
         other = path.with_suffix(".new")
         other.write_bytes(changed + content)
@@ -147,7 +147,7 @@ def test_a_log_that_was_changed_by_hand_is_read_anew(registry_with_two_models: R
 
 def test_torn_and_foreign_lines_are_counted_and_those_in_quarantine_are_not(registry_with_a_model: Registry) -> None:
     path = registry_with_a_model.inference_journal
-    path.write_bytes(b'{"inference_time": "20\n' + b"\n" + b"[1]\n" + records.encode(inference()) + b'{"torn')
+    path.write_bytes(b'{"inference_time": "20\n' + b"\n" + b"[1]\n" + record_lines.encode(inference()) + b'{"torn')
     index = Index(registry_with_a_model.folder, registry_with_a_model.folder)
     status = index.wait()
     assert status.inferences.unreadable == 2  # the last may still become a record
@@ -176,7 +176,7 @@ def test_of_very_many_unreadable_lines_the_newest_are_kept_and_all_are_counted(e
 
 
 def test_a_last_line_without_its_end_is_a_record_once(empty_registry: Registry) -> None:
-    empty_registry.inference_journal.write_bytes(records.encode(inference()).rstrip(b"\n"))
+    empty_registry.inference_journal.write_bytes(record_lines.encode(inference()).rstrip(b"\n"))
     index = Index(empty_registry.folder, empty_registry.folder)
     assert amount(index) == 1
     empty_registry.record_inference(inference(1))

@@ -16,7 +16,7 @@ from tests.support.project import LEGACY_TRAININGS, publish
 from bulkhead.index import state_reader
 from bulkhead.index.filling import moment
 from bulkhead.index.state_reader import StateReader, measure
-from bulkhead.registry import records
+from bulkhead.registry import record_lines
 from bulkhead.registry.serving import RegistryState
 from bulkhead.untrusted import Untrusted
 
@@ -37,7 +37,9 @@ def told(state: RegistryState | None) -> Told:
         "order": {name: [one.model_filename for one in state.serving_order(name)] for name in state.environments},
         "states": [(one.model_filename, one.environment, state.state_of(one)) for one in state.records],
         "gone": {name: known.out_of_service for name, known in state.models.items()},
-        "decisions": {name: [records.encode(one) for one in known.decisions] for name, known in state.models.items()},
+        "decisions": {
+            name: [record_lines.encode(one) for one in known.decisions] for name, known in state.models.items()
+        },
     }
 
 
@@ -69,7 +71,7 @@ def test_a_log_that_was_changed_by_hand_is_read_anew(tmp_path: Path, how: str) -
     content = path.read_bytes()
     if how == "replaced":
         other = tmp_path / "other"
-        other.write_bytes(content + records.encode(model("d", "prd")))
+        other.write_bytes(content + record_lines.encode(model("d", "prd")))
         other.replace(path)
     elif how == "cut":
         os.truncate(path, content.index(b"\n") + 1)
@@ -139,7 +141,7 @@ def test_a_registry_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 
 def test_a_torn_line_becomes_a_model_once_it_is_whole(tmp_path: Path) -> None:
-    line = records.encode(model("a", "dev"))
+    line = record_lines.encode(model("a", "dev"))
     (tmp_path / "log.txt").write_bytes(line[:20])
     reader = StateReader(tmp_path)
     assert read(reader)["states"] == []
@@ -161,7 +163,7 @@ def test_wide_records_leave_no_more_in_memory_than_narrow_ones(empty_registry: R
     assert (summary.r2, summary.rmse) == (0.25, None)
     assert (summary.coefficients, summary.features, summary.metrics) == (None, None, None)
     line = empty_registry.training_journal.read_bytes()[summary.offset :]
-    assert records.decode(line) == published
+    assert record_lines.decode(line) == published
 
 
 def test_legacy_records_are_served(empty_registry: Registry) -> None:

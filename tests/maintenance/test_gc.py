@@ -15,7 +15,7 @@ from tests.support.registry_project import DECIDED, RegistryProject
 from bulkhead import clock
 from bulkhead.errors import NotVerified, OutOfService, Refused
 from bulkhead.maintenance.gc import BATCH, Expired, GarbageCollector, RetentionRule
-from bulkhead.registry import decisions, journal, records
+from bulkhead.registry import decisions, journal, record_lines
 from bulkhead.registry.records import ModelRecord, Removal
 from bulkhead.registry.serving import RegistryState
 
@@ -180,7 +180,7 @@ def test_no_record_makes_gc_remove_what_is_no_model_file(name: str, aged: Regist
         model_hash="h", model_filename=name, training_timestamp="2020-01-01T00:00:00+00:00", environment="dev"
     )
     path = aged.registry.training_journal
-    path.write_bytes(records.encode(hostile) + path.read_bytes())
+    path.write_bytes(record_lines.encode(hostile) + path.read_bytes())
     collect(aged)
     assert (aged.folder / "secret").exists()
     assert path.exists()

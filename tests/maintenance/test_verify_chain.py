@@ -19,8 +19,8 @@ from bulkhead.registry.store import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from bulkhead.maintenance.verify.chain import SeenHead
     from bulkhead.paths import JournalName
+    from bulkhead.registrar_protocol import SeenHead
 
 KINDS = {
     "edited_line",

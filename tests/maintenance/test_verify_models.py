@@ -17,7 +17,7 @@ from tests.support.project import NEXT
 from tests.support.registry_project import DECIDED, RegistryProject, rechain
 
 from bulkhead import untrusted
-from bulkhead.registry import decisions, records
+from bulkhead.registry import decisions, record_lines
 from bulkhead.registry.decisions import revoke
 from bulkhead.registry.records import ModelRecord
 
@@ -81,9 +81,9 @@ def test_a_model_file_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(
 
 def test_a_model_whose_record_gives_another_size_is_told_as_a_wrong_record(clean_project: RegistryProject) -> None:
     model = clean_project.publish()
-    line = records.encode(model).rstrip(b"}\n")
+    line = record_lines.encode(model).rstrip(b"}\n")
     path = clean_project.registry.training_journal
-    changed = records.encode(msgspec.structs.replace(model, size_bytes=7)).rstrip(b"}\n")
+    changed = record_lines.encode(msgspec.structs.replace(model, size_bytes=7)).rstrip(b"}\n")
     path.write_bytes(path.read_bytes().replace(line, changed))
     rechain(path)
     assert clean_project.damage() == ["contradictory_record"]

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from tests.support.project import LEGACY_TRAININGS, publish, training_failure
 
 from bulkhead.files import sha256
-from bulkhead.maintenance.verify.chain import ChainCheck, SeenHead
-from bulkhead.registry import appender, chain, journal, records
+from bulkhead.maintenance.verify.chain import ChainCheck
+from bulkhead.registrar_protocol import SeenHead
+from bulkhead.registry import appender, chain, journal, record_lines
 from bulkhead.registry.chain import Head, Key, KeyRing
 from bulkhead.registry.records import Anchor, TrainingFailure, Unreadable
 
@@ -47,7 +48,7 @@ def damage_in(lines: list[bytes], ring: KeyRing | None = RING, head: SeenHead | 
     found: list[Finding] = []
     offset = 0
     for number, line in enumerate(lines, start=1):
-        is_record = not isinstance(records.decode(line), Unreadable)
+        is_record = not isinstance(record_lines.decode(line), Unreadable)
         found += check.feed(line + b"\n", sha256(line), number, offset, is_record=is_record)
         offset += len(line) + 1
     found += check.end()
@@ -80,9 +81,9 @@ def test_the_first_line_is_number_one_and_follows_nothing(log: Path) -> None:
 def test_the_chain_stands_behind_all_keys_of_the_record(log: Path) -> None:
     append(log)
     (line,) = lines_of(log)
-    plain = records.encode(training_failure(run_id="run 0")).removesuffix(b"}\n")
+    plain = record_lines.encode(training_failure(run_id="run 0")).removesuffix(b"}\n")
     assert line.startswith(plain + b',"seq":1,"prev":"')
-    assert records.decode(line) == training_failure(run_id="run 0")
+    assert record_lines.decode(line) == training_failure(run_id="run 0")
 
 
 @pytest.mark.parametrize("ring", [RING, None])
@@ -330,7 +331,10 @@ def head_of(lines: list[bytes]) -> SeenHead:
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_every_edit_insertion_deletion_swap_and_cut_of_lines_is_seen(data: st.DataObject, chained: list[bytes]) -> None:
-    """One to three of them, anywhere, without the key: the lines are as they were, or there is damage."""
+    """One to three of them, anywhere, without the key: the lines are as they were, or there is damage.
+
+    A line that is no record is damage by itself, which ``verify`` tells as such.
+    """
     lines = list(chained)
     for _ in range(data.draw(st.integers(1, 3))):
         at = data.draw(st.integers(0, max(0, len(lines) - 1)))
@@ -340,12 +344,12 @@ def test_every_edit_insertion_deletion_swap_and_cut_of_lines_is_seen(data: st.Da
                 byte = data.draw(st.integers(0, 255).filter(lambda value: value != 10))
                 lines[at] = lines[at][:place] + bytes([byte]) + lines[at][place + 1 :]
             case "insert":
-                lines.insert(at, records.encode(training_failure(run_id="of nobody")).rstrip(b"\n"))
+                lines.insert(at, record_lines.encode(training_failure(run_id="of nobody")).rstrip(b"\n"))
             case "copy" if lines:
                 lines.insert(data.draw(st.integers(0, len(lines))), lines[at])
             case "forge" if lines:
                 seq = data.draw(st.integers(1, CHAINED + 2))
-                content = records.encode(training_failure(run_id="forged")).rstrip(b"\n")
+                content = record_lines.encode(training_failure(run_id="forged")).rstrip(b"\n")
                 key = data.draw(st.sampled_from([None, Key(b"not the key" * 3)]))
                 lines.insert(at, chain.link(content, seq, sha256(lines[at - 1]) if at else chain.ZEROS, key))
             case "delete" if lines:
@@ -359,9 +363,9 @@ def test_every_edit_insertion_deletion_swap_and_cut_of_lines_is_seen(data: st.Da
     if lines == chained:
         assert seen == []
     else:
-        assert seen
+        assert seen or any(isinstance(record_lines.decode(line), Unreadable) for line in lines)
 
 
 def test_a_chain_that_nobody_touched_is_whole(chained: list[bytes]) -> None:
     assert damage_in(chained, RING, head_of(chained)) == []
-    assert all(isinstance(records.decode(line), TrainingFailure) for line in chained)
+    assert all(isinstance(record_lines.decode(line), TrainingFailure) for line in chained)

@@ -14,7 +14,7 @@ from tests.support.project import publish, training_failure
 from bulkhead.errors import Refused
 from bulkhead.files import sha256
 from bulkhead.maintenance.verify.chain import ChainCheck
-from bulkhead.registry import chain, journal, lock, records
+from bulkhead.registry import chain, journal, lock, record_lines, records
 from bulkhead.registry.chain import Key, KeyRing
 from bulkhead.registry.records import Anchor
 from bulkhead.registry.store import Registry
@@ -45,7 +45,7 @@ def checked(lines: Iterable[bytes], ring: KeyRing | None = RING) -> list[Finding
     check = ChainCheck("models/log.txt", ring, None)
     found: list[Finding] = []
     for number, line in enumerate(lines, start=1):
-        is_record = not isinstance(records.decode(line), records.Unreadable)
+        is_record = not isinstance(record_lines.decode(line), records.Unreadable)
         found += check.feed(line + b"\n", sha256(line), number, number, is_record=is_record)
     return [one for one in [*found, *check.end()] if one.is_damage]
 
@@ -68,7 +68,7 @@ def test_each_line_names_the_one_before_and_is_signed(path: Path) -> None:
     assert all(line["key"] == sha256(b"the key of these tests")[:8] for line in decoded)
     assert troubles(path) == []
     assert [chain.is_signed(line, OTHER) for line in lines] == [None] * 3  # of a key that is not there
-    assert all(isinstance(records.decode(line), records.TrainingFailure) for line in lines)
+    assert all(isinstance(record_lines.decode(line), records.TrainingFailure) for line in lines)
 
 
 def test_by_hand_a_line_is_part_of_the_chain_and_not_signed(path: Path) -> None:
@@ -81,7 +81,7 @@ def test_by_hand_a_line_is_part_of_the_chain_and_not_signed(path: Path) -> None:
 
 
 def test_a_journal_of_before_is_anchored_once_by_what_it_held(path: Path) -> None:
-    old = records.encode(training_failure()) + b"no record\n" + records.encode(training_failure(run_id="2"))
+    old = record_lines.encode(training_failure()) + b"no record\n" + record_lines.encode(training_failure(run_id="2"))
     path.write_bytes(old)
     appended(path, 2)
     anchors = [record for record in journal.read(path) if isinstance(record, Anchor)]
@@ -121,7 +121,7 @@ def test_a_journal_that_was_replaced_or_edited_in_place_is_read_anew(path: Path)
     assert seqs(path) == [1, 2]
 
 
-MINE = records.encode(training_failure(run_id="mine")).rstrip(b"\n")
+MINE = record_lines.encode(training_failure(run_id="mine")).rstrip(b"\n")
 EDITS = {
     "a changed value": lambda lines, n: [*lines[:n], lines[n].replace(b"it failed", b"it worked"), *lines[n + 1 :]],
     "a line less": lambda lines, n: [*lines[:n], *lines[n + 1 :]],
@@ -142,7 +142,7 @@ EDITS = {
 def test_every_edit_but_of_the_end_shows_without_the_key_too(edit: str, place: int) -> None:
     lines: list[bytes] = []
     for number in range(10):
-        content = records.encode(training_failure(run_id=f"r{number}")).rstrip(b"\n")
+        content = record_lines.encode(training_failure(run_id=f"r{number}")).rstrip(b"\n")
         lines.append(chain.link(content, number + 1, sha256(lines[-1]) if lines else chain.ZEROS, RING.current))
     edited = EDITS[edit](lines, place)
     for ring in (RING, None):
@@ -153,7 +153,7 @@ def test_every_edit_but_of_the_end_shows_without_the_key_too(edit: str, place: i
 
 @given(at=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_any_byte_that_is_changed_in_a_signed_line_shows(at: int, byte: int) -> None:
-    content = records.encode(training_failure()).rstrip(b"\n")
+    content = record_lines.encode(training_failure()).rstrip(b"\n")
     line = bytearray(chain.link(content, 1, chain.ZEROS, RING.current))
     before = bytes(line)
     line[at % len(line)] = byte

@@ -15,7 +15,7 @@ from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused
 from bulkhead.files import sha256
 from bulkhead.maintenance import tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
-from bulkhead.registry import decisions, records
+from bulkhead.registry import decisions, record_lines
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def test_a_promotion_that_says_another_thing_of_its_model_is_found(clean_project
     assert clean_project.verify() == []
     edited = msgspec.structs.replace(promoted, transformation="0" * 64)
     log = clean_project.registry.training_journal
-    log.write_bytes(log.read_bytes().replace(records.encode(promoted)[:-2], records.encode(edited)[:-2]))
+    log.write_bytes(log.read_bytes().replace(record_lines.encode(promoted)[:-2], record_lines.encode(edited)[:-2]))
     assert clean_project.damage() == ["unfounded_promotion"]
 
 

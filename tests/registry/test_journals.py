@@ -18,7 +18,7 @@ from tests.support.project import lineage, publish, records_of, training_failure
 
 from bulkhead import untrusted
 from bulkhead.errors import NoModel
-from bulkhead.registry import journal, records
+from bulkhead.registry import journal, record_lines
 from bulkhead.registry.records import (
     Anchor,
     InferenceFailure,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BLOCKS = st.sampled_from([1, 2, 7, 64, 1 << 16])
 
-OURS = records.encode(training_failure())
+OURS = record_lines.encode(training_failure())
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
@@ -66,9 +66,9 @@ foreign_lines = (
 def test_foreign_lines_are_passed_over_and_every_record_of_ours_is_read(spliced: list[bytes], end: bytes) -> None:
     """Whatever stands between them: each of our records is there, in order, and nothing raises."""
     ours = [training_failure(run_id=f"ours {number}") for number in range(len(spliced) + 1)]
-    content = records.encode(ours[0])
+    content = record_lines.encode(ours[0])
     for line, record in zip(spliced, ours[1:], strict=True):
-        content += line + b"\n" + records.encode(record)
+        content += line + b"\n" + record_lines.encode(record)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.txt"
         path.write_bytes(content + end)
@@ -263,16 +263,16 @@ def test_a_log_made_by_a_writer_is_writable_by_the_group_whatever_the_umask(tmp_
     ids=lambda record: type(record).__name__,
 )
 def test_a_record_comes_back_as_it_was_written(record: Record) -> None:
-    line = records.encode(record)
+    line = record_lines.encode(record)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert records.decode(line) == record
+    assert record_lines.decode(line) == record
 
 
 @given(raw=st.binary(max_size=400) | foreign_lines)
 def test_decoding_never_raises(raw: bytes) -> None:
-    decoded = records.decode(raw)
+    decoded = record_lines.decode(raw)
     if isinstance(decoded, Unreadable):
         assert decoded.reason
     else:
-        assert records.decode(records.encode(decoded)) == decoded
+        assert record_lines.decode(record_lines.encode(decoded)) == decoded

@@ -16,7 +16,8 @@ from tests.support.project import files_in, lineage, lines_of, publish, records_
 
 from bulkhead import clock
 from bulkhead.files import sha256
-from bulkhead.registry.records import InferenceRecord, ModelRecord, decode
+from bulkhead.registry.record_lines import decode
+from bulkhead.registry.records import InferenceRecord, ModelRecord
 from bulkhead.registry.store import Registry
 
 PROGRAMS = Path(__file__).parents[1] / "programs"

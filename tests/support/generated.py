@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from bulkhead.registry import records
+from bulkhead.registry import record_lines
 from bulkhead.registry.records import (
     InferenceFailure,
     InferenceRecord,
@@ -91,4 +91,4 @@ anything = st.one_of(
 def write(path: Path, written: Iterable[Record]) -> None:
     with path.open("ab") as file:
         for record in written:
-            file.write(records.encode(record))
+            file.write(record_lines.encode(record))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead.identity import Identity
-from bulkhead.registry import records
+from bulkhead.registry import record_lines
 from bulkhead.registry.records import Data, InferenceRecord, Lineage, TrainingFailure
 from bulkhead.registry.store import Registry
 
@@ -128,7 +128,7 @@ def lines_of(log: Path) -> list[dict[str, Any]]:
 
 def records_of(log: Path) -> list[Any]:
     """The decoded lines of ``log``, by the codec alone."""
-    return [records.decode(line) for line in log.read_bytes().splitlines()]
+    return [record_lines.decode(line) for line in log.read_bytes().splitlines()]
 
 
 def files_in(folder: Path) -> list[str]:

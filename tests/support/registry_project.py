@@ -14,7 +14,7 @@ from bulkhead import clock
 from bulkhead.files import sha256
 from bulkhead.maintenance.repair import Repair
 from bulkhead.maintenance.verify import Finding, SeenHead, verify
-from bulkhead.registry import chain, journal, records
+from bulkhead.registry import chain, journal, record_lines
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.records import InferenceRecord, ModelRecord, Quarantine, Removal
 from bulkhead.registry.store import Registry
@@ -175,7 +175,7 @@ class RegistryProject:
         old = msgspec.structs.replace(model, model_filename=name, training_timestamp=clock.in_record(moment))
         self.file_of(model).rename(self.models / name)
         path = self.registry.training_journal
-        before, after = (records.encode(record).rstrip(b"\n}") for record in (model, old))
+        before, after = (record_lines.encode(record).rstrip(b"\n}") for record in (model, old))
         content = path.read_bytes()
         assert before in content
         path.write_bytes(content.replace(before, after))

@@ -21,7 +21,7 @@ import msgspec
 from bulkhead import untrusted
 from bulkhead.files import sha256
 from bulkhead.paths import JOURNALS
-from bulkhead.registry import chain, records
+from bulkhead.registry import chain, record_lines, records
 from bulkhead.registry.chain import Head
 from bulkhead.registry.records import FailedAttempt, InferenceRecord, ModelRecord, Rollback
 from registrar.own_tables import JOURNAL_NAMES
@@ -147,7 +147,7 @@ class OutcomeIndex:
             if row is None:
                 return None
             offset, number = divmod(row[0], len(JOURNAL_NAMES))
-            return records.decode(self._line_at(JOURNAL_NAMES[number], offset), offset)
+            return record_lines.decode(self._line_at(JOURNAL_NAMES[number], offset), offset)
 
     def _line_at(self, journal: JournalName, offset: int) -> bytes:
         name = JOURNALS[journal]

@@ -15,7 +15,7 @@ from bulkhead.cli.group import examples, json_option
 from bulkhead.queries import references
 from bulkhead.queries.lineage import rows_of
 from bulkhead.queries.status import VersionStatus, version_statuses
-from bulkhead.registry import journal, records
+from bulkhead.registry import journal, record_lines
 from bulkhead.registry.records import Failure, InferenceFailure, InferenceRecord, TrainingFailure, Unreadable
 from bulkhead.registry.serving import RegistryState
 
@@ -203,7 +203,9 @@ def _newest_last(
     def chosen(lines: Iterable[tuple[int, bytes]]) -> Iterator[Any]:
         # Of a million inferences few have failed: the others are not decoded whole.
         seen = (line for _, line in lines if _may_be(kind, line))
-        return (r for r in map(records.decode, seen) if isinstance(r, kind) and environment in (None, r.environment))
+        return (
+            r for r in map(record_lines.decode, seen) if isinstance(r, kind) and environment in (None, r.environment)
+        )
 
     if most is None:
         return heapq.merge(*(chosen(journal.lines(path)) for path in paths), key=_time), False

@@ -9,7 +9,7 @@ import msgspec
 
 from bulkhead import untrusted
 from bulkhead.paths import JOURNALS
-from bulkhead.registry import records
+from bulkhead.registry import record_lines
 from bulkhead.registry.records import Unreadable
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class Line(msgspec.Struct, frozen=True, gc=False):
         return self.size - self.has_end > untrusted.LINE_LIMIT
 
     def decoded(self, *, slim: bool = False) -> Record | Unreadable:
-        """The record in it; ``slim``: as :func:`bulkhead.registry.records.decode_slim` does."""
+        """The record in it; ``slim``: as :func:`bulkhead.registry.record_lines.decode_slim` does."""
         if self.is_too_long:
             reason = f"longer than {untrusted.LINE_LIMIT >> 20} MiB"
             return Unreadable(self.offset, reason, self.content[:80].decode(errors="replace"))
-        return (records.decode_slim if slim else records.decode)(self.content, self.offset)
+        return (record_lines.decode_slim if slim else record_lines.decode)(self.content, self.offset)
 
 
 def opened(models: Path, journal: JournalName) -> BinaryIO | None:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead.maintenance.verify.chain import SeenHead
 from bulkhead.paths import JournalName
+from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE, SeenHead
 from bulkhead.unix_http import Client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_VARIABLE = "BULKHEAD_REGISTRAR_SOCKET"
-_DEFAULT = "/run/bulkhead/registrar/registrar.sock"
 _SECONDS = 10
 _OK = 200
 
@@ -26,7 +24,7 @@ def ask() -> Mapping[JournalName, SeenHead] | None:
 
     A journal that it has never seen is not among them.
     """
-    client = Client(Path(os.environ.get(_VARIABLE) or _DEFAULT), _SECONDS)
+    client = Client(Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET), _SECONDS)
     try:
         status, body = client.request("GET", "/chain")
         if status != _OK:

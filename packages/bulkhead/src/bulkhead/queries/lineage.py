@@ -15,7 +15,7 @@ import msgspec
 from bulkhead import untrusted
 from bulkhead.paths import SAMPLE
 from bulkhead.queries import references
-from bulkhead.registry import chain, journal, records
+from bulkhead.registry import chain, journal, record_lines, records
 from bulkhead.registry.records import (
     InferenceRecord,
     ModelRecord,
@@ -198,7 +198,7 @@ def dependents(registry: Registry, reach: ImpactScope) -> Iterator[InferenceReco
         use = references.peek(line, _Use)
         if use is None or not (use.model_used in names or (reach.data and use.input_sha256 == reach.data)):
             continue
-        record = records.decode(line, offset)
+        record = record_lines.decode(line, offset)
         if isinstance(record, InferenceRecord):
             yield record
 
@@ -247,7 +247,7 @@ def history(lines: Iterable[tuple[int, bytes]], filename: str) -> list[tuple[Rec
     """
     found = []
     for offset, line in lines:
-        entry = records.decode(line, offset)
+        entry = record_lines.decode(line, offset)
         if not isinstance(entry, records.Unreadable) and _concerns(entry, filename):
             found.append((entry, is_by_hand(line)))
     return found

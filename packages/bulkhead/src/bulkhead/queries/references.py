@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from bulkhead.errors import NoModel, Refused, short
-from bulkhead.registry import journal, records
+from bulkhead.registry import journal, record_lines
 from bulkhead.registry.records import InferenceRecord
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _inferences(registry: Registry, name: str) -> Iterator[InferenceRecord]:
             or _begins(seen.output_sha256 or "", name)
             or (len(name) >= _TO_THE_SECOND and seen.inference_time.startswith(name))
         ):
-            record = records.decode(line, offset)
+            record = record_lines.decode(line, offset)
             if isinstance(record, InferenceRecord):
                 yield record
 

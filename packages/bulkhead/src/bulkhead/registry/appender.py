@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bulkhead import clock
 from bulkhead.files import sha256
 from bulkhead.paths import JOURNALS
-from bulkhead.registry import chain, records
+from bulkhead.registry import chain, record_lines
 from bulkhead.registry.chain import Head
 from bulkhead.registry.records import Anchor
 
@@ -121,7 +121,7 @@ class Appender:
 
 
 def _linked(record: Record, seq: int, prev: str, key: Key | None) -> bytes:
-    return chain.link(records.encode(record).rstrip(b"\n"), seq, prev, key)
+    return chain.link(record_lines.encode(record).rstrip(b"\n"), seq, prev, key)
 
 
 _known: dict[tuple[int, int], _Tail] = {}

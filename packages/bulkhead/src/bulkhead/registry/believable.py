@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead.errors import Refused, short
-from bulkhead.registry import records
+from bulkhead.registry import record_lines, records
 
 if TYPE_CHECKING:
     from bulkhead.registry.records import InferenceRecord, Lineage, Record
@@ -115,7 +115,7 @@ def size(record: Record) -> None:
     Raises:
         Refused: it is larger.
     """
-    found = len(records.encode(record))
+    found = len(record_lines.encode(record))
     if found > LONGEST_RECORD:
         raise Refused(
             f"the record would have {found} bytes, and {LONGEST_RECORD} are kept at most. Have the step say less."

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from bulkhead import untrusted
 from bulkhead.files import SHARED_MODE, sync_folder
-from bulkhead.registry import lock, records
+from bulkhead.registry import lock, record_lines
 from bulkhead.registry.appender import Appender
 from bulkhead.registry.records import Unreadable
 
@@ -117,7 +117,7 @@ def _decoded(line: bytes, offset: int) -> Record | Unreadable:
     if is_too_long(line):
         text = line[:80].decode(errors="replace")
         return Unreadable(offset, f"the line is longer than {untrusted.LINE_LIMIT >> 20} MiB", text)
-    return records.decode(line, offset)
+    return record_lines.decode(line, offset)
 
 
 def is_too_long(line: bytes) -> bool:

@@ -272,20 +272,6 @@ Record = ModelRecord | InferenceRecord | Failure | Decision | Anchor
 Success = ModelRecord | InferenceRecord | Rollback
 """What a step can leave, besides a failure."""
 
-_KIND_BY_KEY: dict[str, type[Record]] = {
-    # Before ModelRecord: some of these name a model file too.
-    "rollback_time": Rollback,
-    "revocation_time": Revocation,
-    "rejection_time": Rejection,
-    "removal_time": Removal,
-    "quarantine_time": Quarantine,
-    "model_filename": ModelRecord,
-    "error_timestamp": TrainingFailure,
-    "inference_time": InferenceRecord,
-    "error_time": InferenceFailure,
-    "anchor_time": Anchor,
-}
-
 
 class Unreadable(msgspec.Struct, frozen=True):
     """A line that is no record: torn by a crash, or not ours."""
@@ -332,53 +318,3 @@ def failure(  # noqa: PLR0913  # all by name
     if journal == "training":
         return TrainingFailure(error_timestamp=moment, detail=one_line(detail), **common)
     return InferenceFailure(error_time=moment, error_message=one_line(detail), **common)
-
-
-def encode(record: Record) -> bytes:
-    """``record`` as the one line that is appended, line break included."""
-    # The keys of the original format stay first, where people and scripts look for them: a class's own
-    # before those of its base.
-    keys: dict[str, None] = {}
-    for kind in type(record).__mro__[:-2]:  # without msgspec.Struct and object
-        keys |= dict.fromkeys(kind.__annotations__)
-    return msgspec.json.encode({key: getattr(record, key) for key in keys}) + b"\n"
-
-
-def decode(line: bytes, offset: int = 0) -> Record | Unreadable:
-    """The record in ``line``, or why it is none. Never raises."""
-    try:
-        content = msgspec.json.decode(line)
-        if not isinstance(content, dict):
-            raise msgspec.ValidationError("not a JSON object")
-        kind = next((kind for key, kind in _KIND_BY_KEY.items() if key in content), None)
-        if kind is None:
-            raise msgspec.ValidationError("has the keys of no kind of record")
-        return msgspec.convert(content, kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return Unreadable(offset, str(error), line[:80].decode(errors="replace"))
-
-
-class _Slim(InferenceRecord, frozen=True, forbid_unknown_fields=True, gc=False):
-    """An inference as this program writes it; its predictions are looked through and not made into numbers."""
-
-    predictions: msgspec.Raw = msgspec.Raw(b"null")
-    seq: int | None = None
-    prev: str | None = None
-    key: str | None = None
-    hmac: str | None = None
-
-
-_decode_slim = msgspec.json.Decoder(_Slim).decode
-
-
-def decode_slim(line: bytes, offset: int = 0) -> Record | Unreadable:
-    """As :func:`decode`, but three times as fast where this program wrote an inference, whose predictions stay JSON."""
-    # Text that is no UTF-8 and a number beyond all bounds are only looked through here, and refused by the slower way.
-    if line.startswith(b'{"inference_time"') and line.isascii():
-        try:
-            record = _decode_slim(line)
-        except (msgspec.DecodeError, RecursionError):
-            return decode(line, offset)
-        if b"e" not in (numbers := bytes(record.predictions)) and b"E" not in numbers:
-            return record
-    return decode(line, offset)

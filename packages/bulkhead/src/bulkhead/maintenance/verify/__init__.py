@@ -16,12 +16,13 @@ from bulkhead import untrusted
 from bulkhead.errors import one_line
 from bulkhead.maintenance import run_folders
 from bulkhead.maintenance.verify import model_files
-from bulkhead.maintenance.verify.chain import ChainCheck, SeenHead
+from bulkhead.maintenance.verify.chain import ChainCheck
 from bulkhead.maintenance.verify.findings import Finding, finding
 from bulkhead.maintenance.verify.inference_journal import InferenceCheck, ModelUses
 from bulkhead.maintenance.verify.journal_lines import end_of, nobody
 from bulkhead.maintenance.verify.training_journal import RegistryHistory
 from bulkhead.paths import JOURNALS
+from bulkhead.registrar_protocol import SeenHead
 from bulkhead.registry.quality_gate import SETTINGS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import msgspec
 
 from bulkhead import formatting
 from bulkhead.maintenance.verify.findings import finding
-from bulkhead.registry import chain, records
+from bulkhead.registry import chain, record_lines
 from bulkhead.registry.chain import Link  # msgspec reads the annotations
 from bulkhead.registry.records import Anchor
 
@@ -22,19 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bulkhead.maintenance.verify.findings import Finding, Kind
+    from bulkhead.registrar_protocol import SeenHead
     from bulkhead.registry.chain import KeyRing
 
 _MOST = 1000
 """Gaps, or lines that follow nothing, that are kept in memory; more are told at once."""
 _RESTORE = "Restore it from a backup."
-
-
-class SeenHead(msgspec.Struct, frozen=True, kw_only=True):
-    """The last record of a journal that the registrar has seen, and when."""
-
-    seq: int
-    hash: str
-    seen_at: str
 
 
 class _Line(msgspec.Struct):
@@ -162,7 +155,7 @@ class ChainCheck:
         self._tip = line
 
     def _begin(self, line: _Line, link: Link, content: bytes) -> Iterator[Finding]:
-        record = records.decode(content) if content.startswith(b'{"anchor_time"') else None
+        record = record_lines.decode(content) if content.startswith(b'{"anchor_time"') else None
         if isinstance(record, Anchor):
             if (record.size_bytes, record.sha256) == (self._bytes_before, self._before.hexdigest()):
                 return

@@ -22,7 +22,8 @@ from bulkhead.maintenance.verify import predictions_file
 from bulkhead.maintenance.verify.findings import finding, unreadable
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of
 from bulkhead.maintenance.verify.training_journal import outcomes
-from bulkhead.registry.records import Anchor, InferenceFailure, InferenceRecord, Quarantine, decode_slim
+from bulkhead.registry.record_lines import decode_slim
+from bulkhead.registry.records import Anchor, InferenceFailure, InferenceRecord, Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

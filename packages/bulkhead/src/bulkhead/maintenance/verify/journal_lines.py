@@ -20,6 +20,7 @@ import msgspec
 from bulkhead import untrusted
 from bulkhead.files import sha256
 from bulkhead.maintenance.verify.findings import Finding, finding
+from bulkhead.registry.record_lines import decode
 from bulkhead.registry.records import (
     Anchor,
     InferenceFailure,
@@ -32,7 +33,6 @@ from bulkhead.registry.records import (
     Rollback,
     TrainingFailure,
     Unreadable,
-    decode,
 )
 from bulkhead.registry.store import TRAININGS
 

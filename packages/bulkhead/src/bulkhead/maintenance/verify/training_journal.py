@@ -17,6 +17,7 @@ from bulkhead.files import sha256
 from bulkhead.maintenance.run_folders import RUNS
 from bulkhead.maintenance.verify import journal_lines
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of, nobody
+from bulkhead.registry.record_lines import encode
 from bulkhead.registry.records import (
     Anchor,
     ModelRecord,
@@ -28,7 +29,6 @@ from bulkhead.registry.records import (
     Rollback,
     TrainingFailure,
     author,
-    encode,
 )
 from bulkhead.registry.serving import RegistryState
 from bulkhead.registry.store import MODEL_NAME
