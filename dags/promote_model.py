@@ -9,15 +9,14 @@ DOC = """
 
 `check_model` looks whether the environment could serve the model: its file's hash, its schema, the
 library versions, the environment's gate, and a prediction. `approve` waits for a person, under
-*Required Actions*, with both models side by side. `promote_model` then proposes one record, which the
-registrar adds to `models/log.txt`, with the approver as Airflow's own record of the answer names them:
-the environment serves the same file too. Where it serves another model by then than the one that was
-shown, the promotion is refused, and has to be decided again.
+*Required Actions*, with both models side by side, as the registry has them. `promote_model` then
+proposes one record, which the registrar adds to `models/log.txt`, with the approver as Airflow's own
+record of the answer names them: the environment serves the same file too. Where it serves another model
+by then than the one that was shown, the promotion is refused, and has to be decided again. An approval
+counts once.
 
 Rejected, or not answered in time, the run ends without a promotion, and a record says so.
 """
-
-SERVED = "{{ (ti.xcom_pull('check_model').facts.served or {'model_filename': 'none'}).model_filename }}"
 
 with DAG(
     dag_id="promote_model_dag",
@@ -51,7 +50,7 @@ with DAG(
         flags={"model": "{{ params.model }}", "environment": "{{ params.environment }}"},
         doc_md="Looks whether the environment could serve the model. Changes nothing.",
     )
-    approve = PromotionApproval(task_id="approve", shows="check_model", doc_md="Waits for a person.")
+    approve = PromotionApproval(task_id="approve", doc_md="Waits for a person.")
     promote_model = StepOperator(
         task_id="promote_model",
         image="inference",
@@ -64,7 +63,6 @@ with DAG(
             "model": "{{ params.model }}",
             "environment": "{{ params.environment }}",
             "reason": "{{ params.reason }}",
-            "replacing": SERVED,
         },
         doc_md="Checks once more, and proposes the promotion's record in `models/log.txt`.",
     )

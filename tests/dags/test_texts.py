@@ -11,6 +11,9 @@ import pytest
 from tests.dags.without_airflow import load
 
 from bulkhead.errors import Refused
+from bulkhead.registry import approval
+from bulkhead.registry.approval import question
+from bulkhead.registry.records import Data, ModelRecord
 
 escaping, approval_text, defaults, xcom = map(load, ("escaping", "approval_text", "defaults", "xcom"))
 
@@ -44,6 +47,7 @@ HOSTILE = [
     "x" * 100_000,
 ]
 
+NAME = "model_20261124T164715570537Z_0f10dfd6d375ec5060cfb5a5cfbda470.joblib"
 CELL = re.compile(r"(`+) (.*) \1")
 
 
@@ -67,42 +71,65 @@ def test_nothing_is_a_dash(nothing: str | None) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_name_has_a_names_characters_alone(text: str) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9_.?-]{1,120}", escaping.name(text))
+    assert re.fullmatch(r"[A-Za-z0-9_.?-]{1,120}", approval.name(text))
 
 
 def test_a_models_name_is_told_as_it_is() -> None:
-    name = "model_20261124T164715570537Z_0f10dfd6d375ec5060cfb5a5cfbda470.joblib"
-    assert approval_text.subject(name, "prd") == f"Promote {name} to prd?"
+    assert question(NAME, "prd", None) == f"Promote {NAME} to prd, where nothing is served?"
+    assert question(NAME, "prd", "old.joblib") == f"Promote {NAME} to prd, in place of old.joblib?"
+
+
+def a_model(said: str, environment: str = "dev", **metrics: Any) -> ModelRecord:
+    """A model of which everything that is shown is ``said``."""
+    data = Data(path=said, sha256="0" * 64, rows=1, source="s")
+    return ModelRecord(
+        model_hash="abc123",
+        model_filename=said,
+        training_timestamp=said,
+        environment=environment,
+        metrics=metrics or {"r2": said},
+        data=data,
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_changes_the_shape_of_the_approval(text: str) -> None:
     def shape(said: str) -> list[int]:
-        model = {"model_filename": said, "training_timestamp": said, "data": said, "metrics": {"r2": said}}
-        checked = {"origin": said, "candidate": model, "served": model}
-        body = approval_text.side_by_side(checked, said, said, said, four_eyes=True)
+        model = a_model(said, said)
+        body = approval_text.side_by_side(model, model, said, said, said, four_eyes=True)
         return [len(re.findall(r"(?<!\\)\|", line)) for line in body.split("\n")]
 
     assert shape(text) == shape("plain")
 
 
-@pytest.mark.parametrize("checked", [{}, {"candidate": "x", "served": 3}, {"candidate": {"metrics": [1]}}])
-def test_facts_of_any_shape_are_shown(checked: dict[str, object]) -> None:
-    assert "| model |" in approval_text.side_by_side(checked, "prd", "why", "who", four_eyes=False)
+def test_a_legacy_model_and_no_model_are_shown_too() -> None:
+    legacy = ModelRecord(model_hash="3f2a", model_filename="m.pkl", training_timestamp="t", environment="dev")
+    assert "| model | ` m.pkl ` | ` none ` |" in approval_text.side_by_side(
+        legacy, None, "prd", "why", "who", four_eyes=False
+    )
 
 
 def test_the_approval_says_that_four_eyes_are_needed_only_where_they_are() -> None:
-    assert "BULKHEAD_FOUR_EYES" in approval_text.side_by_side({}, "prd", "why", "who", four_eyes=True)
-    assert "BULKHEAD_FOUR_EYES" not in approval_text.side_by_side({}, "prd", "why", "who", four_eyes=False)
+    said = [approval_text.side_by_side(a_model("m"), None, "prd", "why", "who", four_eyes=on) for on in (True, False)]
+    assert ["BULKHEAD_FOUR_EYES" in one for one in said] == [True, False]
+
+
+@pytest.mark.parametrize(("text", "on"), [("", False), ("0", False), ("no", False), ("1", True), ("Yes", True)])
+def test_four_eyes_are_on_or_off(text: str, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    monkeypatch.setenv("BULKHEAD_FOUR_EYES", text)
+    assert defaults.four_eyes() is on
+
+
+@pytest.mark.parametrize("text", ["2", "maybe", "ja"])
+def test_four_eyes_that_are_neither_are_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BULKHEAD_FOUR_EYES", text)
+    with pytest.raises(Refused, match="BULKHEAD_FOUR_EYES"):
+        defaults.four_eyes()
 
 
 def test_both_models_who_asks_and_why_are_shown() -> None:
-    checked = {
-        "origin": "dev",
-        "candidate": {"model_filename": "new.joblib", "metrics": {"r2": 0.9}},
-        "served": {"model_filename": "old.joblib", "metrics": {"r2": 0.8}},
-    }
-    body = approval_text.side_by_side(checked, "prd", "it is better", "ann", four_eyes=False)
+    new, old = a_model("new.joblib", r2=0.9), a_model("old.joblib", "prd", r2=0.8)
+    body = approval_text.side_by_side(new, old, "prd", "it is better", "ann", four_eyes=False)
     assert "| model | ` new.joblib ` | ` old.joblib ` |" in body
     assert "| r2 | ` 0.9 ` | ` 0.8 ` |" in body
     assert "| by | ` ann ` |" in body

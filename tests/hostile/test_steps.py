@@ -142,7 +142,7 @@ def test_a_model_that_is_rewritten_while_it_is_copied_is_published_as_it_was_pro
     (record,) = [record for record in attacked.records_of("bait") if record["task_id"] == "train_model"]
     if "cause" in record:
         assert (record["cause"], attacked.states["bait"]) == ("refused", "failed")
-        assert "is not the one that it proposes" in record["detail"] or "changed" in record["detail"], record
+        assert "Nothing is published" in record["detail"]
     else:
         assert record["sha256"] == attacked.sha256(record["model_filename"])
 
@@ -151,7 +151,8 @@ def test_a_transformation_reaches_nothing_and_speaks_for_no_other_step(attacked:
     """Inside the real step, with all that the step may do; the training after it is honest, and so is its record."""
     dag_id, run_id = attacked.attacks["transformation"]
     said = attacked.task_log(dag_id, run_id, "preprocessing")
-    assert said.count("transformation: held: OSError") == 5, said
+    assert said.count("transformation: held: ") == 5, said
+    assert "BREACH" not in said
     (record,) = attacked.records_of("transformation")
     assert (attacked.states["transformation"], record["environment"]) == ("success", "dev")
     assert (record["task_id"], record["promotion"]) == ("train_model", None)

@@ -155,10 +155,18 @@ class Service:
     def task(self, task_id: str = "train_model", dag_id: str = DAG) -> TaskKey:
         return TaskKey(dag_id, RUN, task_id)
 
-    def tries(self, *states: str | None, task_id: str = "train_model", dag_id: str = DAG) -> None:
-        """Airflow's tries of a task, the last one its present one."""
+    def round(self) -> None:
+        """One of the sweep's, and all that it has begun."""
+        self.sweep.round()
+        for begun in list(self.sweep._concluding.values()):
+            begun.result(20)
+
+    def tries(
+        self, *states: str | None, task_id: str = "train_model", dag_id: str = DAG, by_person: bool = True
+    ) -> None:
+        """Airflow's tries of a task, the last one its present one, which a person has failed if it has failed."""
         self.airflow.tasks[self.task(task_id, dag_id)] = [
-            Try(try_id(number), number, state, is_current=number == len(states))
+            Try(try_id(number), number, state, is_current=number == len(states), is_by_person=by_person)
             for number, state in enumerate(states, start=1)
         ]
 

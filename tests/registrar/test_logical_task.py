@@ -7,9 +7,12 @@ import pytest
 from registrar.logical_task import Standing, Try, standing
 
 
-def of(number: int, *states: str | None, accepted: tuple[str, ...] = ()) -> Standing:
+def of(number: int, *states: str | None, accepted: tuple[str, ...] = (), by_person: bool = True) -> Standing:
     """Where try ``number`` of tries with these states stands; the last is Airflow's present one."""
-    tries = [Try(f"t{n}", n, state, is_current=n == len(states)) for n, state in enumerate(states, start=1)]
+    tries = [
+        Try(f"t{n}", n, state, is_current=n == len(states), is_by_person=by_person)
+        for n, state in enumerate(states, start=1)
+    ]
     return standing(list(reversed(tries)), f"t{number}", accepted)
 
 
@@ -60,6 +63,13 @@ def test_an_earlier_try_of_an_outcome_that_was_closed_since_is_known_as_such() -
 )
 def test_what_has_ended_a_try(states: tuple[str | None, ...], ended: str | None) -> None:
     assert of(1, *states).ended == ended
+
+
+def test_what_airflow_has_failed_by_itself_is_left_and_not_ended() -> None:
+    found = of(1, "failed", "failed", by_person=False)
+    assert (found.ended, found.is_left, found.is_ended_by_person) == (None, True, False)
+    assert not of(1, "failed", "failed").is_left
+    assert not of(1, "failed", "running", by_person=False).is_left
 
 
 def test_a_try_that_airflow_knows_no_more_is_of_a_run_that_was_deleted() -> None:

@@ -92,12 +92,17 @@ def test_while_a_large_model_is_copied_others_are_recorded(service: Service, mon
     monkeypatch.setattr(publishing, "copied", copied_slowly)
     service.tries("running")
     large = service.trained()
+    other = service.trained(2)
+    service.launcher.containers[other]["Config"]["Labels"]["io.bulkhead.task"] = "another"
+    service.tries("success", "running", task_id="another")
+    service.leave(other, service.model(), "another")
     with ThreadPoolExecutor() as pool:
+        service.leave(large, service.model())
         first = pool.submit(conclude, service, large)
         assert copying.wait(10)
-        again = conclude(service, large)  # the operator, which has waited for long enough, asks again
-        assert again["verdict"] == "recorded"
+        again = pool.submit(conclude, service, large)  # the operator, which has waited for long enough, asks again
+        assert conclude(service, other)["verdict"] == "recorded"
         go_on.set()
-        assert first.result(10)["verdict"] == "adopted"
-    assert len(models(service)) == len(files(service)) == 1
+        assert {first.result(10)["verdict"], again.result(10)["verdict"]} == {"recorded", "adopted"}
+    assert len(models(service)) == len(files(service)) == 2
     assert [path.name for path in service.registry.folder.iterdir() if path.name.endswith(".tmp")] == []

@@ -123,7 +123,8 @@ def test_a_model_file_is_never_unpickled(registry: Registry, run: Path, tmp_path
     content = pickle.dumps(_Trap(str(tmp_path / "sprung")))
     proposal = model_in(run)
     (run / "model.joblib").write_bytes(content)
-    recording.record(registry, msgspec.structs.replace(proposal, sha256=sha256(content)), AUTHOR, run)
+    trapped = msgspec.structs.replace(proposal, sha256=sha256(content), size_bytes=len(content))
+    recording.record(registry, trapped, AUTHOR, run)
     assert not (tmp_path / "sprung").exists()
 
 

@@ -1,16 +1,24 @@
 """PromotionApproval: a person's word before a promotion.
 
-The answer counts as Airflow's own record has it (``hitl_detail``): the registrar reads it there, and no XCom that a
-user could write. A request that is rejected, or that nobody answers in time, leaves a record too.
+The answer counts as Airflow's own record has it (``hitl_detail``): the registrar reads it there. And what the person
+reads is the registry's word. Neither comes by way of an XCom, which a user could write. A request that is rejected, or
+that nobody answers in time, leaves a record too.
 """
 
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.exceptions import AirflowFailException
 
+from bulkhead import environments
+from bulkhead.errors import Refused
+from bulkhead.registry.approval import question
+from bulkhead.registry.store import Registry
 from bulkhead_airflow import approval_text, defaults
 from bulkhead_airflow.task_identity import identity_of, try_id_of
 from engine import patience
@@ -26,16 +34,13 @@ class PromotionApproval(ApprovalOperator):
     ``BULKHEAD_APPROVERS`` names who may answer; empty: everybody who may edit tasks. After ``BULKHEAD_APPROVAL_DAYS``
     without an answer the task fails; empty: it waits for ever.
 
-    Args:
-        shows: the task of ``check_model`` whose facts are shown.
-
     Raises:
         Refused: a setting is none.
     """
 
     template_fields = ()
 
-    def __init__(self, *, shows: str, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(
             subject="",
             body="",
@@ -43,16 +48,26 @@ class PromotionApproval(ApprovalOperator):
             response_timeout=defaults.approval_time(),
             **kwargs,
         )
-        self.shows = shows
 
     def execute(self, context: Context) -> Any:
-        """Ask. What others say is not put into a template: it comes into the text escaped, once it is known."""
+        """Ask. What others say is not put into a template: it comes into the text escaped, once it is known.
+
+        Raises:
+            AirflowFailException: there is no such model to promote.
+        """
         params, run = context["params"], context["dag_run"]
-        checked = context["ti"].xcom_pull(self.shows) or {}
-        self.subject = approval_text.subject(params["model"], params["environment"])
+        environment = params["environment"]
+        registry = Registry(Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow")) / "models")
+        try:
+            candidate = registry.find(params["model"], environments.origin_of(environment))
+        except Refused as error:
+            raise AirflowFailException(str(error)) from None
+        served = registry.served(environment)
+        self.subject = question(candidate.model_filename, environment, served and served.model_filename)
         self.body = approval_text.side_by_side(
-            checked.get("facts") or {},
-            params["environment"],
+            candidate,
+            served,
+            environment,
             params["reason"],
             # The name that the registrar compares with the approver's.
             getattr(run, "triggering_user_name", None) or run.run_type,

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkhead_airflow.escaping import name, quoted, row
+from bulkhead_airflow.escaping import quoted, row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from bulkhead.registry.records import ModelRecord
 
 _METRICS = ("r2", "rmse", "mae")
 _FOUR_EYES = "Whoever asked for a promotion may not approve it: the registrar refuses the record (BULKHEAD_FOUR_EYES)."
 
 
-def subject(model: object, environment: object) -> str:
-    """The question."""
-    return f"Promote {name(model)} to {name(environment)}?"
-
-
-def side_by_side(
-    checked: Mapping[str, Any], environment: str, reason: object, requested_by: object, *, four_eyes: bool
+def side_by_side(  # what a person decides by
+    candidate: ModelRecord,
+    served: ModelRecord | None,
+    environment: str,
+    reason: object,
+    requested_by: object,
+    *,
+    four_eyes: bool,
 ) -> str:
     """The question's body, in Markdown. All that a person or a record says is escaped in it.
 
     Args:
-        checked: the facts of ``check_model``.
+        candidate: the model that is to be promoted, as the registry has it.
+        served: what ``environment`` serves; None: nothing.
         environment: where the model is promoted to.
         reason: what the requester gave.
         requested_by: who asks.
         four_eyes: whether the requester may not approve.
     """
-    new, served = _model(checked.get("candidate")), _model(checked.get("served"))
     rows = [
-        row("", f"{quoted(checked.get('origin'))}, to be promoted", f"{quoted(environment)}, served now"),
+        row("", f"{quoted(candidate.environment)}, to be promoted", f"{quoted(environment)}, served now"),
         row("---", "---", "---"),
-        row("model", quoted(new.get("model_filename")), quoted(served.get("model_filename") or "none")),
-        row("trained", quoted(new.get("training_timestamp")), quoted(served.get("training_timestamp"))),
-        row("data", quoted(new.get("data")), quoted(served.get("data"))),
-        *(row(key, quoted(_metric(new, key)), quoted(_metric(served, key))) for key in _METRICS),
+        row("model", quoted(candidate.model_filename), quoted(served.model_filename if served else "none")),
+        row("trained", quoted(candidate.training_timestamp), quoted(served and served.training_timestamp)),
+        row("data", quoted(_data(candidate)), quoted(_data(served))),
+        *(row(key, quoted(_metric(candidate, key)), quoted(_metric(served, key))) for key in _METRICS),
     ]
     asked = [
         row("Asked", ""),
@@ -48,10 +49,9 @@ def side_by_side(
     return "\n".join([*rows, "", *asked, *(["", _FOUR_EYES] if four_eyes else [])])
 
 
-def _metric(model: Mapping[str, Any], key: str) -> Any:
-    return _model(model.get("metrics")).get(key)
+def _data(model: ModelRecord | None) -> str | None:
+    return model.data.path if model is not None and model.data is not None else None
 
 
-def _model(value: object) -> Mapping[str, Any]:
-    """What should be an object: it comes from a step's result, by way of XCom."""
-    return value if isinstance(value, dict) else {}
+def _metric(model: ModelRecord | None, key: str) -> Any:
+    return (model.metrics or {}).get(key) if model is not None else None

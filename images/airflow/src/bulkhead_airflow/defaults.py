@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bulkhead.errors import Refused
+from bulkhead.registry import approval
 from engine import values
 
 if TYPE_CHECKING:
@@ -65,8 +66,12 @@ def approval_time() -> timedelta | None:
 
 
 def four_eyes() -> bool:
-    """Whether the one who asks for a promotion may not approve it, ``BULKHEAD_FOUR_EYES``: the registrar sees to it."""
-    return os.environ.get("BULKHEAD_FOUR_EYES", "").strip() not in {"", "0"}
+    """Whether the one who asks for a promotion may not approve it, ``BULKHEAD_FOUR_EYES``: the registrar sees to it.
+
+    Raises:
+        Refused: it is neither on nor off.
+    """
+    return approval.four_eyes(os.environ.get(approval.FOUR_EYES))
 
 
 def launcher_url() -> str:

@@ -11,7 +11,6 @@ import re
 from bulkhead.errors import one_line
 
 _LONGEST = 500
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _NOTHING = "-"
 
 
@@ -28,11 +27,6 @@ def quoted(value: object) -> str:
     # A fence longer than any run of backticks in it, and spaces, which Markdown takes away, between the two.
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return f"{fence} {text} {fence}"
-
-
-def name(value: object) -> str:
-    """``value`` where a name belongs, and no Markdown is read: other characters than a name's become ``?``."""
-    return _NO_NAME.sub("?", str(value)[:120])
 
 
 def row(*cells: str) -> str:

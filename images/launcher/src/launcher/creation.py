@@ -116,5 +116,6 @@ def body_of(request: StepRequest, settings: Settings, attempt: Attempt, image: I
         "io.bulkhead.environment": str(request.environment),
         "io.bulkhead.journal": request.journal,
         "io.bulkhead.approval-task": request.approval_task or "",
+        "io.bulkhead.seconds": str(settings.seconds),
     }
     return replace(sealed, labels=labels).body(image.id, spec.command)

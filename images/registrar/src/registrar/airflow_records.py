@@ -16,21 +16,29 @@ from registrar.logical_task import TaskKey, Try
 if TYPE_CHECKING:
     from registrar.database import Connection, Database
 
-_TABLES = ("dag_run", "hitl_detail", "task_instance", "task_instance_history")
+_TABLES = ("dag_run", "hitl_detail", "log", "task_instance", "task_instance_history")
 _TASK = "dag_id = %s AND run_id = %s AND task_id = %s AND map_index = %s"
 _MOST_TRIES = 10_000
 
+_ACTS = "'patch_task_instance', 'patch_task_group_instances', 'bulk_task_instances', 'patch_dag_run', 'bulk_dag_runs'"
+"""What Airflow writes into its audit log where a person gives a task or a run another state."""
+_BY_PERSON = f"""
+t.state = 'failed' AND EXISTS (
+    SELECT 1 FROM public.log AS l WHERE l.event IN ({_ACTS}) AND l.extra LIKE '%%state%%'
+    AND l.dag_id IN (t.dag_id, '~') AND (l.run_id IN (t.run_id, '~') OR l.run_id IS NULL)
+    AND (l.task_id = t.task_id OR l.task_id IS NULL) AND l.dttm >= COALESCE(t.start_date, '-infinity'))
+"""  # noqa: S608  # put together from what stands above
 _TRIES = f"""
-SELECT id::text, try_number, state, true FROM public.task_instance WHERE {_TASK}
+SELECT t.id::text, t.try_number, t.state, true, {_BY_PERSON} FROM public.task_instance AS t WHERE {_TASK}
 UNION ALL
-SELECT task_instance_id::text, try_number, state, false FROM public.task_instance_history WHERE {_TASK}
+SELECT task_instance_id::text, try_number, state, false, false FROM public.task_instance_history WHERE {_TASK}
 LIMIT {_MOST_TRIES}
 """  # noqa: S608  # put together from what stands above
 _RUN = """
 SELECT conf, triggering_user_name, run_type FROM public.dag_run WHERE dag_id = %s AND run_id = %s
 """
 _ANSWER = f"""
-SELECT h.chosen_options, h.responded_by, h.responded_at IS NOT NULL, t.id::text, t.state
+SELECT h.chosen_options, h.responded_by, h.responded_at IS NOT NULL, t.id::text, t.state, t.try_number, h.subject
 FROM public.task_instance AS t LEFT JOIN public.hitl_detail AS h ON h.ti_id = t.id WHERE {_TASK}
 """  # noqa: S608  # put together from what stands above
 
@@ -57,6 +65,9 @@ class Answer(msgspec.Struct, frozen=True):
     is_answered: bool
     try_id: str
     state: str | None
+    try_number: int = 1
+    question: str = ""
+    """What the person has read above the answer; nobody but the task that asks can write it."""
 
 
 class AirflowRecords:
@@ -77,8 +88,8 @@ class AirflowRecords:
         """
         key = (task.dag_id, task.run_id, task.task_id, task.map_index)
         return [
-            Try(try_id, int(number or 0), state, is_current)
-            for try_id, number, state, is_current in self._rows(_TRIES, (*key, *key))
+            Try(try_id, int(number or 0), state, is_current, by_person)
+            for try_id, number, state, is_current, by_person in self._rows(_TRIES, (*key, *key))
         ]
 
     def run(self, dag_id: str, run_id: str) -> Run | None:
@@ -102,9 +113,9 @@ class AirflowRecords:
         rows = self._rows(_ANSWER, (task.dag_id, task.run_id, task.task_id, task.map_index))
         if not rows:
             return None
-        chosen, by, is_answered, try_id, state = rows[0]
+        chosen, by, is_answered, try_id, state, number, question = rows[0]
         options = [str(option) for option in chosen] if isinstance(chosen, list) else []
-        return Answer(options, _name_of(by), bool(is_answered), try_id, state)
+        return Answer(options, _name_of(by), bool(is_answered), try_id, state, int(number or 0), question or "")
 
     def _rows(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         def ask(connection: Connection) -> list[tuple[Any, ...]]:

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 from bulkhead import clock, environments
 from bulkhead.errors import Refused, one_line, short
 from bulkhead.registry import decisions
+from bulkhead.registry.approval import question
 from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
 from bulkhead.registry.records import Rejection
-from registrar.logical_task import TaskKey
+from registrar.logical_task import SUCCESS, TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from bulkhead.identity import Identity
     from bulkhead.registry.proposals import SuccessProposal
-    from bulkhead.registry.store import Registry
+    from bulkhead.registry.records import ModelRecord
     from registrar.airflow_records import AirflowRecords, Answer, Run
     from registrar.containers import Container
 
 APPROVE = "Approve"
+_WAITING = frozenset({None, "scheduled", "queued", "awaiting_input", "deferred", "up_for_retry", "up_for_reschedule"})
+"""States of a task that has not heard of an answer, nor of its time's end."""
 _LONGEST = 200
 """Characters of a name in Airflow."""
 
@@ -32,6 +34,8 @@ class Deciders:
 
     by: str | None = None
     requested_by: str | None = None
+    approval: str | None = None
+    """The id of the try that asked a person."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,10 @@ class Rules:
     """Whether who asked may not."""
 
 
-def deciders(airflow: AirflowRecords, container: Container, proposal: SuccessProposal, rules: Rules) -> Deciders:
-    """Who decides what ``proposal`` asks for.
+def deciders(
+    airflow: AirflowRecords, container: Container, proposal: SuccessProposal, rules: Rules, served: str | None
+) -> Deciders:
+    """Who decides what ``proposal`` asks for; ``served`` is what the environment serves now.
 
     Raises:
         Refused: it is a promotion that was not approved as it must be.
@@ -62,16 +68,16 @@ def deciders(airflow: AirflowRecords, container: Container, proposal: SuccessPro
     if container.approval_task is None:
         raise Refused("nobody was asked: a promotion from Airflow needs a task that approves it (approved_by=).")
     answer = airflow.answer(TaskKey(task.dag_id, task.run_id, container.approval_task))
-    return approved(answer, run, proposal.model_filename, container.environment, rules)
+    return approved(answer, run, question(proposal.model_filename, container.environment, served), rules)
 
 
-def approved(answer: Answer | None, run: Run, model: str, environment: str, rules: Rules) -> Deciders:
-    """Who approved that ``model`` is promoted to ``environment``.
+def approved(answer: Answer | None, run: Run, asked: str, rules: Rules) -> Deciders:
+    """Who approved what is ``asked``.
 
     Raises:
         Refused: nobody did, or somebody who may not, or something else.
     """
-    if answer is None or not answer.is_answered:
+    if answer is None or not answer.is_answered or answer.state != SUCCESS:
         raise Refused("the promotion was not approved: nobody has answered. Answer it under Required Actions.")
     if answer.chosen != [APPROVE]:
         raise Refused("the promotion was not approved: the answer was another. Ask for it anew.")
@@ -84,26 +90,45 @@ def approved(answer: Answer | None, run: Run, model: str, environment: str, rule
             f"{short(answer.by)} asked for it and approved it, and BULKHEAD_FOUR_EYES wants two."
             " Ask for it anew, and have somebody else approve."
         )
-    asked = run.conf.get("model"), run.conf.get("environment", environments.LAST)
-    if asked != (model, environment):
+    if answer.question != asked:
         raise Refused(
-            f"what was approved is {short(str(asked[0]))} for {short(str(asked[1]))}, and what is proposed is"
-            f" {short(model)} for {environment}. Nothing is recorded. Ask for it anew."
+            f"what was approved is {short(answer.question, 300)!r}, and by now it would be {short(asked, 300)!r}."
+            " Nothing is recorded. Look at it, then ask for it anew."
         )
-    return Deciders(one_line(answer.by, _LONGEST), one_line(run.requested_by, _LONGEST))
+    return Deciders(one_line(answer.by, _LONGEST), one_line(run.requested_by, _LONGEST), answer.try_id)
 
 
-def rejection(identity: Identity, answer: Answer, run: Run) -> Rejection:
-    """The record that a promotion was not approved.
+def refuse_used(promotion: ModelRecord | None) -> None:
+    """Refuse an approval that was for ``promotion`` already: a person's word counts once.
 
     Raises:
         Refused: it was.
     """
+    if promotion is not None and promotion.promotion is not None:
+        raise Refused(
+            f"this approval was for the promotion of {promotion.model_filename} on {promotion.promotion.promotion_time}"
+            " and counts once. Nothing is recorded. Ask for it anew: clear the whole run, or trigger another."
+        )
+
+
+def rejection(task: TaskKey, answer: Answer, run: Run) -> Rejection:
+    """The record that a promotion was not approved.
+
+    Raises:
+        Refused: it was, or nobody has answered yet.
+    """
     if answer.is_answered and answer.chosen == [APPROVE]:
         raise Refused("the promotion was approved, so no rejection is recorded.")
     is_rejected = answer.is_answered and bool(answer.chosen)
+    if not is_rejected and answer.state in _WAITING:
+        raise Refused("a person is still asked, so no rejection is recorded.")
     return Rejection(
-        **{name: getattr(identity, name) for name in identity.__struct_fields__},
+        dag_id=task.dag_id,
+        run_id=task.run_id,
+        task_id=task.task_id,
+        try_number=answer.try_number,
+        map_index=-1,
+        try_id=answer.try_id,
         rejection_time=clock.in_record(clock.now()),
         environment=_text(run.conf.get("environment", environments.LAST)),
         model_filename=_text(run.conf.get("model")),
@@ -111,14 +136,6 @@ def rejection(identity: Identity, answer: Answer, run: Run) -> Rejection:
         by=one_line(answer.by, _LONGEST) if is_rejected and answer.by else None,
         requested_by=one_line(run.requested_by, _LONGEST),
         reason=_text(run.conf.get("reason"), decisions.LONGEST_REASON),
-    )
-
-
-def is_recorded(registry: Registry, identity: Identity) -> bool:
-    """Whether a rejection of this very try is in the log."""
-    return any(
-        isinstance(record, Rejection) and record.attempt_key == identity.attempt_key
-        for record in registry.records_newest_first()
     )
 
 

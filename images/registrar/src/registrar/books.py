@@ -7,11 +7,13 @@ others: then a person has to look (``registrar accept``).
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from bulkhead.paths import JOURNALS
 from bulkhead.registry import lock
 from registrar.database import Away
 from registrar.outcome_index import NotTheLog
@@ -19,7 +21,7 @@ from registrar.outcome_index import NotTheLog
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bulkhead.registry.records import Failure, Success
+    from bulkhead.registry.records import Failure, ModelRecord, Success
     from bulkhead.registry.store import Registry
     from registrar.heads import Heads
     from registrar.outcome_index import OutcomeIndex
@@ -55,24 +57,28 @@ class Books:
         """Why nothing is recorded: the logs are not those that were seen; None: they are, or nobody has looked yet."""
         return self._trouble
 
+    @property
+    def heads_trouble(self) -> str | None:
+        """Why the ends of the logs are not kept now; None: they are."""
+        return self._heads.trouble
+
     def open(self) -> None:
         """Compare the logs with their ends as Postgres keeps them, where that was not done or they were others.
 
         Raises:
             Away: Postgres does not answer, or the logs are not those that were seen.
         """
-        with self._lock:
+        with lock.locked(self.registry.folder), self._lock:
             if self._is_open:
                 return
             if self._trouble is not None and time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
                 raise Away(self._trouble)
             heads = self._tables.heads()
-            self._looked = time.monotonic()
-            try:
+            with self._reading():
+                self._looked = time.monotonic()
+                self._end_torn_lines()
                 self._index.rebuild(heads)
-            except NotTheLog as error:
-                raise self._shut(error) from None
-            self._is_open, self._trouble = True, None
+                self._is_open, self._trouble = True, None
         self.follow()
 
     def follow(self) -> None:
@@ -82,10 +88,9 @@ class Books:
             Away: as :meth:`open`.
         """
         self._opened()
-        try:
+        with lock.locked(self.registry.folder), self._reading():
+            # With the lock held, so that a newer end is never followed by an older one.
             self._heads.note(self._index.follow())
-        except NotTheLog as error:
-            raise self._shut(error) from None
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -96,6 +101,7 @@ class Books:
         """
         self._opened()
         with lock.locked(self.registry.folder):
+            self._end_torn_lines()
             self.follow()
             yield
             self.follow()
@@ -106,11 +112,9 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
-        self._opened()
-        try:
+        self.follow()
+        with self._reading():
             return self._index.outcome(first_try)
-        except NotTheLog as error:
-            raise self._shut(error) from None
 
     def has_failure(self, try_id: str) -> bool:
         """Whether the failure of this try is recorded.
@@ -118,11 +122,29 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
-        self._opened()
-        try:
+        self.follow()
+        with self._reading():
             return self._index.has_failure(try_id)
-        except NotTheLog as error:
-            raise self._shut(error) from None
+
+    def promotion_by(self, approval: str) -> ModelRecord | None:
+        """The promotion that the approval with this id was for; None: it was for none yet.
+
+        Raises:
+            Away: as :meth:`open`.
+        """
+        self.follow()
+        with self._reading():
+            return self._index.promotion_by(approval)
+
+    def has_rejection(self, try_id: str) -> bool:
+        """Whether the rejection of what this try asked is recorded.
+
+        Raises:
+            Away: as :meth:`open`.
+        """
+        self.follow()
+        with self._reading():
+            return self._index.has_rejection(try_id)
 
     def record_failure(self, journal: str, failure: Failure) -> None:
         """Append ``failure``; to be called while :meth:`recording`.
@@ -131,6 +153,24 @@ class Books:
             OSError: the journal cannot be written; it is as it was.
         """
         self.registry.record_failure(journal, failure)  # type: ignore[arg-type]  # checked where it came in
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Whatever goes wrong, the index is read anew: a wrong one could cost an outcome."""
+        try:
+            yield
+        except NotTheLog as error:
+            raise self._shut(error) from None
+        except (OSError, sqlite3.Error) as error:
+            self._is_open = False
+            raise Away(f"the logs cannot be read ({error})") from error
+
+    def _end_torn_lines(self) -> None:
+        """A last line without its end is whole or torn, and nobody is at it any more; readers differ about it."""
+        for journal in JOURNALS:
+            if self.registry.journal_of(journal).exists():
+                with self.registry.locked(journal) as appender:
+                    appender.end_line()
 
     def _opened(self) -> None:
         if not self._is_open:

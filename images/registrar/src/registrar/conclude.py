@@ -11,7 +11,7 @@ from bulkhead.errors import NotGoodEnough, Refused, one_line
 from bulkhead.registrar_protocol import LONGEST_RESULT, Concluded, FailedOutcome
 from bulkhead.registry import recording, records
 from bulkhead.registry.lock import LockHeld
-from bulkhead.registry.proposals import EXPECTED, FailureProposal
+from bulkhead.registry.proposals import EXPECTED, FailureProposal, PromotionProposal
 from bulkhead.registry.recording import Author
 from bulkhead.step import result as result_file
 from registrar import approvals
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.registry.proposals import SuccessProposal
+    from bulkhead.registry.recording import Recorded
     from bulkhead.registry.records import Success
     from bulkhead.step.result import StepResult
     from registrar.airflow_records import AirflowRecords
@@ -32,60 +33,97 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def conclude(
-    books: Books, airflow: AirflowRecords, rules: Rules, folder: Path, container: Container, standing: Standing
-) -> Concluded:
-    """Record what ``container`` proposes, unless its logical task has an outcome or was ended.
+class Conclusions:
+    """What concludes containers.
 
     Args:
         books: the registry.
         airflow: who decided.
         rules: what is asked of an approval.
         folder: in it is ``shared``.
-        container: ended, with exit code 0.
-        standing: of its try.
-
-    Raises:
-        Away: Postgres does not answer, or nothing may be recorded now, or somebody holds the registry's lock.
-        OSError: the registry cannot be written; nothing was recorded.
     """
-    outcome = books.outcome(standing.first_try)
-    if outcome is not None:
-        return with_outcome(outcome, container, standing)
-    if standing.ended is not None:
-        return superseded(container, f"Airflow has ended its task meanwhile ({standing.ended})")
-    run_folder = folder / container.identity.run_path
-    try:
-        found = _result(run_folder, container)
-        proposal = _proposal(found, container)
-        if proposal is None:
-            return Concluded(verdict="none", facts=found.facts, result=_handed_on(found), sentence=_done(container))
-        deciders = approvals.deciders(airflow, container, proposal, rules)
+
+    def __init__(self, books: Books, airflow: AirflowRecords, rules: Rules, folder: Path) -> None:
+        self._books = books
+        self._airflow = airflow
+        self.rules = rules
+        self._folder = folder
+
+    def conclude(self, container: Container, standing: Standing) -> Concluded:
+        """Record what ``container`` proposes, unless its logical task has an outcome or was ended.
+
+        Args:
+            container: ended, with exit code 0.
+            standing: of its try.
+
+        Raises:
+            Away: Postgres does not answer, or nothing may be recorded now, or somebody holds the registry's lock.
+            OSError: the registry cannot be written; nothing was recorded.
+        """
+        outcome = self._books.outcome(standing.first_try)
+        if outcome is not None:
+            return with_outcome(outcome, container, standing)
+        if standing.ended is not None:
+            return superseded(container, f"Airflow has ended its task meanwhile ({standing.ended})")
+        run_folder = self._folder / container.identity.run_path
+        try:
+            found = _result(run_folder, container)
+            proposal = _proposal(found, container)
+            if proposal is None:
+                return Concluded(verdict="none", facts=found.facts, result=_handed_on(found), sentence=_done(container))
+            made = self._record(proposal, container, standing, run_folder)
+        except (Away, OSError):
+            raise
+        except LockHeld as error:
+            raise Away(str(error)) from error
+        except Exception as error:  # noqa: BLE001  # whatever a step has left, it must not be asked for without end
+            return _refusal(container, error)
+        if not made.is_new:
+            return with_outcome(made.record, container, standing)
+        facts = result_file.facts_of(made.record)
+        sentence = f"recorded: {summary(made.record, container.environment)}"
+        logger.info("%s: %s", _who(container), sentence)
+        handed_on = _handed_on(msgspec.structs.replace(found, facts={**found.facts, **facts}))
+        return Concluded(verdict="recorded", facts=facts, result=handed_on, sentence=sentence)
+
+    def _record(
+        self, proposal: SuccessProposal, container: Container, standing: Standing, run_folder: Path
+    ) -> Recorded:
+        registry, served = self._books.registry, None
+        if isinstance(proposal, PromotionProposal):
+            # Whatever the step was told to replace: what is served now is what the approver must have read.
+            found = registry.served(container.environment)
+            served = found.model_filename if found else None
+            proposal = msgspec.structs.replace(proposal, replacing=served or "none")
+        deciders = approvals.deciders(self._airflow, container, proposal, self.rules, served)
         author = Author(
             identity=container.identity,
             environment=container.environment,
             first_try=standing.first_try,
             by=deciders.by,
             requested_by=deciders.requested_by,
+            approval=deciders.approval,
         )
-        made = recording.record(
-            books.registry, proposal, author, run_folder, lambda: books.outcome(standing.first_try), books.recording
-        )
-    except LockHeld as error:
-        raise Away(str(error)) from error
-    except NotGoodEnough as error:
-        return refused(container, "refused", str(error))
-    except NoResult as error:
-        return refused(container, "no_result", str(error), retry=True)
-    except Refused as error:
-        return refused(container, "refused", str(error))
-    if not made.is_new:
-        return with_outcome(made.record, container, standing)
-    facts = result_file.facts_of(made.record)
-    sentence = f"recorded: {summary(made.record, container.environment)}"
-    logger.info("%s: %s", _who(container), sentence)
-    handed_on = _handed_on(msgspec.structs.replace(found, facts={**found.facts, **facts}))
-    return Concluded(verdict="recorded", facts=facts, result=handed_on, sentence=sentence)
+
+        def existing() -> Success | None:
+            outcome = self._books.outcome(standing.first_try)
+            if outcome is None and deciders.approval is not None:
+                approvals.refuse_used(self._books.promotion_by(deciders.approval))
+            return outcome
+
+        return recording.record(registry, proposal, author, run_folder, existing, self._books.recording)
+
+
+def _refusal(container: Container, error: Exception) -> Concluded:
+    match error:
+        case NotGoodEnough():
+            return refused(container, "refused", str(error))
+        case NoResult():
+            return refused(container, "no_result", str(error), retry=True)
+        case Refused():
+            return refused(container, "refused", str(error))
+    logger.error("%s: the proposal cannot be judged", _who(container), exc_info=error)
+    return refused(container, "refused", f"the proposal cannot be judged ({type(error).__name__}: {error})")
 
 
 class NoResult(Refused):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -47,6 +48,9 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     is_running: bool
     is_ended: bool
     exit_code: int | None
+    was_out_of_memory: bool = False
+    over_at: datetime | None = None
+    """When its time is up; None: it did not begin, or has no limit."""
 
     @property
     def task(self) -> TaskKey:
@@ -62,6 +66,15 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     def has_ended_well(self) -> bool:
         """Whether its result file may be a proof: it ended with 0, or with nobody knows what, its engine being away."""
         return self.is_ended and self.exit_code in {0, EXIT_UNKNOWN}
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether it was created, and not started."""
+        return not self.is_running and not self.is_ended
+
+    def is_over_time(self) -> bool:
+        """Whether it has run for longer than it may."""
+        return self.is_running and self.over_at is not None and datetime.now(UTC) > self.over_at
 
     @property
     def is_set_aside(self) -> bool:
@@ -179,9 +192,20 @@ def parse(inspected: Mapping[str, Any], project: str) -> Container:
             is_running=bool(state.get("Running")),
             is_ended=state.get("Status") in {"exited", "dead"},
             exit_code=state.get("ExitCode"),
+            was_out_of_memory=bool(state.get("OOMKilled")),
+            over_at=_over_at(str(state.get("StartedAt") or ""), labels.get(f"{_PREFIX}seconds")),
         )
     except (KeyError, ValueError, Refused) as error:
         raise Refused(f"container {container[:12]} has no labels of a step ({error}). Nothing is recorded.") from None
+
+
+def _over_at(started: str, seconds: str | None) -> datetime | None:
+    """The engine writes nanoseconds, and the year 1 for never."""
+    try:
+        begun = datetime.fromisoformat(started[:19] + "+00:00")
+        return None if begun.year == 1 or seconds is None else begun + timedelta(seconds=float(seconds))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _quoted(container: str) -> str:

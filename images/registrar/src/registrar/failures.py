@@ -49,6 +49,10 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
             journal=container.journal,
         )
 
+    def of_try(self, number: int) -> Attempted:
+        """This one, by the number that Airflow has for its try."""
+        return msgspec.structs.replace(self, identity=msgspec.structs.replace(self.identity, try_number=number))
+
     @classmethod
     def of_request(cls, request: FailRequest, try_id: str) -> Attempted:
         """As whoever asks says: there is no container that could say it.

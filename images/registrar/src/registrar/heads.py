@@ -37,7 +37,13 @@ class Heads:
         self._written: dict[JournalName, Head] = {}
         self._changed = threading.Condition()
         self._ending = False
+        self._trouble: str | None = None
         self._thread = threading.Thread(target=self._run, name="heads", daemon=True)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ends are not kept now; None: they are."""
+        return self._trouble
 
     def start(self) -> None:
         """Begin to write."""
@@ -64,9 +70,10 @@ class Heads:
             if wanted != self._written:
                 try:
                     self._tables.keep_heads({k: v for k, v in wanted.items() if self._written.get(k) != v})
-                    self._written = wanted
-                except Away as error:
-                    logger.warning("the ends of the logs are kept later: %s", error)
+                    self._written, self._trouble = wanted, None
+                except Exception as error:  # whatever it is, this thread is the only one that keeps them
+                    self._trouble = f"the ends of the logs are kept later: {error}"
+                    logger.warning("%s", self._trouble, exc_info=not isinstance(error, Away))
                     with self._changed:
                         self._changed.wait_for(lambda: self._ending, timeout=_AGAIN_SECONDS)
             if ending:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SUCCESS = "success"
 CLEARED = "cleared"
 DELETED = "deleted"
-_ENDED = frozenset({"failed", "removed", "skipped", "upstream_failed"})
+_FAILED = "failed"
+_ENDED = frozenset({_FAILED, "removed", "skipped", "upstream_failed"})
 _RESTARTING = "restarting"
 
 
@@ -46,6 +47,8 @@ class Try(msgspec.Struct, frozen=True):
     number: int
     state: str | None
     is_current: bool = False
+    is_by_person: bool = False
+    """Whether a person has given it this state."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -59,6 +62,9 @@ class Standing(msgspec.Struct, frozen=True):
     """Whether it is Airflow's present try."""
     accepted: str | None
     """The id of the try with which Airflow accepted the success of this outcome; None: it has not."""
+    is_left: bool = False
+    """Whether Airflow has failed the task by itself (it lost the process, or the tries were used up), so that nobody
+    follows its container; what that makes counts all the same."""
 
     @property
     def is_ended_by_person(self) -> bool:
@@ -88,7 +94,8 @@ def standing(tries: Sequence[Try], try_id: str, accepted: Collection[str] = ()) 
         last += 1
     by = ordered[last].id if closed[last] else None
     ended = SUCCESS if by is not None else _ending(ordered)
-    return Standing(ordered[first].id, ended, is_current=ordered[place].is_current, accepted=by)
+    is_left = ended is None and any(one.is_current and one.state == _FAILED for one in ordered)
+    return Standing(ordered[first].id, ended, is_current=ordered[place].is_current, accepted=by, is_left=is_left)
 
 
 def _ending(ordered: Sequence[Try]) -> str | None:
@@ -97,6 +104,8 @@ def _ending(ordered: Sequence[Try]) -> str | None:
         return DELETED
     if current.state == _RESTARTING:
         return CLEARED
+    if current.state == _FAILED and not current.is_by_person:
+        return None
     return current.state if current.state in _ENDED else None
 
 

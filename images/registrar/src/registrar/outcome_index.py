@@ -4,7 +4,10 @@ It is filled from the logs and follows them, reading what was appended since. Wh
 wrong index can cost a search, and never an outcome. While it reads it follows the chain, and so notices where a log is
 not the one that it was: shorter, or with another end.
 
-One row for each outcome or failure, of two numbers: half a hash of the try's id, and the line's place.
+It is called with the registry's lock held, so that no line is read that is not on disk yet, or taken back again.
+
+One row for each outcome, failure, used approval or rejection, of two numbers: half a hash of the try's id, and the
+line's place.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import sqlite3
 import threading
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,11 +27,11 @@ from bulkhead.files import sha256
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import chain, record_lines, records
 from bulkhead.registry.chain import Head
-from bulkhead.registry.records import FailedAttempt, InferenceRecord, ModelRecord, Rollback
+from bulkhead.registry.records import FailedAttempt, InferenceRecord, ModelRecord, Rejection, Rollback
 from registrar.own_tables import JOURNAL_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from bulkhead.paths import JournalName
@@ -44,6 +48,7 @@ class NotTheLog(Exception):
 
 class _Promoted(msgspec.Struct, gc=False):
     first_try: str | None = None
+    approval: str | None = None
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -51,6 +56,7 @@ class _Line(msgspec.Struct, gc=False):
 
     first_try: str | None = None
     try_id: str | None = None
+    rejection_time: str | None = None
     promotion: _Promoted | None = None
 
 
@@ -97,7 +103,7 @@ class OutcomeIndex:
             self._expected = dict(heads)
             self._found = set()
             for journal in JOURNAL_NAMES:
-                self._read_on(journal)
+                self._read_on(journal, is_followed=False)
             for journal, head in heads.items():
                 if journal not in self._found:
                     raise NotTheLog(_sentence(journal, head.seq, self._positions[journal].seq, head.seen_at))
@@ -110,30 +116,34 @@ class OutcomeIndex:
         """
         with self._lock:
             for journal in JOURNAL_NAMES:
-                self._read_on(journal)
+                self._read_on(journal, is_followed=True)
             return {
                 journal: Head(journal, at.seq, at.last) for journal, at in self._positions.items() if at.seq is not None
             }
 
     def outcome(self, first_try: str) -> Success | None:
-        """The outcome with this key; None: there is none.
-
-        Raises:
-            NotTheLog: as :meth:`follow`.
-        """
+        """The outcome with this key, in what was read; None: there is none."""
         found = self._record("outcome", first_try)
         if isinstance(found, ModelRecord | InferenceRecord | Rollback) and records.first_try_of(found) == first_try:
             return found
         return None
 
     def has_failure(self, try_id: str) -> bool:
-        """Whether the failure of this try is recorded.
-
-        Raises:
-            NotTheLog: as :meth:`follow`.
-        """
+        """Whether the failure of this try is recorded, in what was read."""
         found = self._record("failure", try_id)
         return isinstance(found, FailedAttempt) and found.try_id == try_id
+
+    def promotion_by(self, approval: str) -> ModelRecord | None:
+        """The promotion that the approval with this id was for, in what was read; None: there is none."""
+        found = self._record("approval", approval)
+        if isinstance(found, ModelRecord) and found.promotion is not None and found.promotion.approval == approval:
+            return found
+        return None
+
+    def has_rejection(self, try_id: str) -> bool:
+        """Whether the rejection of what this try asked is recorded, in what was read."""
+        found = self._record("rejection", try_id)
+        return isinstance(found, Rejection) and found.try_id == try_id
 
     def close(self) -> None:
         """Let go of the file."""
@@ -142,7 +152,6 @@ class OutcomeIndex:
 
     def _record(self, kind: str, try_id: str) -> Record | Unreadable | None:
         with self._lock:
-            self.follow()
             row = self._db.execute("SELECT place FROM seen WHERE key = ?", (_key(kind, try_id),)).fetchone()
             if row is None:
                 return None
@@ -168,8 +177,9 @@ class OutcomeIndex:
         self._db.execute("CREATE TABLE seen (key INTEGER PRIMARY KEY, place INTEGER NOT NULL)")
         self._positions = {journal: _Position() for journal in JOURNAL_NAMES}
 
-    def _read_on(self, journal: JournalName) -> None:
-        name, at = JOURNALS[journal], self._positions[journal]
+    def _read_on(self, journal: JournalName, *, is_followed: bool) -> None:
+        # On a copy: what is not read to its end, or not kept, is read again.
+        name, at = JOURNALS[journal], copy(self._positions[journal])
         try:
             file = untrusted.open_file(self._folder, name, called=f"models/{name}")
         except FileNotFoundError:
@@ -188,10 +198,11 @@ class OutcomeIndex:
                     raise NotTheLog(_sentence(journal, at.seq, None))
             at.inode = (found.st_dev, found.st_ino)
             file.seek(at.offset)
-            self._read_lines(journal, file)
+            self._read_lines(journal, at, file, is_followed=is_followed)
+        self._positions[journal] = at
 
-    def _read_lines(self, journal: JournalName, file: object) -> None:
-        at, expected = self._positions[journal], self._expected.get(journal)
+    def _read_lines(self, journal: JournalName, at: _Position, file: object, *, is_followed: bool) -> None:
+        expected = self._expected.get(journal)
         rows: list[tuple[int, int]] = []
         readline = file.readline  # type: ignore[attr-defined]  # a binary file
         offset = at.offset
@@ -205,20 +216,23 @@ class OutcomeIndex:
                 if not ended:
                     break
                 whole = b""
-            if whole == b"\n":
+            if whole and not whole.strip():
                 at.offset = offset
                 continue
             text = whole[:-1]
+            link = chain.parse(text)
+            if is_followed and link is not None and at.seq is not None and link.prev != at.last:
+                raise NotTheLog(_sentence(journal, at.seq, link.seq))
             at.last = digest or sha256(text)
             at.offset, at.last_offset = offset, start
-            if (link := chain.parse(text)) is not None:
+            if link is not None:
                 at.seq = link.seq
-                if expected is not None and link.seq == expected.seq and at.last == expected.hash:
-                    self._found.add(journal)
-            elif expected is not None and at.last == expected.hash:
+            if expected is not None and at.last == expected.hash:
                 self._found.add(journal)
-            if (key := _key_of(text)) is not None:
-                rows.append((key, start * len(JOURNAL_NAMES) + JOURNAL_NAMES.index(journal)))
+            # What is not part of the chain nobody has recorded.
+            if link is not None:
+                place = start * len(JOURNAL_NAMES) + JOURNAL_NAMES.index(journal)
+                rows += ((key, place) for key in _keys_of(text))
             if len(rows) >= _BATCH:
                 self._insert(rows)
         self._insert(rows)
@@ -244,17 +258,21 @@ def _rest(readline: object, line: bytes) -> tuple[str, int, bool]:
     return digest.hexdigest(), length, False
 
 
-def _key_of(line: bytes) -> int | None:
+def _keys_of(line: bytes) -> Iterator[int]:
     if b'_try"' not in line and b'"try_id"' not in line:
-        return None
+        return
     try:
         found = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+        return
     if found.try_id is not None:
-        return _key("failure", found.try_id)
+        yield _key("failure" if found.rejection_time is None else "rejection", found.try_id)
+        return
     first = found.promotion.first_try if found.promotion is not None else found.first_try
-    return None if first is None else _key("outcome", first)
+    if first is not None:
+        yield _key("outcome", first)
+    if found.promotion is not None and found.promotion.approval is not None:
+        yield _key("approval", found.promotion.approval)
 
 
 def _key(kind: str, try_id: str) -> int:

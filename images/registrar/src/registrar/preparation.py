@@ -32,7 +32,7 @@ _HELPER = "bulkhead_helper"
 _ORDINARY = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
 _CONNECT_SECONDS = 5
 _WAIT_SECONDS = 60.0
-_READ = ("dag_run", "hitl_detail", "hitl_detail_history", "task_instance", "task_instance_history")
+_READ = ("dag_run", "hitl_detail", "hitl_detail_history", "log", "task_instance", "task_instance_history")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from bulkhead.registry import decisions, records
 from bulkhead.registry.lock import LockHeld
 from bulkhead.unix_http import Refusal, Request, Response
 from registrar import approvals, conclude, failures
+from registrar.conclude import Conclusions
 from registrar.database import Away
 from registrar.failures import Attempted
 from registrar.logical_task import SUCCESS, Standing, TaskKey, as_id, standing
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_AT_ONCE = 64
+"""Locks for containers; two may share one."""
 _BAD, _NOT_FOUND, _CONFLICT, _AWAY = 400, 404, 409, 503
 
 
@@ -67,8 +71,9 @@ class Registrar:
         self.tables = tables
         self.containers = containers
         self._airflow = airflow
-        self._rules = rules
+        self.conclusions = Conclusions(books, airflow, rules, folder)
         self._folder = folder
+        self._concluding = [threading.Lock() for _ in range(_AT_ONCE)]
 
     def standing(self, task: TaskKey, try_id: str) -> Standing:
         """Where the try stands in its logical task.
@@ -95,21 +100,26 @@ class Registrar:
         if not container.has_ended_well:
             how = "runs still" if not container.is_ended else f"ended with exit code {container.exit_code}"
             raise Refusal(_CONFLICT, f"container {container.short_id} {how}. Nothing is recorded.")
-        found = self.standing(container.task, container.try_id)
-        return conclude.conclude(self.books, self._airflow, self._rules, self._folder, container, found)
+        # Once at a time: who asks again, because it takes long, gets the outcome and no second copy.
+        with self._concluding[hash(container.id) % _AT_ONCE]:
+            found = self.standing(container.task, container.try_id)
+            return self.conclusions.conclude(container, found)
 
     def fail(self, request: FailRequest) -> Answered:
         """Have a failed attempt recorded, once for each try; a try that has succeeded did not fail."""
         container = self._container(request.container) if request.container else None
         if container is not None:
             whose, task = Attempted.of_container(container), container.task
+            if container.is_running:  # what has failed does not run on
+                self.containers.stop(container)
         else:
             whose, task = Attempted.of_request(request, _id(request.try_id)), TaskKey.of(request.identity)
-            states = {one.id: one.state for one in self._airflow.tries(task)}
-            if whose.try_id not in states:
+            found = next((one for one in self._airflow.tries(task) if one.id == whose.try_id), None)
+            if found is None:
                 return Answered("not recorded: Airflow knows of no such try", is_new=False)
-            if states[whose.try_id] == SUCCESS:
+            if found.state == SUCCESS:
                 return Answered("not recorded: this try has succeeded", is_new=False)
+            whose = whose.of_try(found.number)
         if self._has_succeeded(task, whose):
             return Answered("not recorded: this try has succeeded", is_new=False)
         return self.record_failure(whose, request.failed, container)
@@ -125,18 +135,18 @@ class Registrar:
 
     def unapproved(self, request: UnapprovedRequest) -> Answered:
         """Have a promotion recorded that nobody approved."""
-        one, try_id = request.identity, _id(request.try_id)
-        task = TaskKey(one.dag_id or "", one.run_id or "", one.task_id or "", -1)
+        try_id = _id(request.try_id)
+        task = TaskKey.of(msgspec.structs.replace(request.identity, map_index=-1))
         answer, run = self._airflow.answer(task), self._airflow.run(task.dag_id, task.run_id)
         if answer is None or run is None or answer.try_id != try_id:
             raise Refusal(_NOT_FOUND, "Airflow knows of no such request for approval. Nothing is recorded.")
-        made = approvals.rejection(one, answer, run)
+        made = approvals.rejection(task, answer, run)
         sentence = f"promotion of {made.model_filename} to {made.environment} was {made.outcome}"
         with self.books.recording():
-            if approvals.is_recorded(self.books.registry, one):
+            if self.books.has_rejection(try_id):
                 return Answered(f"recorded before: {sentence}", is_new=False)
             decisions.reject(self.books.registry, made)
-        logger.info("%s %s: recorded: %s", one.dag_id, one.run_id, sentence)
+        logger.info("%s %s: recorded: %s", task.dag_id, task.run_id, sentence)
         return Answered(f"recorded: {sentence}")
 
     def chain(self) -> dict[str, Any]:
@@ -146,7 +156,8 @@ class Registrar:
 
     def health(self) -> dict[str, Any]:
         """That it answers, and what it waits for."""
-        return {"state": "waiting" if self.books.trouble else "ready", "trouble": self.books.trouble}
+        trouble = self.books.trouble or self.books.heads_trouble
+        return {"state": "waiting" if trouble else "ready", "trouble": trouble}
 
     def _container(self, container_id: str) -> Container | None:
         return self.containers.get(container_id)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bulkhead import unix_http
-from bulkhead.registry import lock
+from bulkhead.registry import lock, publishing
 from bulkhead.registry.chain import Head, KeyRing
 from bulkhead.registry.store import Registry
 from registrar.airflow_records import AirflowRecords
@@ -57,6 +57,8 @@ def serve(settings: Settings) -> None:
         )
         sweep = Sweep(registrar)
         server = unix_http.Server(settings.socket, Routes(registrar))
+        for name in publishing.remove_leftovers(settings.models):
+            logger.warning("removed models/%s, which a killed registrar has left", name)
         heads.start()
         server.start()
         sweep.start()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from bulkhead.errors import Refused
 from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
+from bulkhead.registry import approval
 from registrar import own_tables
 from registrar.database import Database
 
@@ -59,7 +60,7 @@ class Settings:
             database_port=port(variables),
             database_password=secret(variables, "BULKHEAD_REGISTRAR_DB_PASSWORD"),
             approvers=frozenset(filter(None, map(str.strip, variables.get("BULKHEAD_APPROVERS", "").split(",")))),
-            four_eyes=(variables.get("BULKHEAD_FOUR_EYES") or "").strip().lower() in {"1", "true", "yes"},
+            four_eyes=approval.four_eyes(variables.get(approval.FOUR_EYES)),
         )
 
     @property

@@ -2,21 +2,28 @@
 
 - one whose success Airflow has accepted is removed;
 - one that runs on though a person has ended its task is stopped, and its failure recorded;
-- one that ended well while nobody could ask has its proposal recorded, which the next try adopts.
+- one that ended well while nobody could ask has its proposal recorded, which the next try adopts;
+- one that Airflow has left alone, having failed its task by itself, is held to its time limit, and its end recorded.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from bulkhead.errors import Refused
+from bulkhead.errors import EXIT_KILLED, Refused
 from bulkhead.registrar_protocol import FailedReport
+from bulkhead.registry.proposals import EXPECTED
+from bulkhead.registry.records import Evidence
+from bulkhead.unix_http import Refusal
 from registrar.database import Away
 from registrar.failures import Attempted
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from registrar.containers import Container
     from registrar.logical_task import Standing
     from registrar.service import Registrar
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SECONDS = 5.0
+_KILLED = {137, EXIT_KILLED}
 
 
 class Sweep:
@@ -37,8 +45,10 @@ class Sweep:
     def __init__(self, registrar: Registrar, seconds: float = SECONDS) -> None:
         self._registrar = registrar
         self._seconds = seconds
-        self._concluded: set[str] = set()
-        """Containers whose proposal was recorded or refused: not asked again."""
+        self._concluding: dict[str, Future[None]] = {}
+        """By container, the recording of its proposal, begun or done: not asked again."""
+        # A large model takes its time; whom a person has ended is stopped meanwhile.
+        self._recorder = ThreadPoolExecutor(1, "recorder")
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweep", daemon=True)
 
@@ -50,6 +60,7 @@ class Sweep:
         """End, after the container that is looked at."""
         self._ending.set()
         self._thread.join()
+        self._recorder.shutdown(cancel_futures=True)
 
     def round(self) -> None:
         """Look at every container once.
@@ -60,7 +71,7 @@ class Sweep:
         registrar = self._registrar
         registrar.books.follow()
         ids = registrar.containers.of_steps()
-        self._concluded &= set(ids)
+        self._concluding = {one: found for one, found in self._concluding.items() if one in ids}
         for container_id in ids:
             if self._ending.is_set():
                 return
@@ -68,39 +79,75 @@ class Sweep:
                 container = registrar.containers.get(container_id)
                 if container is not None and not container.is_set_aside:
                     self._look_after(container, registrar.standing(container.task, container.try_id))
+            except Away:
+                raise
             except Refused as error:
                 logger.debug("%s", error)
-            except OSError:
+            except Exception:  # of one container, whatever it has left: the others are looked after
                 logger.exception("container %s is looked at again", container_id[:12])
 
     def _look_after(self, container: Container, standing: Standing) -> None:
         if container.is_ended:
-            self._look_after_ended(container, standing)
-        elif container.is_running and standing.ended is not None:
-            self._stop(container, standing)
+            if container.has_ended_well:
+                self._look_after_success(container, standing)
+            else:
+                self._look_after_failure(container, standing)
+        elif standing.ended is not None:
+            self._end(container, standing)
+        elif standing.is_left and container.is_over_time():
+            logger.warning("container %s is stopped: its time is over, and nobody follows it", container.short_id)
+            self._registrar.containers.stop(container)
+            self._fail(container, "timed_out", "not done in time, when nobody followed it any more. Clear the task.")
 
-    def _look_after_ended(self, container: Container, standing: Standing) -> None:
+    def _look_after_success(self, container: Container, standing: Standing) -> None:
         registrar = self._registrar
-        if not container.has_ended_well:
-            return  # the next try judges it, or it is evidence
         if standing.accepted is not None:
             registrar.tables.accept(standing.accepted)
+            if EXPECTED.get(container.command) and registrar.books.outcome(standing.first_try) is None:
+                # A person has called the task a success before its outcome was recorded: it stays to be looked at.
+                registrar.containers.set_aside(container)
+                return
             registrar.containers.remove(container)
             logger.info("removed container %s: Airflow has accepted its success", container.short_id)
-        elif container.id not in self._concluded:
-            registrar.conclude(container.id)
-            self._concluded.add(container.id)
+        elif container.id not in self._concluding:
+            self._concluding[container.id] = self._recorder.submit(self._conclude, container)
 
-    def _stop(self, container: Container, standing: Standing) -> None:
-        registrar = self._registrar
-        logger.warning("container %s is stopped: its task was ended (%s)", container.short_id, standing.ended)
-        registrar.containers.stop(container)
+    def _conclude(self, container: Container) -> None:
+        try:
+            concluded = self._registrar.conclude(container.id)
+            if concluded.verdict == "superseded":
+                self._registrar.containers.set_aside(container)
+        except (Away, Refused, Refusal, OSError) as error:
+            logger.warning("container %s is looked at again: %s", container.short_id, error)
+            self._concluding.pop(container.id, None)
+
+    def _look_after_failure(self, container: Container, standing: Standing) -> None:
+        """The next try judges it, where there is one."""
         if standing.is_ended_by_person:
-            detail = f"the task was ended by a person ({standing.ended}). Clear it to run it again."
-            registrar.record_failure(
-                Attempted.of_container(container), FailedReport(cause="killed", detail=detail), container
-            )
-        registrar.containers.set_aside(container)
+            self._fail(container, "killed", _ended_by(standing))
+        elif standing.is_left:
+            cause = "killed" if container.exit_code in _KILLED else "crashed"
+            cause = "out_of_memory" if container.was_out_of_memory else cause
+            detail = f"exit code {container.exit_code}, when nobody followed it any more: Airflow had failed its task."
+            self._fail(container, cause, f"{detail} Its output: docker logs {container.short_id}. Clear the task.")
+
+    def _end(self, container: Container, standing: Standing) -> None:
+        containers = self._registrar.containers
+        if container.never_ran:
+            containers.remove(container)
+            return
+        logger.warning("container %s is stopped: its task was ended (%s)", container.short_id, standing.ended)
+        containers.stop(container)
+        if standing.is_ended_by_person:
+            self._fail(container, "killed", _ended_by(standing))
+        else:
+            containers.set_aside(container)
+
+    def _fail(self, container: Container, cause: str, detail: str) -> None:
+        evidence = Evidence(exit_code=container.exit_code) if container.is_ended else Evidence()
+        report = FailedReport(cause=cause, detail=detail, evidence=evidence)
+        self._registrar.record_failure(Attempted.of_container(container), report, container)
+        self._registrar.containers.set_aside(container)
 
     def _run(self) -> None:
         said: str | None = None
@@ -116,3 +163,7 @@ class Sweep:
                 logger.exception("the round was not finished; the next one begins anew")
             if self._ending.wait(self._seconds):
                 return
+
+
+def _ended_by(standing: Standing) -> str:
+    return f"the task was ended by a person ({standing.ended}). Clear it to run it again."

@@ -84,15 +84,18 @@ class Copy(NamedTuple):
 
 
 @contextmanager
-def copied_beside(path: Path, source: BinaryIO, mode: int) -> Iterator[Copy]:
-    """As :func:`temporary_beside`, with what ``source`` has, hashed as it is copied: memory does not grow with it."""
+def copied_beside(path: Path, source: BinaryIO, mode: int, size_bytes: int) -> Iterator[Copy]:
+    """As :func:`temporary_beside`, with the first ``size_bytes`` of ``source``, hashed as they are copied.
+
+    Memory does not grow with them, nor does the copy where somebody appends to ``source`` meanwhile.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
     temporary = Path(name)
     digest = hashlib.sha256()
     size = 0
     try:
         with naming(path), os.fdopen(descriptor, "wb") as file:
-            while piece := source.read(_PIECE):
+            while size < size_bytes and (piece := source.read(min(_PIECE, size_bytes - size))):
                 digest.update(piece)
                 size += len(piece)
                 file.write(piece)

@@ -138,6 +138,28 @@ def scan(root: Path, relative: str | PurePosixPath = ".", *, called: str | None 
         os.close(descriptor)
 
 
+def is_steps_fault(error: OSError) -> bool:
+    """Whether ``error`` is of what a step has left, and would come again: no right to read it, a name too long."""
+    return error.errno in {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR}
+
+
+def check_whole(descriptor: int, called: str) -> int:
+    """The size of an open file, all of which is there: copying or hashing a hole would take for ever, or the disk.
+
+    Raises:
+        Untrusted: a part of it is a hole.
+    """
+    size = os.fstat(descriptor).st_size
+    try:
+        hole = os.lseek(descriptor, 0, os.SEEK_HOLE)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except OSError:  # empty, or of a file system that does not know
+        return size
+    if hole < size:
+        raise Untrusted(f"{one_line(called, 200)}: has holes (a sparse file). It is not read.")
+    return size
+
+
 def check_plain(descriptor: int, called: str) -> None:
     """Refuse an open file that is no plain file, or a sparse one.
 

@@ -58,8 +58,9 @@ class Appender:
         """Append ``record`` as one line and sync it; returns its place in the chain.
 
         Raises:
-            OSError: the line could not be written whole; the journal is as it was.
+            OSError: the line could not be written whole; the journal is as it was, and its last line has an end.
         """
+        self.end_line()
         tail = self._end()
         lines: list[bytes] = []
         seq, last = tail.seq, tail.last
@@ -71,7 +72,7 @@ class Appender:
         lines.append(_linked(record, seq, last, self._key))
         last = sha256(lines[-1])
         length = len(lines[-1])
-        content = b"\n" * tail.torn + b"".join(line + b"\n" for line in lines)
+        content = b"".join(line + b"\n" for line in lines)
         try:
             self._write(content)
         except BaseException:
@@ -81,6 +82,16 @@ class Appender:
         self._tail = _Tail(seq, last, tail.size + len(content), torn=False, length=length)
         _remember(self._file, self._tail)
         return Head(self._name, seq, last)
+
+    def end_line(self) -> None:
+        """End the last line where it has no end: a writer was killed in it, or somebody edited the journal.
+
+        Raises:
+            OSError: the journal cannot be written; it is as it was.
+        """
+        if self._end().torn:
+            self._write(b"\n")
+            self._tail = None
 
     def head(self) -> Head | None:
         """The last line of the chain; None: there is no chain yet."""
@@ -109,7 +120,7 @@ class Appender:
             count += piece.count(b"\n")
         return Anchor(
             anchor_time=clock.in_record(clock.now()),
-            lines=count + tail.torn,
+            lines=count,
             size_bytes=tail.size,
             sha256=digest.hexdigest(),
         )

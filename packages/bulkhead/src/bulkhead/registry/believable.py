@@ -22,6 +22,7 @@ LONGEST_RECORD = 1 << 20
 """Bytes of a record that a step has a part in."""
 _LONGEST_TEXT = 4096
 _DEEPEST = 8
+_LARGEST = float.fromhex("0x1p1023")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODEL_HASH = re.compile(r"[0-9a-f]{6,128}")
 
@@ -123,8 +124,11 @@ def size(record: Record) -> None:
 
 
 def _plain(what: str, value: Any, depth: int) -> None:
-    """Refuse text with control characters or without end, and lists in lists without end."""
-    if isinstance(value, str):
+    """Refuse numbers, text and lists in lists without end."""
+    if isinstance(value, int | float):
+        if abs(value) > _LARGEST:
+            raise _unbelievable(what, f"a number of {len(str(value))} digits", "a number that a computer counts with")
+    elif isinstance(value, str):
         if len(value) > _LONGEST_TEXT or "\0" in value:
             raise _unbelievable(what, value, f"text of at most {_LONGEST_TEXT} characters")
     elif isinstance(value, dict | list):

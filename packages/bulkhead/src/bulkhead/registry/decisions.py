@@ -45,6 +45,8 @@ class DecisionContext(msgspec.Struct, frozen=True):
     """Who asked for a promotion, as Airflow says; None: nobody but who decides."""
     first_try: str | None = None
     """The key of the outcome, where the task of Airflow has one."""
+    approval: str | None = None
+    """Which of Airflow's requests for approval was answered; None: by hand."""
 
     def __post_init__(self) -> None:
         for what, text in (("who decides", self.by), ("the reason", self.reason)):
@@ -138,6 +140,7 @@ def promote(
             requested_by=context.requested_by,
             gate_sha256=gate_sha256,
             first_try=context.first_try,
+            approval=context.approval,
         )
         promoted = msgspec.structs.replace(record, environment=environment, promotion=promotion)
         trainings.append(promoted)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -32,30 +33,57 @@ if TYPE_CHECKING:
     from bulkhead.registry.store import Registry
 
 _MODE = 0o444  # a published model never changes
+_TEMPORARY = ".model_"
+_LEFT_SECONDS = 3600.0
 
 
 @contextmanager
-def copied(folder: Path, root: Path, path: str, *, model_hash: str, sha256: str) -> Iterator[Copy]:
+def copied(folder: Path, root: Path, path: str, *, model_hash: str, sha256: str, size_bytes: int) -> Iterator[Copy]:
     """A copy of the model file ``path`` below ``root`` under a temporary name in the registry's ``folder``.
 
     It is hashed as it is copied. Needs no lock, however large it is; it goes when the block ends.
 
     Raises:
-        Untrusted: it is no plain file below ``root``.
-        NotVerified: it is not the one with this ``sha256``, or is missing.
+        Untrusted: it is no plain file below ``root``, or one with holes.
+        NotVerified: it is not the one with this ``sha256`` and ``size_bytes``, or cannot be read.
         OSError: the registry cannot be written.
     """
     try:
         file = untrusted.open_file(root, path)
     except FileNotFoundError:
         raise NotVerified(f"{path} is missing from the run folder. Run the step again.") from None
-    with file, _beside(folder, model_hash, file) as copy:
-        if copy.sha256 != sha256:
+    except OSError as error:
+        if untrusted.is_steps_fault(error):
+            raise NotVerified(f"{path} cannot be read ({error.strerror}). Nothing is published.") from None
+        raise
+    with file:
+        if (found := untrusted.check_whole(file.fileno(), path)) != size_bytes:
             raise NotVerified(
-                f"the model file's sha256 is {copy.sha256}, and the step says it wrote {sha256}."
+                f"the model file has {found} bytes, and the step says it wrote {size_bytes}."
                 " Nothing is published. Run the step again."
             )
-        yield copy
+        with _beside(folder, model_hash, file, size_bytes) as copy:
+            _check_copy(copy, sha256)
+            yield copy
+
+
+def remove_leftovers(folder: Path) -> list[str]:
+    """Remove the copies that a killed process has left in the registry's ``folder`` an hour ago or longer."""
+    removed = []
+    for path in folder.glob(f"{_TEMPORARY}*.tmp"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _LEFT_SECONDS:
+                path.unlink()
+                removed.append(path.name)
+    return removed
+
+
+def _check_copy(copy: Copy, sha256: str) -> None:
+    if copy.sha256 != sha256:
+        raise NotVerified(
+            f"the model file's sha256 is {copy.sha256}, and the step says it wrote {sha256}."
+            " Nothing is published. Run the step again."
+        )
 
 
 @contextmanager
@@ -67,7 +95,7 @@ def dumped(folder: Path, model: Any) -> Iterator[tuple[Copy, str]]:
     joblib.dump(model, buffer)
     buffer.seek(0)
     model_hash = joblib.hash(model)
-    with _beside(folder, model_hash, buffer) as copy:
+    with _beside(folder, model_hash, buffer, buffer.getbuffer().nbytes) as copy:
         yield copy, model_hash
 
 
@@ -120,5 +148,5 @@ def publish(  # noqa: PLR0913  # what a record has
     return record
 
 
-def _beside(folder: Path, model_hash: str, source: BinaryIO) -> AbstractContextManager[Copy]:
-    return copied_beside(folder / f"model_{model_hash}.joblib", source, _MODE)
+def _beside(folder: Path, model_hash: str, source: BinaryIO, size_bytes: int) -> AbstractContextManager[Copy]:
+    return copied_beside(folder / f"model_{model_hash}.joblib", source, _MODE, size_bytes)

@@ -6,6 +6,7 @@ looked at. Models are copied and hashed, never unpickled.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import untrusted
+from bulkhead import clock, untrusted
 from bulkhead.errors import NotGoodEnough, NotVerified, Refused, short
 from bulkhead.registry import believable, decisions, lock, publishing, quality_gate
 from bulkhead.registry.decisions import DecisionContext
@@ -41,6 +42,8 @@ class Author:
     by: str | None = None
     """Who decides; None: what the proposal says, which is right by hand alone."""
     requested_by: str | None = None
+    approval: str | None = None
+    """Which of Airflow's requests for approval was answered; None: by hand."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,12 @@ def _prepared(
             digest = believable.sha256("sha256", proposal.sha256)
             gate_sha256 = _pass_gate(registry, lineage, author)
             with publishing.copied(
-                registry.folder, run_folder, proposal.path, model_hash=model_hash, sha256=digest
+                registry.folder,
+                run_folder,
+                proposal.path,
+                model_hash=model_hash,
+                sha256=digest,
+                size_bytes=proposal.size_bytes,
             ) as copy:
                 yield partial(
                     publishing.publish,
@@ -138,13 +146,20 @@ def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) ->
     given = believable.inference(proposal.record)
     path = f"{author.identity.run_path}/{proposal.path}"
     try:
-        found = untrusted.hash_of(run_folder, proposal.path, called=path)
+        with untrusted.open_file(run_folder, proposal.path, called=path) as file:
+            untrusted.check_whole(file.fileno(), path)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise Refused(f"{path} is missing, and no inference is recorded without it. Run the step again.") from None
+    except OSError as error:
+        if untrusted.is_steps_fault(error):
+            raise Refused(f"{path} cannot be read ({error.strerror}). Nothing is recorded.") from None
+        raise
     if found != given.output_sha256:
         raise Refused(f"{path} is not what the step says it has written. Nothing is recorded. Run the step again.")
     made = msgspec.structs.replace(
         given,
+        inference_time=clock.in_record(clock.now()),  # when it is recorded; the step could say any
         environment=author.environment,
         predictions_path=path,
         first_try=author.first_try,
@@ -193,6 +208,7 @@ def _context(by: str | None, reason: str, author: Author) -> DecisionContext:
         identity=author.identity,
         requested_by=author.requested_by,
         first_try=author.first_try,
+        approval=author.approval,
     )
 
 

@@ -94,6 +94,8 @@ class Promotion(Identity, frozen=True, kw_only=True):
     """Of ``gate.toml``, by which it was judged; None: there was none, or the record is older."""
     first_try: str | None = None
     """As in :class:`ModelRecord`."""
+    approval: str | None = None
+    """Airflow's id of the try that asked a person, whose answer counts once. None: by hand, or the record is older."""
 
 
 class ModelRecord(Lineage, frozen=True, kw_only=True):
@@ -154,6 +156,8 @@ class Rejection(Identity, frozen=True, kw_only=True):
     requested_by: str | None
     reason: str
     """Why it was asked for."""
+    try_id: str | None = None
+    """Airflow's id of the try that asked: there is one rejection for each. None: the record is older."""
 
 
 class Removal(Identity, frozen=True, kw_only=True):

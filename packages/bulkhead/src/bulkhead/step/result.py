@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from bulkhead.registry.records import Success
 
+_SHORTEST_ID = 12
+"""Characters of a container's id: what Docker makes its host name."""
 _UNMARKED = 1
 """The version of a file that names none: all were so before there was a second."""
 
@@ -60,7 +62,7 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
 
     def is_by(self, container: str) -> bool:
         """Whether the container with the full id ``container`` wrote this."""
-        return bool(self.container) and container.startswith(self.container)
+        return len(self.container) >= _SHORTEST_ID and container.startswith(self.container)
 
     @property
     def is_readable(self) -> bool:

@@ -63,7 +63,8 @@ class ChainCheck:
         """Records that were signed with a key that is not here."""
         self.is_chained = False
         """There is a chain."""
-        self._before = hashlib.sha256()
+        self._before = self._before_torn = hashlib.sha256()
+        """Of what stands before the chain; and without its last line's end, as an earlier version anchored it."""
         self._lines_before = self._bytes_before = 0
         self._first_record: _Line | None = None
         self._last: str | None = None
@@ -78,6 +79,8 @@ class ChainCheck:
     def piece(self, raw: bytes) -> None:
         """Take in a piece of a line that is longer than a line may be, before :meth:`feed` is told of it."""
         if not self.is_chained:
+            self._before_torn = self._before.copy()
+            self._before_torn.update(raw.removesuffix(b"\n"))
             self._before.update(raw)
             self._bytes_before += len(raw)
 
@@ -157,7 +160,10 @@ class ChainCheck:
     def _begin(self, line: _Line, link: Link, content: bytes) -> Iterator[Finding]:
         record = record_lines.decode(content) if content.startswith(b'{"anchor_time"') else None
         if isinstance(record, Anchor):
-            if (record.size_bytes, record.sha256) == (self._bytes_before, self._before.hexdigest()):
+            if (record.size_bytes, record.sha256) in (
+                (self._bytes_before, self._before.hexdigest()),
+                (self._bytes_before - 1, self._before_torn.hexdigest()),
+            ):
                 return
             kinds: tuple[Kind, Kind, Kind] = ("edited_line", "missing_lines", "inserted_line")
             kind = kinds[(self._lines_before < record.lines) - (self._lines_before > record.lines)]
