@@ -19,7 +19,7 @@ demo *args: up
 up:
     @scripts/up.sh
 
-# Stop Airflow and its database; a running step ends by itself, and models, runs, history and logs stay
+# Stop Airflow, its database, launcher and registrar; a running step ends by itself, and models, runs, history and logs stay
 [group('run')]
 [no-exit-message]
 down:
