@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from docker.errors import APIError, DockerException, NotFound
-from requests import Response
+from requests import ReadTimeout, Response
 from tests.support.project import identity
 
 from bulkhead.protocol import PROTOCOL
@@ -49,6 +49,7 @@ class Engine:
         self.containers: dict[str, dict[str, Any]] = {}
         self.stopped: list[str] = []
         self.created = 0
+        self.slow_stops = 0
         self.refuses_to_create: list[Exception] = []
         self.before_create: Callable[[], None] = lambda: None
 
@@ -99,6 +100,9 @@ class Engine:
         del self.containers[container]
 
     def stop(self, container: str, **_: Any) -> None:
+        if self.slow_stops:
+            self.slow_stops -= 1
+            raise ReadTimeout("read timed out")
         self.stopped.append(container)
         self.containers[container]["State"] |= {"Status": "exited", "ExitCode": 143}
 

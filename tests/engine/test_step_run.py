@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(patience, "_AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(lease, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(step_run, "_CONNECT_SECONDS", 0)
+    monkeypatch.setattr(step_run, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(patience, "ENGINE_SECONDS", 0.2)
     return Host(tmp_path)
 
 
@@ -380,7 +381,7 @@ def test_a_launcher_that_does_not_answer_is_a_failure_that_may_be_retried(host: 
 
 
 def test_a_launcher_that_starts_anew_is_waited_for(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(step_run, "_CONNECT_SECONDS", 10)
+    monkeypatch.setattr(patience, "ENGINE_SECONDS", 10)
     answers = [host.engine, DockerException("starting")]
     attempt = host.attempt()
 
@@ -396,11 +397,65 @@ def test_a_launcher_that_starts_anew_is_waited_for(host: Host, monkeypatch: pyte
     assert host.registrar.failures == []
 
 
-def test_an_engine_that_goes_away_behind_the_launcher_may_come_back(host: Host) -> None:
-    host.engine.refuses_to_create = [refusal(503, "the engine does not answer")]
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_an_engine_that_goes_away_behind_the_launcher_is_waited_for(host: Host, status: int) -> None:
+    host.engine.refuses_to_create = [refusal(status, "the engine does not answer")] * 3
+    host.run()
+    assert (host.engine.created, host.registrar.failures) == (1, [])
+
+
+def test_an_engine_that_stays_away_is_a_failure_that_may_be_retried(host: Host) -> None:
+    host.engine.refuses_to_create = [refusal(503, "the engine does not answer")] * 10_000
     with pytest.raises(StepFailedError, match="engine_unreachable") as failed:
         host.run()
     assert failed.value.failed.retry
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "cause", "is_retried"),
+    [
+        (500, "context deadline exceeded", "crashed", True),
+        (500, "OCI runtime create failed: resource temporarily unavailable", "crashed", True),
+        (500, "error while creating mount source path: no such directory", "mount_missing", False),
+        (400, "invalid mount: shared/runs/d: a link", "mount_missing", False),
+        (403, "no image of steps", "crashed", False),
+    ],
+)
+def test_what_a_loaded_engine_refuses_is_tried_again_and_what_is_wrong_is_not(
+    host: Host,
+    status: int,
+    said: str,
+    cause: str,
+    is_retried: bool,  # noqa: FBT001
+) -> None:
+    host.engine.refuses_to_create = [refusal(status, said)]
+    with pytest.raises(StepFailedError) as failed:
+        host.run()
+    assert (failed.value.failed.cause, failed.value.failed.retry) == (cause, is_retried)
+
+
+def test_a_start_whose_answer_was_lost_is_followed_and_not_made_again(host: Host) -> None:
+    start = host.engine.start
+
+    def start_and_go(container: str) -> None:
+        start(container)
+        host.engine.start = start  # type: ignore[method-assign]
+        raise refusal(502, "the engine does not answer")
+
+    host.engine.start = start_and_go  # type: ignore[method-assign]
+    host.run()
+    assert (host.engine.created, host.registrar.failures) == (1, [])
+
+
+def test_a_stop_that_takes_longer_than_one_may_wait_is_no_lost_engine(host: Host) -> None:
+    """The step is over its limit, and is recorded as such, though the engine is slow."""
+    host.engine.work = running
+    host.engine.slow_stops = 1
+    attempt, container = host.begun(1, seconds=1e-9)
+    with pytest.raises(StepFailedError, match="timed_out"):
+        attempt.conclude(container, attempt.follow(container))
+    assert host.causes() == ["timed_out"]
+    assert host.engine.stopped == [_container(container)]
 
 
 # Another engine.

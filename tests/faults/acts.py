@@ -89,9 +89,13 @@ def journal_of(stack: Stack, run_id: str, number: int, task_id: str = "train_mod
 
 
 def wait_until_followed(stack: Stack, run_id: str, number: int, seconds: float = 60) -> float:
-    """Return once try ``number`` goes on with the container of an earlier one; returns when."""
+    """Return once try ``number``, or one before it, goes on with the container that there is; returns when.
+
+    A try that was told to end in order is run once more under its own number.
+    """
+    tries = range(1, number + 1)
     wait_until(
-        lambda: any(words in journal_of(stack, run_id, number) for words in GOES_ON),
+        lambda: any(words in journal_of(stack, run_id, one) for one in tries for words in GOES_ON),
         seconds,
         f"try {number} does not go on with the container",
     )

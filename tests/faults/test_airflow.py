@@ -90,6 +90,7 @@ def test_a_sigterm_that_no_person_meant_stops_no_step_and_the_next_try_goes_on_w
         assert [step["Id"]] == [running["Id"] for running in steps_of(stack, run_id)]
     fault.end(TRAIN, run_id, state="success", models=1, failures=[])
     assert created(stack, run_id) == 1
+    assert task(stack, run_id)["try_number"] == 1  # nothing has failed, so no retry is used up
 
 
 def test_a_run_deleted_while_its_step_runs_leaves_no_container_running(stack: Stack, fault: Fault) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +242,11 @@ class Service:
         response = self.routes(Request(method, path, {}, content))
         assert isinstance(response.body, bytes)
         return json.loads(response.body)
+
+    def attempt(self, path: str, body: object) -> None:
+        """Ask, whatever comes of it."""
+        with suppress(Exception):
+            self.ask(path, body)
 
     def fail(self, number: int = 1, container: str | None = None, **changes: Any) -> Any:
         """Tell the failure of a try."""

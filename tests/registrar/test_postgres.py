@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from tests.support.project import training_failure
 
 from bulkhead.errors import Refused
+from bulkhead.maintenance.verify import verify
+from bulkhead.registry import journal
 from bulkhead.registry.chain import Head
+from bulkhead.registry.records import Acceptance
+from bulkhead.registry.store import Registry
+from registrar import serving
 from registrar.airflow_records import AirflowRecords
 from registrar.database import Away, Database
 from registrar.logical_task import TaskKey
 from registrar.own_tables import OwnTables
 from registrar.preparation import Passwords, Preparation
-from registrar.settings import READER, reader_password
+from registrar.settings import READER, Settings, reader_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from bulkhead.paths import JournalName
 
 pytestmark = pytest.mark.container
 
@@ -31,13 +40,16 @@ OLD = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE task_instance (
     id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250), map_index integer,
-    try_number integer, state varchar(20), mood mood);
+    try_number integer, state varchar(20), start_date timestamptz, mood mood);
 CREATE TABLE task_instance_history (
     task_instance_id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250),
     map_index integer, try_number integer, state varchar(20));
 CREATE TABLE dag_run (id serial PRIMARY KEY, dag_id varchar(250), run_id varchar(250), conf jsonb,
     triggering_user_name varchar(512), run_type varchar(50));
-CREATE TABLE hitl_detail (ti_id uuid PRIMARY KEY, chosen_options json, responded_by json, responded_at timestamptz);
+CREATE TABLE hitl_detail (ti_id uuid PRIMARY KEY, chosen_options json, responded_by json, responded_at timestamptz,
+    subject text);
+CREATE TABLE log (id serial PRIMARY KEY, dttm timestamptz, dag_id varchar(250), task_id varchar(250),
+    run_id varchar(250), map_index integer, event varchar(60), owner varchar(500), extra text);
 CREATE VIEW one AS SELECT 1 AS one;
 CREATE FUNCTION two() RETURNS integer LANGUAGE sql AS 'SELECT 2';
 INSERT INTO dag_run (dag_id, run_id, conf, run_type) VALUES ('d', 'r', '{"model": "m"}', 'manual');
@@ -187,7 +199,7 @@ def test_what_airflow_knows_is_read(server: Server) -> None:
         other = ID[:-1] + "0"
         airflow.execute("INSERT INTO task_instance_history VALUES (%s, 'd', 'r', 't', -1, 1, 'success')", (other,))
         answer_of = (ID, '["Approve"]', '{"id": "1", "name": "ada"}')
-        airflow.execute("INSERT INTO hitl_detail VALUES (%s, %s, %s, now())", answer_of)
+        airflow.execute("INSERT INTO hitl_detail VALUES (%s, %s, %s, now(), 'Promote it?')", answer_of)
     records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
     tries = records.tries(TaskKey("d", "r", "t"))
     assert sorted((one.id, one.number, one.state, one.is_current) for one in tries) == [
@@ -197,10 +209,81 @@ def test_what_airflow_knows_is_read(server: Server) -> None:
     answer = records.answer(TaskKey("d", "r", "t"))
     assert answer is not None
     assert (answer.chosen, answer.by, answer.is_answered) == (["Approve"], "ada", True)
+    assert (answer.state, answer.try_number, answer.question) == ("running", 2, "Promote it?")
     run = records.run("d", "r")
     assert run is not None
     assert (run.conf, run.requested_by) == ({"model": "m"}, "manual")
     assert records.run("d", "'; DROP TABLE dag_run; --") is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "is_by_person"),
+    [
+        (None, False),
+        (("heartbeat timeout", "d", "r", "failing", None, "120 s in state running"), False),
+        (("patch_task_instance", "d", "r", "failing", 60, '{"new_state": "failed"}'), True),
+        (("patch_task_instance", "d", "r", "failing", -60, '{"new_state": "failed"}'), False),  # of a try before it
+        (("patch_task_instance", "d", "r", "failing", 60, '{"note": "slow"}'), False),
+        (("patch_task_instance", "d", "r", "another", 60, '{"new_state": "failed"}'), False),
+        (("patch_task_instance", "d", "another", "failing", 60, '{"new_state": "failed"}'), False),
+        (("patch_dag_run", "d", "r", None, 60, '{"state": "failed"}'), True),
+        (("bulk_task_instances", "d", "r", None, 60, '{"actions": [{"new_state": "failed"}]}'), True),
+        (("bulk_task_instances", "~", "~", None, 60, '{"actions": [{"new_state": "failed"}]}'), True),
+        (("post_list_task_instances", "d", "r", "failing", 60, '{"state": "failed"}'), False),
+    ],
+    ids=["nothing", "Airflow", "a task", "before", "a note", "another task", "another run", "a run", *"123"],
+)
+def test_a_failure_is_a_persons_where_airflows_audit_log_has_that(
+    server: Server,
+    entry: tuple[Any, ...] | None,
+    is_by_person: bool,  # noqa: FBT001
+) -> None:
+    with server.as_role("airflow", PASSWORDS.airflow) as airflow:
+        airflow.execute("DELETE FROM log")
+        airflow.execute("DELETE FROM task_instance WHERE task_id = 'failing'")
+        other = ID[:-1] + "5"
+        airflow.execute("INSERT INTO task_instance VALUES (%s, 'd', 'r', 'failing', -1, 1, 'failed', now())", (other,))
+        if entry is not None:
+            event, dag_id, run_id, task_id, seconds, extra = entry
+            airflow.execute(
+                "INSERT INTO log (dttm, event, dag_id, run_id, task_id, extra, owner)"
+                " VALUES (now() + make_interval(secs => %s), %s, %s, %s, %s, %s, 'ada')",
+                (seconds or 60, event, dag_id, run_id, task_id, extra),
+            )
+    records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
+    (one,) = records.tries(TaskKey("d", "r", "failing"))
+    assert (one.state, one.is_by_person) == ("failed", is_by_person)
+
+
+def test_logs_that_were_cut_are_accepted_by_a_record_that_says_by_whom(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    settings = Settings(
+        folder=tmp_path,
+        project="p",
+        socket=tmp_path / "s",
+        launcher_socket=tmp_path / "l",
+        database_host="127.0.0.1",
+        database_port=server.port,
+        database_password=PASSWORDS.registrar,
+    )
+    own = OwnTables(server.database())
+    log = tmp_path / "models/log.txt"
+    *_, head = (journal.append(log, training_failure(run_id=f"run {number}")) for number in range(3))
+    own.keep_heads({"training": head, "inference": Head("inference", 9, "a" * 64)})
+    whole = log.read_bytes()
+    log.write_bytes(whole[: whole.index(b"\n") + 1])
+    for line in serving.accept(settings, by="ada", reason="restored from a backup"):
+        assert "is forgotten. Recorded." in line
+    for journal_name, seq, of in (("log.txt", 2, 3), ("log_inference.txt", 1, 9)):
+        (record,) = (one for one in journal.read(tmp_path / "models" / journal_name) if isinstance(one, Acceptance))
+        assert (record.by, record.reason, record.seen_seq) == ("ada", "restored from a backup", of)
+        name: JournalName = "training" if journal_name == "log.txt" else "inference"
+        assert own.heads()[name].seq == seq
+    found = verify(Registry(tmp_path / "models"), tmp_path / "shared", heads=own.heads())
+    assert [one for one in found if one.is_damage] == []
+    for line in serving.accept(settings, by="ada", reason="again"):
+        assert "there is nothing to accept" in line
+    own.keep_heads({}, gone=["training", "inference"])
 
 
 def test_a_view_in_a_tables_place_is_not_read(server: Server) -> None:

@@ -10,7 +10,9 @@ accepted is not run again, and a deliberate clear after an accepted one is.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowException
@@ -18,7 +20,12 @@ from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk import Asset
 from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
-from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowRuntimeError,
+    AirflowTaskTimeout,
+)
 from docker import APIClient
 from docker.errors import DockerException
 from requests.exceptions import RequestException
@@ -42,6 +49,8 @@ if TYPE_CHECKING:
 
     from bulkhead.identity import Environment
     from bulkhead.paths import JournalName
+
+logger = logging.getLogger(__name__)
 
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
@@ -118,7 +127,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
         Raises:
             AirflowFailException: it failed, and another attempt would fail alike.
-            AirflowException: it failed, and another attempt may succeed; or it runs on without this process.
+            AirflowException: it failed, and another attempt may succeed.
+            AirflowRescheduleException: it runs on without this process.
         """
         try:
             settings = Settings.from_environment(self.task_id, self.limits)
@@ -234,4 +244,6 @@ def _in_airflows_terms() -> Iterator[None]:
     except StepFailedError as error:
         raise (AirflowException if error.failed.retry else AirflowFailException)(str(error)) from None
     except StepLeftError as error:
-        raise AirflowException(str(error)) from None
+        # The same try once more, and at once: nothing has failed, and no retry is used up.
+        logger.warning("%s", error)
+        raise AirflowRescheduleException(datetime.now(UTC)) from None

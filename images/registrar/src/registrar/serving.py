@@ -9,9 +9,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bulkhead import unix_http
-from bulkhead.registry import lock, publishing
+from bulkhead import clock, unix_http
+from bulkhead.errors import one_line
+from bulkhead.files import sha256
+from bulkhead.registry import journal, lock, publishing
 from bulkhead.registry.chain import Head, KeyRing
+from bulkhead.registry.decisions import LONGEST_REASON
+from bulkhead.registry.records import Acceptance
 from bulkhead.registry.store import Registry
 from registrar.airflow_records import AirflowRecords
 from registrar.approvals import Rules
@@ -25,6 +29,7 @@ from registrar.sweep import Sweep
 
 if TYPE_CHECKING:
     from bulkhead.paths import JournalName
+    from bulkhead.registrar_protocol import SeenHead
     from registrar.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -74,26 +79,52 @@ def serve(settings: Settings) -> None:
 
 
 def accept(settings: Settings, *, by: str, reason: str) -> list[str]:
-    """Take the logs as they are; returns a line for each.
+    """Take the logs as they are; what was seen before is forgotten, and a record in the log says by whom.
+
+    Returns:
+        A line for each journal.
 
     Raises:
         Away: Postgres does not answer.
+        OSError: a journal cannot be written.
     """
-    own = OwnTables(settings.own_database())
-    registry = Registry(settings.models)
+    database = settings.own_database()
+    own = OwnTables(database)
+    registry = Registry(settings.models, KeyRing.from_environment())
+    lines: list[str] = []
     found: dict[JournalName, Head] = {}
     with lock.locked(settings.models):
         before = own.heads()
-        for journal in JOURNAL_NAMES:
-            if registry.journal_of(journal).exists():
-                with registry.locked(journal) as appender:
-                    if (head := appender.head()) is not None:
-                        found[journal] = head
-        own.keep_heads(found, gone=[journal for journal in before if journal not in found])
-    lines = []
-    for journal in sorted({*before, *found}):
-        was, now = before.get(journal), found.get(journal)
-        seen = f"line {was.seq} seen last at {was.seen_at}" if was else "never seen before"
-        taken = f"its line {now.seq} is its end now" if now else "it has no chain now"
-        lines.append(f"{journal}: {seen}; {taken}. Accepted by {by}: {reason}")
+        for name in JOURNAL_NAMES:
+            was = before.get(name)
+            if was is None and not registry.journal_of(name).exists():
+                continue
+            with registry.locked(name) as appender:
+                appender.end_line()
+                now = appender.head()
+                if was is not None and (now is None or not has_line(registry.journal_of(name), was)):
+                    now = appender.append(_acceptance(was, by=by, reason=reason))
+                    lines.append(f"{name}: line {was.seq}, seen last at {was.seen_at}, is forgotten. Recorded.")
+                else:
+                    lines.append(f"{name}: it has what was seen last; there is nothing to accept.")
+            if now is not None:
+                found[name] = now
+        own.keep_heads(found)
+    database.close()
     return lines
+
+
+def has_line(path: Path, head: SeenHead) -> bool:
+    """Whether the journal at ``path`` has the line that was seen as its last."""
+    return any(sha256(line) == head.hash for _, line in journal.lines_newest_first(path))
+
+
+def _acceptance(was: SeenHead, *, by: str, reason: str) -> Acceptance:
+    return Acceptance(
+        acceptance_time=clock.in_record(clock.now()),
+        seen_seq=was.seq,
+        seen_hash=was.hash,
+        seen_at=was.seen_at,
+        by=one_line(by, LONGEST_REASON),
+        reason=one_line(reason, LONGEST_REASON),
+    )

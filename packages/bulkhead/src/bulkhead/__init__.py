@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bulkhead.identity import Environment as Environment
     from bulkhead.identity import Identity as Identity
     from bulkhead.paths import JournalName as JournalName
+    from bulkhead.registry.records import Acceptance as Acceptance
     from bulkhead.registry.records import Anchor as Anchor
     from bulkhead.registry.records import Decision as Decision
     from bulkhead.registry.records import Failure as Failure
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "Rejection": "bulkhead.registry.records",
+    "Acceptance": "bulkhead.registry.records",
     "Anchor": "bulkhead.registry.records",
     "BulkheadError": "bulkhead.errors",
     "Decision": "bulkhead.registry.records",

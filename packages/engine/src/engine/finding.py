@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from docker.errors import NotFound
+from docker.errors import APIError, NotFound
 
 from engine import launch, watch
 from engine.attempt import FIRST_TRY_LABEL
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from engine.caller import Log
 
 
+_CONFLICT = 409
+
+
 def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | None:
     """The id of the container called ``name``, to be followed to its end; what is only in the way is cleared away.
 
@@ -25,20 +28,19 @@ def by_name(client: APIClient, attempt: Attempt, name: str, log: Log) -> str | N
 
     Raises:
         OvertakenError: it is another task's, or has gone meanwhile.
-        NotStartedError: the engine does not answer, or does not start it.
+        NotStartedError: the engine does not start it.
+        DockerException: the engine does not answer.
+        OSError: as well.
     """
-    try:
-        found = watch.inspect(client, name)
-        if found is None:
-            return None
-        container = str(found["Id"])
-        if not _is_of(found, attempt):
-            if not _is_of_task(found, attempt):  # dots in two ids can make two tasks share a name
-                raise launch.OvertakenError(name)
-            _clear_away(client, found, name, log)
-            return None
-    except launch.ENGINE_ERRORS as error:
-        raise launch.unreachable(error) from error
+    found = watch.inspect(client, name)
+    if found is None:
+        return None
+    container = str(found["Id"])
+    if not _is_of(found, attempt):
+        if not _is_of_task(found, attempt):  # dots in two ids can make two tasks share a name
+            raise launch.OvertakenError(name)
+        _clear_away(client, found, name, log)
+        return None
     log.info("container %s of this task is there already; going on with it", container[:12])
     if found["State"]["Status"] == "created":
         launch.start(client, container)
@@ -49,12 +51,10 @@ def by_id(client: APIClient, container: str, attempt: Attempt, name: str) -> str
     """The full id of a container that was kept; None: it has gone, was judged, never ran, or is of another outcome.
 
     Raises:
-        NotStartedError: the engine does not answer.
+        DockerException: the engine does not answer.
+        OSError: as well.
     """
-    try:
-        found = watch.inspect(client, container)
-    except launch.ENGINE_ERRORS as error:
-        raise launch.unreachable(error) from error
+    found = watch.inspect(client, container)
     if found is None or not watch.is_live_name(found, name) or not _is_of(found, attempt):
         return None
     return None if found["State"]["Status"] == "created" else str(found["Id"])
@@ -84,4 +84,8 @@ def _clear_away(client: APIClient, found: dict[str, Any], name: str, log: Log) -
             return
     except NotFound:
         return
+    except APIError as error:
+        if error.status_code == _CONFLICT:  # somebody else removes it already
+            raise launch.OvertakenError(name) from error
+        raise
     watch.set_aside(client, container, name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ENGINE_ERRORS = (DockerException, OSError)
 """What docker-py and the socket raise when the engine does not answer."""
 _CONFLICT = 409
+_SERVER_ERROR = 500
 _AWAY = (502, 503, 504)
 
 
@@ -54,7 +55,9 @@ def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attem
 
     Raises:
         OvertakenError: there is one of that name by now.
-        NotStartedError: the launcher refused it, or does not answer.
+        NotStartedError: the launcher refused it.
+        DockerException: it does not answer, or the engine behind it does not.
+        OSError: as well.
     """
     image = settings.tag_of(spec.image)
     try:
@@ -66,34 +69,38 @@ def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attem
         if error.status_code == _CONFLICT:
             raise OvertakenError(attempt.container_name(settings)) from error
         raise _refused(error) from error
-    except ENGINE_ERRORS as error:
-        raise unreachable(error) from error
     return str(created["Id"])
 
 
 def start(client: APIClient, container: str) -> None:
-    """Start a created container; one that cannot be started is removed.
+    """Start a created container; one that cannot be started is removed. One that runs, or has run, stays as it is.
 
     Raises:
         OvertakenError: it has gone.
-        NotStartedError: the engine refused it, or does not answer.
+        NotStartedError: the engine refused it.
+        DockerException: it does not answer; whether it was started is not known.
+        OSError: as well.
     """
     try:
         client.start(container)
     except NotFound as error:
         raise OvertakenError(container) from error
     except APIError as error:
+        refused = _refused(error)
         with suppress(*ENGINE_ERRORS):
-            client.remove_container(container)
-        raise _refused(error) from error
-    except ENGINE_ERRORS as error:
-        raise unreachable(error) from error
+            if client.inspect_container(container)["State"]["Status"] == "created":
+                client.remove_container(container)
+        raise refused from error
 
 
-def _refused(error: APIError) -> NotStartedError:
+def _refused(error: APIError) -> Exception:
     if error.status_code in _AWAY:  # the launcher is there, and the engine behind it is not
-        return unreachable(error)
-    cause = "mount_missing" if "mount" in str(error) else "crashed"
-    next_step = "Fix that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
+        return error
+    if "mount" in str(error):
+        next_step = "Fix that (BULKHEAD_HOST_DIR in .env names the folders), then clear the task."
+        detail = f"the engine refused the container: {error.explanation}. {next_step}"
+        return NotStartedError(Failed("mount_missing", detail, retry=False))
+    is_engines = (error.status_code or 0) >= _SERVER_ERROR  # a loaded one says so of a thing that it does later
+    next_step = "It is tried again." if is_engines else "Fix that, then clear the task."
     detail = f"the engine refused the container: {error.explanation}. {next_step}"
-    return NotStartedError(Failed(cause, detail, retry=False))
+    return NotStartedError(Failed("crashed", detail, retry=is_engines))

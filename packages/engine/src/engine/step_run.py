@@ -36,10 +36,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
-from docker.errors import NotFound
 
 from bulkhead.errors import one_line
 from engine import finding, judging, launch, lease, patience, watch
@@ -52,6 +52,8 @@ from engine.values import in_bytes
 from engine.verdict import Failed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from docker import APIClient
 
     from bulkhead.registrar_protocol import Concluded
@@ -60,9 +62,9 @@ if TYPE_CHECKING:
     from engine.settings import Settings
     from engine.step_spec import StepSpec
 
+T = TypeVar("T")
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
-_CONNECT_SECONDS = 60
-"""How long a launcher that starts anew may take."""
+_AGAIN_SECONDS = 1.0
 _ROUNDS = 3
 
 
@@ -123,17 +125,7 @@ class StepRun:
         Raises:
             StepFailedError: it does not answer.
         """
-        until = time.monotonic() + _CONNECT_SECONDS
-        while True:
-            try:
-                self._client = self._caller.connect()
-                self._engine = str(self._client.info()["ID"])
-            except launch.ENGINE_ERRORS as error:
-                if time.monotonic() > until or self._is_stopped():
-                    self.lose_engine(error)
-                time.sleep(1)
-            else:
-                return
+        self._on_engine(self._connected)
 
     def find_or_start(self) -> str:
         """The external id of the logical task's container: the one that is there, or a new one.
@@ -143,15 +135,16 @@ class StepRun:
         """
         for _ in range(_ROUNDS):
             try:
-                found = finding.by_name(self._client, self._attempt, self._name, self._log)
-                self._container = container = found if found is not None else self._start()
+                self._container = container = self._on_engine(self._found_or_started)
             except launch.OvertakenError:
-                continue
+                time.sleep(_AGAIN_SECONDS)
             except launch.NotStartedError as error:
                 self._fail(error.failed)
             else:
                 return str(ExternalId.now(self._engine, container))
-        detail = f"the name {self._name} is taken by a container that the launcher does not show. Run 'just reap'."
+        detail = (
+            f"the name {self._name} is taken by a container that is no task's. See 'docker ps --all', and remove it."
+        )
         return self._fail(Failed("crashed", detail, retry=True))
 
     def status(self, external_id: str) -> str:
@@ -165,10 +158,8 @@ class StepRun:
             return FAILED
         if not kept.is_on(self._engine):
             return SUCCEEDED if self._wait_for_lease(kept) else FAILED
-        try:
-            found = finding.by_id(self._client, kept.container, self._attempt, self._name)
-        except launch.NotStartedError as error:
-            self._fail(error.failed)
+        find = partial(finding.by_id, self._client, kept.container, self._attempt, self._name)
+        found = self._on_engine(find)
         self._container = found
         return FAILED if found is None else RUNNING
 
@@ -203,6 +194,7 @@ class StepRun:
             stopped = Failed("disk_full", detail, retry=False)
         if stopped is not None:
             self._stop(container)
+            watch.stop(self._client, container)
         return Ending(stopped, observed.peak_memory_bytes)
 
     def time_out(self) -> Ending:
@@ -210,6 +202,7 @@ class StepRun:
         self._ended = Failed("timed_out", "Airflow's execution_timeout is over before the step's end.", retry=True)
         if self._container is not None:
             self._stop(self._container)
+            watch.stop(self._client, self._container)
         return Ending(self._ended)
 
     def interrupt(self) -> None:
@@ -288,6 +281,25 @@ class StepRun:
             failed = Failed("registrar_unreachable", detail, retry=True)
             raise StepFailedError(f"{self._spec.task_id}: {failed.cause}: {detail}", failed) from error
 
+    def _on_engine(self, ask: Callable[[], T]) -> T:
+        """The engine's answer, waited for.
+
+        Raises:
+            StepFailedError: it does not come back.
+        """
+        try:
+            return patience.wait_for_engine(ask, self._log, self._is_stopped)
+        except launch.ENGINE_ERRORS as error:
+            self.lose_engine(error)
+
+    def _connected(self) -> None:
+        self._client = self._caller.connect()
+        self._engine = str(self._client.info()["ID"])
+
+    def _found_or_started(self) -> str:
+        """The container's id; looking for it, making it and starting it may each be repeated."""
+        return finding.by_name(self._client, self._attempt, self._name, self._log) or self._start()
+
     def _judge(self, container: str, ending: Ending) -> Failed | StepResult | None:
         mask, peak = self._caller.mask, ending.peak_memory_bytes
         try:
@@ -311,10 +323,7 @@ class StepRun:
         self._fail(Failed("killed", removed, retry=True))
 
     def _engine_of_now(self) -> str:
-        try:
-            return str(self._client.info()["ID"])
-        except launch.ENGINE_ERRORS as error:
-            self.lose_engine(error)
+        return str(self._on_engine(self._client.info)["ID"])
 
     def _start(self) -> str:
         container = launch.create(self._client, self._spec, self._settings, self._attempt)
@@ -327,7 +336,8 @@ class StepRun:
         return lease.wait_for_outcome(kept, self._settings.lease_seconds, self.look, self._is_stopped, self._log)
 
     def _stop(self, container: str) -> None:
-        with suppress(NotFound):
+        """Have it stopped in the little time there is after SIGTERM; an engine that is slower has been told."""
+        with suppress(*launch.ENGINE_ERRORS):
             self._caller.connect_to_stop().stop(container, timeout=GRACE_SECONDS)
 
     def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback

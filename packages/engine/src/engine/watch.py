@@ -13,6 +13,7 @@ from requests.exceptions import ReadTimeout
 
 from bulkhead.errors import one_line
 from engine.line_splitter import lines
+from engine.patience import ENGINE_SECONDS
 from engine.verdict import moment
 
 if TYPE_CHECKING:
@@ -27,9 +28,8 @@ ALIVE = {"running", "paused", "restarting"}
 """Of ``State.Status``: what can still do something."""
 _SLICE_SECONDS = 2
 """How long one wait lasts, before limits and kills are looked at again."""
-_OUTAGE_SECONDS = 900
-"""How long the engine may be away while a step runs."""
 _TAIL_LINES = 20
+_STOP_SECONDS = 10
 _LOST = (DockerException, OSError)
 
 
@@ -86,8 +86,8 @@ def follow(
                 away_since = None
             except _LOST as error:
                 away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > _OUTAGE_SECONDS:
-                    raise EngineLostError(f"the engine has been away for {_OUTAGE_SECONDS} s: {error}.") from error
+                if time.monotonic() - away_since > ENGINE_SECONDS:
+                    raise EngineLostError(f"the engine has been away for {ENGINE_SECONDS:.0f} s: {error}.") from error
                 time.sleep(1)
                 continue
             if found is None:
@@ -105,6 +105,17 @@ def follow(
         return observed
     finally:
         follower.finish(lambda: is_stopped() or observed.timed_out or observed.excess is not None)
+
+
+def stop(client: APIClient, container: str) -> None:
+    """Stop a container that must not run on, however long the engine takes for it; one that has ended stays as it is.
+
+    What goes wrong is seen when it is judged.
+    """
+    with suppress(*_LOST):
+        found = inspect(client, container)
+        if found is not None and found["State"]["Status"] in ALIVE:
+            client.stop(container, timeout=_STOP_SECONDS)
 
 
 def last_lines(client: APIClient, container: str, mask: Callable[[str], str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead.registry.records import (
+    Acceptance,
     Anchor,
     InferenceFailure,
     InferenceRecord,
@@ -35,6 +36,7 @@ _KIND_BY_KEY: dict[str, type[Record]] = {
     "inference_time": InferenceRecord,
     "error_time": InferenceFailure,
     "anchor_time": Anchor,
+    "acceptance_time": Acceptance,
 }
 
 

@@ -71,7 +71,7 @@ class Lineage(Identity, frozen=True, kw_only=True):
     coefficients: dict[str, float] | None = None
     """By transformed feature; inline up to :data:`MOST_INLINE` of them."""
     duration_seconds: float | None = None
-    """From the step's start to the record."""
+    """From the step's start to its proposal."""
     peak_memory_bytes: int | None = None
     """The most that the step's process held in memory until then."""
 
@@ -198,6 +198,18 @@ class Anchor(Identity, frozen=True, kw_only=True):
     """Of all bytes before."""
 
 
+class Acceptance(Identity, frozen=True, kw_only=True):
+    """Somebody has taken a journal as it is, which was not, or no longer, the one that the registrar had seen last."""
+
+    acceptance_time: str
+    seen_seq: int
+    """The number of the line that was seen as its last."""
+    seen_hash: str
+    seen_at: str
+    by: str
+    reason: str
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What can still be told of a failed container; None where nobody could tell."""
 
@@ -272,7 +284,7 @@ class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
 
 Decision = Rollback | Revocation | Rejection | Removal | Quarantine
 Failure = TrainingFailure | InferenceFailure
-Record = ModelRecord | InferenceRecord | Failure | Decision | Anchor
+Record = ModelRecord | InferenceRecord | Failure | Decision | Anchor | Acceptance
 Success = ModelRecord | InferenceRecord | Rollback
 """What a step can leave, besides a failure."""
 

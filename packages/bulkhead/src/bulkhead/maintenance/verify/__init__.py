@@ -87,8 +87,13 @@ def verify(  # what it may be told of
     for lines in (history.lines, inferences.lines):
         yield from lines.ended()
         yield from lines.unexplained()
-    if heads is None and any(chain.is_chained for chain in chains.values()):
-        yield _head_unknown()
+    unseen = [name for name, chain in chains.items() if chain.is_chained and name not in seen]
+    if unseen and heads is None:
+        yield _head_unknown("models/", "nobody could be asked what the registrar has last seen", "the stack is up")
+    else:
+        for name in unseen:
+            path = f"models/{JOURNALS[name]}"
+            yield _head_unknown(path, "the registrar has not seen it yet", "the registrar has recorded something in it")
     yield from _gate_changed(registry.folder, history)
     if inferences.not_compared:
         yield finding(
@@ -99,12 +104,12 @@ def verify(  # what it may be told of
         )
 
 
-def _head_unknown() -> Finding:
+def _head_unknown(path: str, why: str, when: str) -> Finding:
     sentence = (
-        "models/: nobody could be asked what the registrar has last seen, so nothing tells whether the logs were cut"
-        " off at a line or set back to an older copy. Run 'just registry verify' while the stack is up."
+        f"{path}: {why}, so nothing tells whether the logs were cut off at a line or set back to an older copy."
+        f" Run 'just registry verify' when {when}."
     )
-    return finding("head_unknown", "models/", sentence)
+    return finding("head_unknown", path, sentence)
 
 
 def _gate_changed(folder: Path, history: RegistryHistory) -> Iterator[Finding]:

@@ -63,6 +63,10 @@ class ChainCheck:
         """Records that were signed with a key that is not here."""
         self.is_chained = False
         """There is a chain."""
+        self._keys: list[str] = []
+        """Those that have signed, in the order in which each was new."""
+        self._old_key: list[int] = []
+        """The lines that were signed with one after a newer one had signed."""
         self._before = self._before_torn = hashlib.sha256()
         """Of what stands before the chain; and without its last line's end, as an earlier version anchored it."""
         self._lines_before = self._bytes_before = 0
@@ -106,7 +110,7 @@ class ChainCheck:
             yield from self._chained(line, link, content)
             if forged is not None and not forged.is_told:
                 yield self._bad_signature(forged)
-            if self._is_forged(link, content):
+            if self._is_forged(link, content, number):
                 self._forged = line
             if self._head is not None and link.seq == self._head.seq:
                 self._at_head = line
@@ -126,6 +130,13 @@ class ChainCheck:
             yield self._note(
                 "unknown_key",
                 f"{_records(self.unknown_key)} signed with a key that is not here; only the chain was checked",
+            )
+
+        if self._old_key:
+            yield self._note(
+                "old_key",
+                f"{_records(len(self._old_key))} signed with a key that a newer one had replaced, the first in line"
+                f" {self._old_key[0]}: somebody has kept the old one, or set .env back",
             )
 
     def _unchained(self, line: _Line) -> Iterator[Finding]:
@@ -261,10 +272,14 @@ class ChainCheck:
         line.is_told = True
         return self._at("bad_signature", line, "its signature is not that of what it says: it was edited, or forged")
 
-    def _is_forged(self, link: Link, content: bytes) -> bool:
+    def _is_forged(self, link: Link, content: bytes, number: int) -> bool:
         if link.key is None:
             self.by_hand += 1
             return False
+        if link.key not in self._keys:
+            self._keys.append(link.key)
+        elif link.key != self._keys[-1]:
+            self._old_key.append(number)
         signed = None if self._ring is None else chain.is_signed(content, self._ring)
         self.unknown_key += signed is None
         return signed is False

@@ -23,7 +23,7 @@ from bulkhead.maintenance.verify.findings import finding, unreadable
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of
 from bulkhead.maintenance.verify.training_journal import outcomes
 from bulkhead.registry.record_lines import decode_slim
-from bulkhead.registry.records import Anchor, InferenceFailure, InferenceRecord, Quarantine
+from bulkhead.registry.records import Acceptance, Anchor, InferenceFailure, InferenceRecord, Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,7 +121,7 @@ class InferenceCheck:
                         self._suspects.add(once)
             elif isinstance(record, Quarantine):
                 self.lines.is_quarantined(record)
-            elif not isinstance(record, InferenceFailure | Anchor):
+            elif not isinstance(record, InferenceFailure | Anchor | Acceptance):
                 self.lines.is_bad()
         if self._suspects:
             yield from self._inferred_twice()
@@ -274,7 +274,7 @@ class LastUses:
                     self.last[record.model_used] = max(moment, self.last.get(record.model_used, moment))
                 case Quarantine():
                     self.lines.is_quarantined(record)
-                case InferenceFailure() | Anchor():
+                case InferenceFailure() | Anchor() | Acceptance():
                     pass
                 case _:
                     self.lines.is_bad()

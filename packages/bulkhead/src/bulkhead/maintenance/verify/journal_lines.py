@@ -22,6 +22,7 @@ from bulkhead.files import sha256
 from bulkhead.maintenance.verify.findings import Finding, finding
 from bulkhead.registry.record_lines import decode
 from bulkhead.registry.records import (
+    Acceptance,
     Anchor,
     InferenceFailure,
     InferenceRecord,
@@ -247,8 +248,9 @@ class JournalLines:
 def kinds_in(path: Path) -> tuple[type[Record], ...]:
     """The kinds of record that belong in the journal at ``path``."""
     if path.name == TRAININGS:
-        return (ModelRecord, TrainingFailure, Rollback, Revocation, Removal, Quarantine, Rejection, Anchor)
-    return (InferenceRecord, InferenceFailure, Quarantine, Anchor)
+        decided = (Rollback, Revocation, Removal, Quarantine, Rejection)
+        return (ModelRecord, TrainingFailure, *decided, Anchor, Acceptance)
+    return (InferenceRecord, InferenceFailure, Quarantine, Anchor, Acceptance)
 
 
 class WholeLine(msgspec.Struct, frozen=True):

@@ -19,6 +19,7 @@ from bulkhead.maintenance.verify import journal_lines
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of, nobody
 from bulkhead.registry.record_lines import encode
 from bulkhead.registry.records import (
+    Acceptance,
     Anchor,
     ModelRecord,
     Promotion,
@@ -104,7 +105,7 @@ class RegistryHistory:
                 case Quarantine():
                     self.lines.is_quarantined(record)
                     self.moved.append(QuarantinedBytes(record.path, record.moved_to, record.sha256))
-                case TrainingFailure() | Rejection() | Anchor():
+                case TrainingFailure() | Rejection() | Anchor() | Acceptance():
                     pass
                 case _:
                     self.lines.is_bad()
