@@ -16,9 +16,13 @@ from tests.support.project import inferred, lines_of, publish, records_of
 
 from bulkhead.cli.deciding import CHECKS, serving_check
 from bulkhead.errors import NotVerified
+from bulkhead.files import sha256
 from bulkhead.registry.records import Revocation, Rollback
+from bulkhead.unix_http import Response, Server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.command import Command
 
     from bulkhead.registry.store import Registry
@@ -308,3 +312,34 @@ def test_a_broken_log_is_told_of_once_and_decided_upon_all_the_same(
     ):
         ended = registry(*argv)
         assert (ended.code, ended.said) == (0, ["log.txt: passed over 1 unreadable line"])
+
+
+@pytest.mark.parametrize(
+    "words", [("revoke", "--reason", "bad"), ("promote", "--reason", "good"), ("rollback", "--environment", "dev")]
+)
+@pytest.mark.usefixtures("served_check")
+def test_nothing_is_decided_on_a_log_that_is_not_the_one_that_was_seen(
+    registry: Command,
+    registry_with_two_models: Registry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    real = registry_with_two_models
+    name = publish(real, "dev").model_filename
+    head = {"seq": 9, "hash": "a" * 64, "seen_at": "2026-11-29T10:00:00.000000+00:00"}
+    server = Server(tmp_path / "s.sock", lambda _: Response.of({"training": head, "inference": None}))
+    server.start()
+    monkeypatch.setenv("BULKHEAD_REGISTRAR_SOCKET", str(tmp_path / "s.sock"))
+    before = real.training_journal.read_bytes()
+    verb, *options = words
+    target = [] if verb == "rollback" else [name]
+    reason = ["--reason", "r"] if verb == "rollback" else []
+    try:
+        said = registry.refused(verb, *target, *options, *reason)
+        assert "models/log.txt is not the log that was seen last" in said
+        assert real.training_journal.read_bytes() == before
+        head["hash"] = sha256(before.splitlines()[0])  # the registrar is behind by a line, as it may be
+        registry.done(verb, *target, *options, *reason)
+    finally:
+        server.stop()

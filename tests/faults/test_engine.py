@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.containers.support import TAG
-from tests.faults.acts import restarts_of
+from tests.faults.acts import journal_of, restarts_of, task
 from tests.faults.engine import Engine, is_possible
 from tests.faults.proxy import Proxy
-from tests.faults.shell import WAITS, build, docker, ends_well, record_of, task_lines
+from tests.faults.shell import WAITS, build, docker, ends_well, task_lines
 from tests.faults.support import TRAIN, Fault, status, wait_until
 from tests.system.support import Stack
 
@@ -75,15 +75,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
         engine.remove()
 
 
-def test_an_engine_gone_before_the_step_starts_is_one_failed_try(stack: EngineStack, fault: Fault) -> None:
+def test_an_engine_gone_before_the_step_starts_is_waited_for(stack: EngineStack, fault: Fault) -> None:
     stack.engine.have(live_restore=False)
     stack.engine.stop()
     run_id = stack.airflow.trigger(TRAIN)
-    wait_until(lambda: stack.trainings(run_id), 120, "no record of the first try")
+    says = "waiting for the engine"
+    wait_until(lambda: says in journal_of(stack, run_id, 1, "preprocessing"), 120, "the task does not wait")
+    time.sleep(20)
+    assert stack.trainings(run_id) == []
     since = time.time()
     stack.engine.start(live_restore=False)
-    ends_well(fault, run_id, [(1, "engine_unreachable")], since)
-    assert record_of(stack, run_id, 1)["step"] == "preprocessing"
+    ends_well(fault, run_id, [], since)
+    assert task(stack, run_id, "preprocessing")["try_number"] == 1
 
 
 @pytest.mark.parametrize("away", [0, 20], ids=["restarted", "away for 20 s"])

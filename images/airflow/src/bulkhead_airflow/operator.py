@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowException
@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PAUSE = timedelta(seconds=5)
+"""Before a try goes on. A scheduler that hears of its process's end only when it is queued again takes it for lost."""
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
 _EVENT_FACTS = ("model_filename", "model_hash", "sha256")
@@ -244,6 +246,6 @@ def _in_airflows_terms() -> Iterator[None]:
     except StepFailedError as error:
         raise (AirflowException if error.failed.retry else AirflowFailException)(str(error)) from None
     except StepLeftError as error:
-        # The same try once more, and at once: nothing has failed, and no retry is used up.
+        # The same try once more: nothing has failed, and no retry is used up.
         logger.warning("%s", error)
-        raise AirflowRescheduleException(datetime.now(UTC)) from None
+        raise AirflowRescheduleException(datetime.now(UTC) + _PAUSE) from None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from bulkhead import clock, unix_http
 from bulkhead.errors import one_line
-from bulkhead.files import sha256
 from bulkhead.registry import journal, lock, publishing
 from bulkhead.registry.chain import Head, KeyRing
 from bulkhead.registry.decisions import LONGEST_REASON
@@ -102,7 +101,7 @@ def accept(settings: Settings, *, by: str, reason: str) -> list[str]:
             with registry.locked(name) as appender:
                 appender.end_line()
                 now = appender.head()
-                if was is not None and (now is None or not has_line(registry.journal_of(name), was)):
+                if was is not None and (now is None or not journal.has_line(registry.journal_of(name), was.hash)):
                     now = appender.append(_acceptance(was, by=by, reason=reason))
                     lines.append(f"{name}: line {was.seq}, seen last at {was.seen_at}, is forgotten. Recorded.")
                 else:
@@ -112,11 +111,6 @@ def accept(settings: Settings, *, by: str, reason: str) -> list[str]:
         own.keep_heads(found)
     database.close()
     return lines
-
-
-def has_line(path: Path, head: SeenHead) -> bool:
-    """Whether the journal at ``path`` has the line that was seen as its last."""
-    return any(sha256(line) == head.hash for _, line in journal.lines_newest_first(path))
 
 
 def _acceptance(was: SeenHead, *, by: str, reason: str) -> Acceptance:

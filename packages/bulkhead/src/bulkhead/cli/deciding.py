@@ -87,7 +87,7 @@ def promote(  # noqa: PLR0913, PLR0917  # its options
     'just registry' does that in a sealed container of the inference image. If anything else comes first, nothing is
     changed.
     """
-    registry = place.registry
+    registry = place.registry_to_write
     state = read_state(registry)
     name = references.resolve_model(state, model).record.model_filename
     if replacing not in (None, "none"):
@@ -159,7 +159,7 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     Good is one whose file is there, and is the one that was published; others are passed over. What was served is
     withdrawn: a later rollback does not come back to it. MODEL is a file, or 6 or more characters of its hash.
     """
-    registry = place.registry
+    registry = place.registry_to_write
     state = read_state(registry)
     to = None if model is None else references.resolve_model(state, model).record.model_filename
     record = decisions.roll_back(registry, environment, _context(by, reason), to)
@@ -189,7 +189,7 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     MODEL is its file, or 6 or more characters of its hash. Inference refuses it from then on, even when it is asked
     for by name. Nothing takes that back.
     """
-    registry = place.registry
+    registry = place.registry_to_write
     before = read_state(registry)
     name = references.resolve_model(before, model).record.model_filename
     decisions.revoke(registry, name, _context(by, reason))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from bulkhead.maintenance import seen_heads
 from bulkhead.registry import journal
 from bulkhead.registry.chain import KeyRing
 from bulkhead.registry.store import Registry
@@ -75,6 +76,18 @@ class Place(msgspec.Struct, frozen=True):
         if not self.models.is_dir():
             raise click.UsageError(f"no registry at {self.models}: there is no such folder. Name it with --models.")
         return Registry(self.models, KeyRing.from_environment())
+
+    @property
+    def registry_to_write(self) -> Registry:
+        """The registry, to be written to.
+
+        Raises:
+            click.UsageError: there is no such folder.
+            Refused: a log is not the one that was seen last.
+        """
+        registry = self.registry
+        seen_heads.refuse_others(registry)
+        return registry
 
     def path(self, in_project: str) -> tuple[Path, str] | None:
         """Where a record's path is here, and the path below that; None: neither in ``models/`` nor in ``shared/``."""

@@ -90,7 +90,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
     Nothing is deleted or rewritten: of a line a copy is taken and a record says so, a file is moved.
     Records that contradict each other are left to a person.
     """
-    fixer = Repair(place.registry, DecisionContext(by, reason))
+    fixer = Repair(place.registry_to_write, DecisionContext(by, reason))
     left: Counter[str] = Counter()
     mine: list[Finding] = []
     for found in _checked(place):
@@ -143,7 +143,7 @@ def gc(  # noqa: PLR0913  # its options
     folder that is in use. What cannot be removed is passed over, and told at the end: exit code 1.
     """
     _require(place)
-    collector = GarbageCollector(place.registry, place.shared, RetentionRule(keep, older_than))
+    collector = GarbageCollector(place.registry_to_write, place.shared, RetentionRule(keep, older_than))
     reason = reason or f"gc --keep {keep} --older-than {_short(older_than)}"
     removed = collector.collect(DecisionContext(by, reason)) if yes else iter(collector.plan())
     if as_json:

@@ -3,7 +3,7 @@
 Both go only when they are old *and* beyond the newest few of their kind. Never a model that is served,
 that a rollback would serve next, that was promoted, or that an inference named within ``older_than``; never
 a run folder whose step is running, or that a file was written into within ``older_than``. The removal is
-recorded first, under the journal's lock and after a second look, and the files are deleted afterwards:
+recorded first, under the registry's lock and after a second look, and the files are deleted afterwards:
 whatever a crash leaves is recorded as removed, ``verify`` says so, and the next gc deletes it. What cannot be
 deleted is passed over, and told at the end.
 

@@ -8,7 +8,7 @@ rest and repeats nothing.
 
 The chain stays whole: nothing but records at the end of a journal is written.
 
-Beside live writers this is safe: each thing is looked at again under the journal's lock, when nobody is
+Beside live writers this is safe: each thing is looked at again under the registry's lock, when nobody is
 between a model's file and its record, or in the middle of a line. Records that contradict each other are
 not fixed: a person must find out which is true.
 """

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bulkhead import untrusted
-from bulkhead.files import SHARED_MODE, sync_folder
+from bulkhead.files import SHARED_MODE, sha256, sync_folder
 from bulkhead.registry import lock, record_lines
 from bulkhead.registry.appender import Appender
 from bulkhead.registry.records import Unreadable
@@ -74,6 +74,15 @@ def _plain(descriptor: int, path: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def has_line(path: Path, digest: str) -> bool:
+    """Whether the journal has a line with this SHA-256; looked for from its end, where the last one seen should be.
+
+    Raises:
+        Untrusted: as :func:`read`.
+    """
+    return any(sha256(line) == digest for _, line in lines_newest_first(path))
 
 
 def make(path: Path) -> None:

@@ -161,7 +161,7 @@ class RegistryHistory:
             yield from self._misnamed(record)
 
     def _dated(self, record: Record | Unreadable) -> Iterator[Finding]:
-        """Each of these takes its time under the journal's lock, so only a clock or a hand turns them round.
+        """Each of these takes its time under the registry's lock, so only a clock or a hand turns them round.
 
         An anchor does not: it is made with the record behind it, which has its time already.
         """
