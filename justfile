@@ -135,6 +135,11 @@ benchmark-verify: setup
 benchmark-append: setup
     @PYTHONPATH=. .venv/bin/python benchmarks/append_record.py
 
+# What memory the registrar needs at a million records, beside none: prints MiB and times
+[group('develop')]
+benchmark-registrar: setup
+    @PYTHONPATH=. .venv/bin/python benchmarks/registrar_memory.py
+
 # What the Models page takes at a million inferences, beside a thousand: prints the ratios
 [group('develop')]
 benchmark-page: setup
