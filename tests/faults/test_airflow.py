@@ -155,8 +155,9 @@ def test_two_runs_of_one_dag_at_once_publish_a_model_each_of_their_own_data(stac
     shutil.copy(ROOT / "shared/inputs/diabetes.csv", stack.inputs)
     sources = {"sample": 20, "diabetes.csv": 442}
     runs = {stack.airflow.trigger(TRAIN, {"source": source}): rows for source, rows in sources.items()}
-    for run_id, rows in runs.items():
+    for run_id in runs:
         *_, _ = stack.airflow.states(TRAIN, run_id)
+    for run_id, rows in runs.items():
         fault.before = stack.model_files() - {record["model_filename"] for record in stack.trainings(run_id)}
         fault.end(TRAIN, run_id, state="success", models=1, failures=[])
         (record,) = stack.trainings(run_id)

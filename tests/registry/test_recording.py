@@ -274,6 +274,19 @@ def test_an_inference_with_a_model_of_another_environment_or_out_of_service_is_r
     assert registry.journal_size("inference") == 0
 
 
+def test_an_inference_with_a_model_that_is_revoked_while_its_file_is_read_is_refused(
+    registry: Registry, run: Path
+) -> None:
+    prd = publish(registry, "prd")
+
+    def meanwhile() -> None:  # asked with the lock held, after all that needs none
+        decisions.revoke(registry, prd.model_filename, DecisionContext("a person", "a reason"))
+
+    with pytest.raises(OutOfService, match="it was revoked"):
+        recording.record(registry, inference_in(run, prd), AUTHOR, run, meanwhile)
+    assert registry.journal_size("inference") == 0
+
+
 def test_an_inference_with_a_model_that_nobody_could_have_loaded_is_refused(
     registry_of_legacy_records: Registry, run: Path
 ) -> None:

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import lock
@@ -19,7 +19,7 @@ from registrar.database import Away
 from registrar.outcome_index import NotTheLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bulkhead.registry.records import Failure, ModelRecord, Success
     from bulkhead.registry.store import Registry
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from registrar.outcome_index import OutcomeIndex
     from registrar.own_tables import OwnTables
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 5.0
@@ -112,9 +113,7 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
-        self.follow()
-        with self._reading():
-            return self._index.outcome(first_try)
+        return self._found(self._index.outcome, first_try)
 
     def has_failure(self, try_id: str) -> bool:
         """Whether the failure of this try is recorded.
@@ -122,9 +121,7 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
-        self.follow()
-        with self._reading():
-            return self._index.has_failure(try_id)
+        return self._found(self._index.has_failure, try_id)
 
     def promotion_by(self, approval: str) -> ModelRecord | None:
         """The promotion that the approval with this id was for; None: it was for none yet.
@@ -132,9 +129,7 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
-        self.follow()
-        with self._reading():
-            return self._index.promotion_by(approval)
+        return self._found(self._index.promotion_by, approval)
 
     def has_rejection(self, try_id: str) -> bool:
         """Whether the rejection of what this try asked is recorded.
@@ -142,9 +137,7 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
-        self.follow()
-        with self._reading():
-            return self._index.has_rejection(try_id)
+        return self._found(self._index.has_rejection, try_id)
 
     def record_failure(self, journal: str, failure: Failure) -> None:
         """Append ``failure``; to be called while :meth:`recording`.
@@ -153,6 +146,11 @@ class Books:
             OSError: the journal cannot be written; it is as it was.
         """
         self.registry.record_failure(journal, failure)  # type: ignore[arg-type]  # checked where it came in
+
+    def _found(self, find: Callable[[str], T], key: str) -> T:
+        self.follow()
+        with self._reading():
+            return find(key)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

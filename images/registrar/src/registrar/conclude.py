@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from registrar.logical_task import Standing
 
 logger = logging.getLogger(__name__)
+
+_DECODING = threading.Semaphore(1)
+"""A mebibyte of brackets takes fifty of memory while it is read; eight at once would be more than the service has."""
 
 
 class Conclusions:
@@ -182,7 +186,8 @@ def _result(run_folder: Path, container: Container) -> StepResult:
     if "/" in task or task in {"", ".", ".."}:
         raise Refused(f"{task!r} is no step's name. Nothing is recorded.")
     try:
-        found = result_file.read_or_refuse(run_folder, task)
+        with _DECODING:
+            found = result_file.read_or_refuse(run_folder, task)
     except OSError as error:
         raise NoResult(f"{task}.json cannot be read ({error.strerror}). Run the task again.") from error
     except Refused as error:

@@ -117,7 +117,10 @@ def _prepared(
                     first_try=author.first_try,
                 )
         case InferenceProposal():
-            yield partial(_infer, registry, _predicted(proposal, author, run_folder))
+            made = _predicted(proposal, author, run_folder)
+            seen = registry.journal_size("training")
+            _check_model(registry, made)  # it may be far from the end of the log, or not in it
+            yield partial(_infer, registry, made, seen)
         case PromotionProposal():
             yield partial(_promote, registry, proposal, author)
         case RollbackProposal():
@@ -169,7 +172,14 @@ def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) ->
     return made
 
 
-def _infer(registry: Registry, made: InferenceRecord) -> InferenceRecord:
+def _infer(registry: Registry, made: InferenceRecord, seen: int) -> InferenceRecord:
+    if registry.journal_size("training") != seen:  # something was recorded meanwhile: the model may be revoked
+        _check_model(registry, made)
+    registry.record_inference(made)
+    return made
+
+
+def _check_model(registry: Registry, made: InferenceRecord) -> None:
     model = registry.find(made.model_used, made.environment)
     if model.sha256 is None:
         raise NotVerified(
@@ -181,8 +191,6 @@ def _infer(registry: Registry, made: InferenceRecord) -> InferenceRecord:
             f"{made.model_used}: the step says that it predicted with a file of other hashes than the one that"
             " models/log.txt records. Nothing is recorded. Run the step again."
         )
-    registry.record_inference(made)
-    return made
 
 
 def _promote(registry: Registry, proposal: PromotionProposal, author: Author) -> ModelRecord:

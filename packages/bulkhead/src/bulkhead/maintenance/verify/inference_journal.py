@@ -226,7 +226,8 @@ class InferenceCheck:
             yield self.lines.at(
                 "edited_predictions",
                 f"{self._where}: the record's predictions are not those of {short(path, 200)}, which is the file that"
-                f" was written: {why}. Take the file's; restore models/log_inference.txt from a backup.",
+                f" was written: {why}. Either the step has said so, or the record was edited: then its signature is"
+                " wrong too. Take the file's predictions.",
             )
 
     def _inferred_twice(self) -> Iterator[Finding]:
