@@ -84,6 +84,7 @@ def test_labels_say_who_it_is_and_what_is_to_be_recorded_of_it(host: Host) -> No
         "environment": "dev",
         "journal": "training",
         "approval-task": "approve",
+        "seconds": "3600.0",
     }
 
 
