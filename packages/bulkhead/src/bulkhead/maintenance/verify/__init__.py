@@ -99,8 +99,8 @@ def verify(  # what it may be told of
         yield finding(
             "predictions_not_compared",
             f"models/{JOURNALS['inference']}",
-            f"models/{JOURNALS['inference']}: {inferences.not_compared} records hold predictions that were not compared"
-            " with their files, which cannot be read here. The inference image has what it takes: pyarrow.",
+            f"models/{JOURNALS['inference']}: {inferences.not_compared} of the records hold predictions that were not"
+            " compared with their files, which cannot be read here. The inference image has what it takes: pyarrow.",
         )
 
 
