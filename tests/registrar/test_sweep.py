@@ -121,6 +121,28 @@ def test_the_end_of_a_step_that_nobody_follows_any_more_is_recorded_once(
     assert [call.split()[-1] for call in service.launcher.done][:1] == ["rename"]
 
 
+def test_a_proposal_that_is_refused_when_nobody_follows_it_any_more_is_a_recorded_failure(service: Service) -> None:
+    service.tries("failed", by_person=False)
+    container = service.container()
+    service.leave(container, service.model(sha256="0" * 64))
+    service.round()
+    service.round()
+    assert records(service) == ["refused"]
+
+
+def test_a_proposal_that_could_not_be_recorded_is_looked_at_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.tries("running")
+    service.trained()
+    with monkeypatch.context() as patch:
+        patch.setattr(service.registrar, "conclude", lambda _: (_ for _ in ()).throw(OSError(28, "no space")))
+        service.round()
+    assert records(service) == []
+    service.round()
+    assert records(service) == ["a model"]
+
+
 def test_what_was_superseded_is_set_aside(service: Service) -> None:
     service.tries("failed")
     container = service.trained()

@@ -45,8 +45,8 @@ class Sweep:
     def __init__(self, registrar: Registrar, seconds: float = SECONDS) -> None:
         self._registrar = registrar
         self._seconds = seconds
-        self._concluding: dict[str, Future[None]] = {}
-        """By container, the recording of its proposal, begun or done: not asked again."""
+        self._concluding: dict[str, Future[bool]] = {}
+        """By container, the recording of its proposal, begun or done, and whether it need not be asked again."""
         # A large model takes its time; whom a person has ended is stopped meanwhile.
         self._recorder = ThreadPoolExecutor(1, "recorder")
         self._ending = threading.Event()
@@ -109,17 +109,24 @@ class Sweep:
                 return
             registrar.containers.remove(container)
             logger.info("removed container %s: Airflow has accepted its success", container.short_id)
-        elif container.id not in self._concluding:
-            self._concluding[container.id] = self._recorder.submit(self._conclude, container)
+        elif self._is_to_conclude(container):
+            self._concluding[container.id] = self._recorder.submit(self._conclude, container, standing)
 
-    def _conclude(self, container: Container) -> None:
+    def _is_to_conclude(self, container: Container) -> bool:
+        begun = self._concluding.get(container.id)
+        return begun is None or (begun.done() and not begun.result())
+
+    def _conclude(self, container: Container, standing: Standing) -> bool:
         try:
             concluded = self._registrar.conclude(container.id)
             if concluded.verdict == "superseded":
                 self._registrar.containers.set_aside(container)
+            elif concluded.failed is not None and standing.is_left:  # else the next try tells it
+                self._fail(container, concluded.failed.cause, concluded.failed.detail)
         except (Away, Refused, Refusal, OSError) as error:
             logger.warning("container %s is looked at again: %s", container.short_id, error)
-            self._concluding.pop(container.id, None)
+            return False
+        return True
 
     def _look_after_failure(self, container: Container, standing: Standing) -> None:
         """The next try judges it, where there is one."""
