@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -524,6 +525,44 @@ def test_the_outcome_of_a_step_whose_engine_was_exchanged_is_adopted_when_it_com
     assert attempt.outcome is not None
     assert attempt.outcome.facts == {"made": 1}
     assert host.registrar.failures == []
+
+
+@pytest.mark.parametrize("away", ["engine", "registrar"])
+def test_a_try_that_waits_for_who_is_away_can_be_told_to_end_and_has_not_failed(
+    host: Host, away: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "ENGINE_SECONDS", 60)
+    attempt = host.attempt(registrar_seconds=60)
+    attempt.look()
+    host.reachable = away != "engine"
+
+    def told() -> None:
+        attempt.interrupt()
+        host.registrar.absent = float("inf") if away == "registrar" else 0
+
+    timer = threading.Timer(0.1, told)
+    host.registrar.absent = float("inf") if away == "registrar" else 0
+    timer.start()
+    with pytest.raises(StepLeftError):
+        attempt.connect() if away == "engine" else attempt.look()
+    timer.join()
+    assert host.registrar.failures == []
+
+
+def test_a_person_who_ends_a_try_that_waits_for_the_engine_is_who_has_ended_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "ENGINE_SECONDS", 60)
+    attempt = host.attempt()
+    attempt.look()
+    host.reachable = False
+    host.registrar.ended = "failed"
+    timer = threading.Timer(0.1, attempt.interrupt)
+    timer.start()
+    with pytest.raises(StepFailedError, match="ended by a person"):
+        attempt.connect()
+    timer.join()
+    assert host.causes() == ["killed"]
 
 
 def test_a_try_that_waits_for_a_lease_can_be_told_to_end(host: Host) -> None:

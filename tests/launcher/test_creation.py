@@ -288,3 +288,9 @@ def test_what_is_reached_by_a_link_or_is_no_folder_is_not_mounted(host: Host, sp
     assert said.startswith("invalid mount: ")
     assert host.engine.changes == []
     assert MINE not in str(said)
+
+
+def test_a_body_of_escapes_without_end_is_refused_at_once(host: Host) -> None:
+    begun = time.monotonic()
+    assert host.ask("POST", "/containers/create", b'{"Labels": "' + b'\\"' * 500_000)[0] == 400
+    assert time.monotonic() - begun < 5

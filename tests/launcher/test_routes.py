@@ -102,6 +102,7 @@ def test_containers_of_others_and_of_services_are_not_there(host: Host, containe
 
 
 def test_parameters_are_checked_and_written_anew(host: Host) -> None:
+    host.engine.containers[MINE]["State"]["Status"] = "created"
     host.ask("POST", f"/containers/{MINE}/start", {"Binds": ["/:/x"]}, detachKeys="x")
     host.ask("POST", f"/containers/{MINE}/stop", t="3", signal="SIGSTOP")
     host.ask("POST", f"/containers/{MINE}/wait", condition="removed")
@@ -126,6 +127,14 @@ def test_parameters_are_checked_and_written_anew(host: Host) -> None:
 )
 def test_a_parameter_that_is_none_is_refused(host: Host, method: str, call: str, query: dict[str, str]) -> None:
     assert host.ask(method, f"/containers/{MINE}{call}", **query)[0] == 400
+    assert host.engine.changes == []
+
+
+@pytest.mark.parametrize("status", ["running", "exited", "dead"])
+def test_what_has_run_is_not_run_again(host: Host, status: str) -> None:
+    """Two tries may start one container; the second may come when it has ended already."""
+    host.engine.containers[MINE]["State"]["Status"] = status
+    assert host.ask("POST", f"/containers/{MINE}/start")[0] == 304
     assert host.engine.changes == []
 
 

@@ -254,3 +254,17 @@ def test_the_thread_that_keeps_the_ends_outlives_any_error(service: Service, mon
     assert kept.wait(10)
     service.heads.stop()
     assert service.heads.trouble is None
+
+
+@pytest.mark.parametrize("blank", [b" \n", b"\r\n", b"\t", b"\n\n"])
+def test_blank_lines_of_an_editor_do_not_stop_it(service: Service, blank: bytes) -> None:
+    recorded(service, 1)
+    with service.registry.training_journal.open("ab") as file:
+        file.write(blank)
+    for _ in range(3):
+        service.books.follow()
+    recorded(service, 2)
+    service.books.follow()
+    assert service.books.outcome(try_id(1)) is not None
+    assert service.books.outcome(try_id(2)) is not None
+    assert service.books.trouble is None

@@ -40,7 +40,7 @@ OLD = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE task_instance (
     id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250), map_index integer,
-    try_number integer, state varchar(20), start_date timestamptz, mood mood);
+    try_number integer, state varchar(20), start_date timestamptz, end_date timestamptz, mood mood);
 CREATE TABLE task_instance_history (
     task_instance_id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250),
     map_index integer, try_number integer, state varchar(20));
@@ -221,17 +221,27 @@ def test_what_airflow_knows_is_read(server: Server) -> None:
     [
         (None, False),
         (("heartbeat timeout", "d", "r", "failing", None, "120 s in state running"), False),
-        (("patch_task_instance", "d", "r", "failing", 60, '{"new_state": "failed"}'), True),
-        (("patch_task_instance", "d", "r", "failing", -60, '{"new_state": "failed"}'), False),  # of a try before it
-        (("patch_task_instance", "d", "r", "failing", 60, '{"note": "slow"}'), False),
-        (("patch_task_instance", "d", "r", "another", 60, '{"new_state": "failed"}'), False),
-        (("patch_task_instance", "d", "another", "failing", 60, '{"new_state": "failed"}'), False),
-        (("patch_dag_run", "d", "r", None, 60, '{"state": "failed"}'), True),
-        (("bulk_task_instances", "d", "r", None, 60, '{"actions": [{"new_state": "failed"}]}'), True),
-        (("bulk_task_instances", "~", "~", None, 60, '{"actions": [{"new_state": "failed"}]}'), True),
-        (("post_list_task_instances", "d", "r", "failing", 60, '{"state": "failed"}'), False),
+        (("patch_task_instance", "d", "r", "failing", -1, '{"new_state": "failed"}'), True),
+        (
+            ("patch_task_instance", "d", "r", "failing", 600, '{"new_state": "failed"}'),
+            True,
+        ),  # it was failed before, too
+        (("patch_task_instance", "d", "r", "failing", -600, '{"new_state": "failed"}'), False),  # of a try before it
+        (("patch_task_instance", "d", "r", "failing", -1, '{"note": "slow"}'), False),
+        (("patch_task_instance", "d", "r", "failing", -1, '{"new_state": "success"}'), False),
+        (("patch_task_instance", "d", "r", "another", -1, '{"new_state": "failed", "include_downstream": true}'), True),
+        (
+            ("patch_task_instance", "d", "before", "another", -1, '{"new_state": "failed", "include_future": true}'),
+            True,
+        ),
+        (("patch_task_instance", "d", "r", "another", 600, '{"new_state": "failed"}'), False),
+        (("patch_task_instance", "d", "another", "failing", 600, '{"new_state": "failed"}'), False),
+        (("patch_task_instance", "another", "r", "failing", -1, '{"new_state": "failed"}'), False),
+        (("patch_dag_run", "d", "r", None, -1, '{"state": "failed"}'), True),
+        (("bulk_task_instances", "d", "r", None, -1, '{"actions": [{"new_state": "failed"}]}'), True),
+        (("bulk_task_instances", "~", "~", None, -1, '{"actions": [{"new_state": "failed"}]}'), True),
+        (("post_list_task_instances", "d", "r", "failing", -1, '{"state": "failed"}'), False),
     ],
-    ids=["nothing", "Airflow", "a task", "before", "a note", "another task", "another run", "a run", *"123"],
 )
 def test_a_failure_is_a_persons_where_airflows_audit_log_has_that(
     server: Server,
@@ -242,13 +252,15 @@ def test_a_failure_is_a_persons_where_airflows_audit_log_has_that(
         airflow.execute("DELETE FROM log")
         airflow.execute("DELETE FROM task_instance WHERE task_id = 'failing'")
         other = ID[:-1] + "5"
-        airflow.execute("INSERT INTO task_instance VALUES (%s, 'd', 'r', 'failing', -1, 1, 'failed', now())", (other,))
+        airflow.execute(
+            "INSERT INTO task_instance VALUES (%s, 'd', 'r', 'failing', -1, 1, 'failed', now(), now())", (other,)
+        )
         if entry is not None:
             event, dag_id, run_id, task_id, seconds, extra = entry
             airflow.execute(
                 "INSERT INTO log (dttm, event, dag_id, run_id, task_id, extra, owner)"
                 " VALUES (now() + make_interval(secs => %s), %s, %s, %s, %s, %s, 'ada')",
-                (seconds or 60, event, dag_id, run_id, task_id, extra),
+                (seconds or -1, event, dag_id, run_id, task_id, extra),
             )
     records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
     (one,) = records.tries(TaskKey("d", "r", "failing"))

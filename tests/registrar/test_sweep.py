@@ -122,12 +122,28 @@ def test_the_end_of_a_step_that_nobody_follows_any_more_is_recorded_once(
 
 
 def test_a_proposal_that_is_refused_when_nobody_follows_it_any_more_is_a_recorded_failure(service: Service) -> None:
-    service.tries("failed", by_person=False)
+    service.tries("running")
     container = service.container()
     service.leave(container, service.model(sha256="0" * 64))
     service.round()
+    assert records(service) == []  # the operator tells it, while there is one
+    service.tries("failed", by_person=False)  # Airflow has noticed
+    service.round()
     service.round()
     assert records(service) == ["refused"]
+
+
+def test_a_bug_while_it_is_recorded_does_not_keep_a_proposal_from_being_looked_at_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.tries("running")
+    service.trained()
+    with monkeypatch.context() as patch:
+        patch.setattr(service.registrar, "conclude", lambda _: (_ for _ in ()).throw(RuntimeError("a bug")))
+        service.round()
+        service.round()
+    service.round()
+    assert records(service) == ["a model"]
 
 
 def test_a_proposal_that_could_not_be_recorded_is_looked_at_again(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LARGEST = 256 << 10
 """Characters of a step request."""
 _DEEPEST = 32
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 STEP_IMAGE_LABEL = "io.bulkhead.step-image"
 """The images of steps carry it; those of services do not."""

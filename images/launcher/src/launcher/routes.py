@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bulkhead.unix_http import Refusal, Response, segments
@@ -17,7 +18,7 @@ from launcher import creation, run_folder
 from launcher.upstream import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from bulkhead.unix_http import Request
     from launcher.upstream import Engine
@@ -30,8 +31,10 @@ _STOPPED = {"TERM", "KILL", "SIGTERM", "SIGKILL", "INT", "SIGINT"}
 _LONGEST_STOP = 60
 _INFO = ("ID", "Name", "NCPU", "MemTotal", "ServerVersion")
 _NOT_FOUND, _CONFLICT, _ERROR = 404, 409, 400
-_CREATING = 64
-"""Locks for the names of containers; two names may share one."""
+_LOCKS = 64
+"""For the names and ids of containers; two may share one."""
+_ALONE_SECONDS = 240.0
+"""Less than a client waits: what nobody waits for any more must not be done."""
 
 
 class Routes:
@@ -55,7 +58,7 @@ class Routes:
         self._project = project
         self._log = log
         self._variables = variables
-        self._creating = [threading.Lock() for _ in range(_CREATING)]
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def answer(self, request: Request) -> Response:
         """The answer to ``request``.
@@ -125,7 +128,7 @@ class Routes:
         attempt = asked.attempt.with_image(image)
         name = attempt.container_name(settings)
         # One try at a time: between another's look and its create a step of that name could end, and lose its result.
-        with self._creating[hash(name) % len(self._creating)]:
+        with self._alone(name):
             self._refuse_taken(name)  # before the folder is made ready: whoever has the name may have a result there
             run_folder.prepare(settings, attempt)
             body = creation.body_of(asked, settings, attempt, image)
@@ -135,6 +138,21 @@ class Routes:
         container = str(json.loads(content)["Id"])
         self._log(f"created {container[:12]} {name}")
         return Response.of({"Id": container, "Warnings": []}, status)
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        """Nobody else creates a container of this name, or starts the one with this id.
+
+        Raises:
+            Refusal: somebody else is at it for longer than who asks would wait.
+        """
+        alone = self._locks[hash(what) % len(self._locks)]
+        if not alone.acquire(timeout=_ALONE_SECONDS):
+            raise Refusal(503, "another request for the same container is not answered yet")
+        try:
+            yield
+        finally:
+            alone.release()
 
     def _refuse_taken(self, name: str) -> None:
         status, content = self._engine.ask("GET", f"/containers/{name}/json")
@@ -163,8 +181,11 @@ class Routes:
 
     def _start(self, found: dict[str, Any], request: Request) -> Response:
         del request  # its body is for links and binds of old
-        answer = self._passed("POST", f"/containers/{found['Id']}/start")
-        self._log(f"started {found['Id'][:12]}")
+        with self._alone(found["Id"]):
+            if self._ours(found["Id"])["State"]["Status"] != "created":  # the engine would run an ended one again
+                return Response(304)
+            answer = self._passed("POST", f"/containers/{found['Id']}/start")
+            self._log(f"started {found['Id'][:12]}")
         return answer
 
     def _stop(self, found: dict[str, Any], request: Request) -> Response:

@@ -24,10 +24,12 @@ _ACTS = "'patch_task_instance', 'patch_task_group_instances', 'bulk_task_instanc
 """What Airflow writes into its audit log where a person gives a task or a run another state."""
 _BY_PERSON = f"""
 t.state = 'failed' AND EXISTS (
-    SELECT 1 FROM public.log AS l WHERE l.event IN ({_ACTS}) AND l.extra LIKE '%%state%%'
-    AND l.dag_id IN (t.dag_id, '~') AND (l.run_id IN (t.run_id, '~') OR l.run_id IS NULL)
-    AND (l.task_id = t.task_id OR l.task_id IS NULL) AND l.dttm >= COALESCE(t.start_date, '-infinity'))
+    SELECT 1 FROM public.log AS l WHERE l.event IN ({_ACTS}) AND l.extra LIKE '%%failed%%'
+    AND l.dag_id IN (t.dag_id, '~') AND l.dttm >= COALESCE(t.end_date, '-infinity') - interval '60 s'
+    AND (l.dttm <= t.end_date + interval '5 s' OR (l.run_id = t.run_id AND COALESCE(l.task_id, t.task_id) = t.task_id)))
 """  # noqa: S608  # put together from what stands above
+"""The act is written down just before what it does. With a task's its upstream, downstream, past and future tasks may
+be failed too, which are not named: then the time tells."""
 _TRIES = f"""
 SELECT t.id::text, t.try_number, t.state, true, {_BY_PERSON} FROM public.task_instance AS t WHERE {_TASK}
 UNION ALL

@@ -69,12 +69,13 @@ class Books:
         Raises:
             Away: Postgres does not answer, or the logs are not those that were seen.
         """
+        if self._trouble is not None and time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
+            raise Away(self._trouble)
+        # Before the registry's lock is taken: Postgres may take its time. An older end is a line of the log, too.
+        heads = self._tables.heads()
         with lock.locked(self.registry.folder), self._lock:
             if self._is_open:
                 return
-            if self._trouble is not None and time.monotonic() - self._looked < _LOOK_AGAIN_SECONDS:
-                raise Away(self._trouble)
-            heads = self._tables.heads()
             with self._reading():
                 self._looked = time.monotonic()
                 self._end_torn_lines()

@@ -32,6 +32,7 @@ from registrar.own_tables import JOURNAL_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from io import BufferedReader
     from pathlib import Path
 
     from bulkhead.paths import JournalName
@@ -68,7 +69,8 @@ class _Position:
 
     def __init__(self) -> None:
         self.offset = 0
-        self.last_offset = 0
+        self.last_offset = self.last_end = 0
+        """Where the last line that is not blank begins and ends."""
         self.last = chain.ZEROS
         self.seq: int | None = None
         self.inode: tuple[int, int] | None = None
@@ -188,14 +190,10 @@ class OutcomeIndex:
             return
         with file:
             found = os.fstat(file.fileno())
+            if at.last_end and _line_in(file, at) != at.last:
+                raise NotTheLog(_sentence(journal, at.seq, None))
             if at.inode == (found.st_dev, found.st_ino) and found.st_size == at.offset:
-                last = os.pread(file.fileno(), at.offset - at.last_offset, at.last_offset)
-                if sha256(last.rstrip(b"\n")) == at.last or not at.offset:
-                    return
-            if at.offset:
-                file.seek(at.last_offset)
-                if sha256(file.read(at.offset - at.last_offset).rstrip(b"\n")) != at.last:
-                    raise NotTheLog(_sentence(journal, at.seq, None))
+                return
             at.inode = (found.st_dev, found.st_ino)
             file.seek(at.offset)
             self._read_lines(journal, at, file, is_followed=is_followed)
@@ -224,7 +222,8 @@ class OutcomeIndex:
             if is_followed and link is not None and at.seq is not None and link.prev != at.last:
                 raise NotTheLog(_sentence(journal, at.seq, link.seq))
             at.last = digest or sha256(text)
-            at.offset, at.last_offset = offset, start
+            at.offset = at.last_end = offset
+            at.last_offset = start
             if link is not None:
                 at.seq = link.seq
             if expected is not None and at.last == expected.hash:
@@ -244,6 +243,11 @@ class OutcomeIndex:
         self._db.executemany("INSERT OR IGNORE INTO seen VALUES (?, ?)", rows)
         self._db.execute("COMMIT")
         rows.clear()
+
+
+def _line_in(file: BufferedReader, at: _Position) -> str:
+    """The hash of what stands now where the last line was."""
+    return sha256(os.pread(file.fileno(), at.last_end - at.last_offset, at.last_offset).removesuffix(b"\n"))
 
 
 def _rest(readline: object, line: bytes) -> tuple[str, int, bool]:

@@ -24,6 +24,7 @@ from registrar.failures import Attempted
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from bulkhead.registrar_protocol import Concluded
     from registrar.containers import Container
     from registrar.logical_task import Standing
     from registrar.service import Registrar
@@ -45,8 +46,8 @@ class Sweep:
     def __init__(self, registrar: Registrar, seconds: float = SECONDS) -> None:
         self._registrar = registrar
         self._seconds = seconds
-        self._concluding: dict[str, Future[bool]] = {}
-        """By container, the recording of its proposal, begun or done, and whether it need not be asked again."""
+        self._concluding: dict[str, Future[Concluded | None]] = {}
+        """By container, the recording of its proposal, begun or done; None: it has to be begun again."""
         # A large model takes its time; whom a person has ended is stopped meanwhile.
         self._recorder = ThreadPoolExecutor(1, "recorder")
         self._ending = threading.Event()
@@ -92,7 +93,7 @@ class Sweep:
                 self._look_after_success(container, standing)
             else:
                 self._look_after_failure(container, standing)
-        elif standing.ended is not None:
+        elif standing.ended is not None or (standing.is_left and container.never_ran):
             self._end(container, standing)
         elif standing.is_left and container.is_over_time():
             logger.warning("container %s is stopped: its time is over, and nobody follows it", container.short_id)
@@ -109,24 +110,27 @@ class Sweep:
                 return
             registrar.containers.remove(container)
             logger.info("removed container %s: Airflow has accepted its success", container.short_id)
-        elif self._is_to_conclude(container):
-            self._concluding[container.id] = self._recorder.submit(self._conclude, container, standing)
-
-    def _is_to_conclude(self, container: Container) -> bool:
+            return
         begun = self._concluding.get(container.id)
-        return begun is None or (begun.done() and not begun.result())
+        if begun is None or (begun.done() and begun.result() is None):
+            self._concluding[container.id] = self._recorder.submit(self._conclude, container)
+        elif begun.done() and standing.is_left:
+            concluded = begun.result()
+            if concluded is not None and concluded.failed is not None:  # else the next try tells it
+                self._fail(container, concluded.failed.cause, concluded.failed.detail)
 
-    def _conclude(self, container: Container, standing: Standing) -> bool:
+    def _conclude(self, container: Container) -> Concluded | None:
         try:
             concluded = self._registrar.conclude(container.id)
             if concluded.verdict == "superseded":
                 self._registrar.containers.set_aside(container)
-            elif concluded.failed is not None and standing.is_left:  # else the next try tells it
-                self._fail(container, concluded.failed.cause, concluded.failed.detail)
         except (Away, Refused, Refusal, OSError) as error:
             logger.warning("container %s is looked at again: %s", container.short_id, error)
-            return False
-        return True
+            return None
+        except Exception:
+            logger.exception("container %s is looked at again", container.short_id)
+            return None
+        return concluded
 
     def _look_after_failure(self, container: Container, standing: Standing) -> None:
         """The next try judges it, where there is one."""

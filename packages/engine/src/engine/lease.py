@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from engine.external_id import ExternalId
 
 _LOOK_SECONDS = 10.0
+_SLEEP_SECONDS = 1.0
+"""A signal does not end a sleep, and leaves five seconds."""
 
 
 def wait_for_outcome(
@@ -41,7 +43,9 @@ def wait_for_outcome(
     while time.monotonic() < until and not is_stopped():
         if look():
             return True
-        time.sleep(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
+        again = min(time.monotonic() + _LOOK_SECONDS, until)
+        while time.monotonic() < again and not is_stopped():
+            time.sleep(min(_SLEEP_SECONDS, max(0.0, again - time.monotonic())))
     if is_stopped():
         raise StepLeftError("told to end while it waited for another engine")
     return look()

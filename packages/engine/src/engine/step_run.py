@@ -277,6 +277,7 @@ class StepRun:
         try:
             return patience.wait_for_registrar(ask, self._log, self._settings.registrar_seconds, self._is_stopped)
         except RegistrarAwayError as error:
+            self._end_if_told(error)
             detail = f"{error}. Run 'just up'. What the step has made is kept, and recorded by the next try."
             failed = Failed("registrar_unreachable", detail, retry=True)
             raise StepFailedError(f"{self._spec.task_id}: {failed.cause}: {detail}", failed) from error
@@ -290,7 +291,22 @@ class StepRun:
         try:
             return patience.wait_for_engine(ask, self._log, self._is_stopped)
         except launch.ENGINE_ERRORS as error:
+            if self._ended is not None:
+                self._fail(self._ended)
+            self._end_if_told(error)
             self.lose_engine(error)
+
+    def _end_if_told(self, error: Exception) -> None:
+        """What was waited for is away, and this process has to end for another reason than that.
+
+        Raises:
+            StepLeftError: whatever runs is left to the next run of the task.
+            StepFailedError: a person has ended the task; the registrar records that where nobody else can.
+        """
+        if self._ended is not None:
+            raise StepFailedError(f"{self._spec.task_id}: {self._ended.cause}: {self._ended.detail}", self._ended)
+        if self._left:
+            raise StepLeftError("told to end while it waited; the task goes on later") from error
 
     def _connected(self) -> None:
         self._client = self._caller.connect()

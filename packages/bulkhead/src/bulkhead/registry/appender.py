@@ -89,7 +89,8 @@ class Appender:
         Raises:
             OSError: the journal cannot be written; it is as it was.
         """
-        if self._end().torn:
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             self._write(b"\n")
             self._tail = None
 
