@@ -136,8 +136,9 @@ class Stack:
     def held(self, task_id: str) -> Iterator[dict[str, Any]]:
         """``docker inspect`` of the step ``task_id``, as soon as it runs; it is paused until the block ends."""
         container = self.wait_for_step(task_id)
-        subprocess.run([*self.docker, "pause", container["Id"]], check=True, capture_output=True)
         try:
+            done = subprocess.run([*self.docker, "pause", container["Id"]], check=False, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
             yield container
         finally:
             # One that the block has killed is gone or over.
