@@ -10,11 +10,12 @@ import logging
 import sqlite3
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import lock
+from bulkhead.registry.lock import LockHeld
 from registrar.database import Away
 from registrar.outcome_index import NotTheLog
 
@@ -31,6 +32,8 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _LOOK_AGAIN_SECONDS = 5.0
+_LOOK_SECONDS = 2.0
+"""How long a look waits for the lock: appends take milliseconds."""
 
 
 class Books:
@@ -89,8 +92,11 @@ class Books:
         Raises:
             Away: as :meth:`open`.
         """
+        self._follow()
+
+    def _follow(self, seconds: float | None = None) -> None:
         self._opened()
-        with lock.locked(self.registry.folder), self._reading():
+        with lock.locked(self.registry.folder, seconds=seconds), self._reading():
             # With the lock held, so that a newer end is never followed by an older one.
             self._heads.note(self._index.follow())
 
@@ -149,7 +155,10 @@ class Books:
         self.registry.record_failure(journal, failure)  # type: ignore[arg-type]  # checked where it came in
 
     def _found(self, find: Callable[[str], T], key: str) -> T:
-        self.follow()
+        # Where somebody holds the lock for long, what was read so far has to do: before anything is recorded it is
+        # looked at again, with the lock held.
+        with suppress(LockHeld):
+            self._follow(_LOOK_SECONDS)
         with self._reading():
             return find(key)
 
