@@ -258,6 +258,23 @@ def test_a_persons_act_stops_the_container(host: Host, ended: str) -> None:
     assert host.causes() == ["killed"]
 
 
+def test_a_step_that_says_it_has_succeeded_when_it_is_stopped_has_not(host: Host) -> None:
+    host.engine.work = running
+    attempt, container = host.begun(1)
+    host.registrar.ended = "failed"
+    stop = host.engine.stop
+
+    def stop_politely(stopped: str, **_: Any) -> None:
+        stop(stopped)
+        host.engine.containers[stopped]["State"]["ExitCode"] = host.succeed(stopped)
+
+    host.engine.stop = stop_politely  # type: ignore[method-assign, assignment]
+    attempt.interrupt()
+    with pytest.raises(StepFailedError, match="ended by a person"):
+        attempt.conclude(container, attempt.follow(container))
+    assert (host.causes(), host.registrar.concluded) == (["killed"], [])
+
+
 def test_sigterm_alone_leaves_the_container_running_for_the_next_try(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -42,6 +42,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import msgspec
 
 from bulkhead.errors import one_line
+from bulkhead.registry.records import Evidence
 from engine import finding, judging, launch, lease, patience, watch
 from engine.caller import GRACE_SECONDS, Caller, StepFailedError, StepLeftError
 from engine.disk import Watch
@@ -236,10 +237,12 @@ class StepRun:
         if judged is None:
             self._conclude_unknown(external_id)
             return
+        evidence = judged.evidence if isinstance(judged, Failed) else Evidence()
+        if ending.stopped is not None:
+            # Stopped by us: its exit code says less than why, and a step can say 0 when it is told to end.
+            self._fail(msgspec.structs.replace(ending.stopped, evidence=evidence), container)
         if isinstance(judged, Failed):
-            # Stopped by us: its exit code says less than why.
-            stopped = ending.stopped
-            self._fail(msgspec.structs.replace(stopped, evidence=judged.evidence) if stopped else judged, container)
+            self._fail(judged, container)
         concluded = self._ask(lambda: self._caller.registrar().conclude(container))
         if concluded.failed is not None:
             failed = concluded.failed
