@@ -77,11 +77,18 @@ def test_another_exit_code_is_a_failure_even_with_a_result(code: int) -> None:
     assert isinstance(judged(code, OWN), verdict.Failed)
 
 
+def test_a_wrong_command_line_is_told_by_the_step_itself() -> None:
+    """An engine that goes away while a container starts leaves exit code 2 as well, and no word."""
+    failed = judged(2, tail=("Usage: trainer train_model", "Error: No such option: --sed"))
+    assert (failed.cause, failed.retry) == ("wrong_usage", False)
+    assert "the command line is wrong" in failed.detail
+
+
 @pytest.mark.parametrize(
     ("code", "cause", "retry", "fragment"),
     [
         (1, "refused", False, "exit code 1"),
-        (2, "wrong_usage", False, "the command line is wrong"),
+        (2, "crashed", True, "exit code 2"),
         (70, "crashed", True, "exit code 70"),
         (125, "crashed", True, "exit code 125"),
         (127, "crashed", True, "exit code 127"),

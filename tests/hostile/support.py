@@ -85,6 +85,8 @@ class Attacked(Stack):
 
     def down(self) -> None:
         super().down()
+        # Python's own removal recurses, and one attack has left folders deeper than that.
+        subprocess.run(["rm", "-rf", str(self.runs)], check=False)
         for image in DOCKERFILES:
             self.untag(image)
 

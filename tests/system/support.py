@@ -136,6 +136,7 @@ class Stack:
     def held(self, task_id: str) -> Iterator[dict[str, Any]]:
         """``docker inspect`` of the step ``task_id``, as soon as it runs; it is paused until the block ends."""
         container = self.wait_for_step(task_id)
+        time.sleep(0.2)  # what is held is the step, and not the engine's own work before it
         try:
             done = subprocess.run([*self.docker, "pause", container["Id"]], check=False, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr

@@ -137,7 +137,9 @@ def _explain(code: int, evidence: Evidence, settings: Settings, own: FailureProp
         return "crashed", f"no more processes or threads could be started ({after}).{said} {next_step}", False
     if code == EXIT_REFUSED:
         return "refused", refusal or f"{after}.{said} Run it by hand with 'just step'.", False
-    cause, why, next_step, retry = _ENDS.get(code, ("crashed", "", "The traceback is in the task log.", True))
+    # Whoever is told that the command line is wrong is told why; an engine that goes away in the start says 2, too.
+    known = None if code == EXIT_USAGE and not tail else _ENDS.get(code)
+    cause, why, next_step, retry = known or ("crashed", "", "The traceback is in the task log.", True)
     return cause, f"{why} ({after}).{said} {next_step}" if why else f"{after}.{said} {next_step}", retry
 
 
