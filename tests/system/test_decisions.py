@@ -125,13 +125,14 @@ def test_a_rejected_promotion_changes_nothing_and_is_on_record(stack: Stack) -> 
 
 
 def test_a_promotion_is_refused_when_another_model_is_served_by_then(stack: Stack) -> None:
-    run_id = ask(stack, train(stack, "dev"))
+    model = train(stack, "dev")
+    run_id = ask(stack, model)
     approval_of(stack, run_id)
     newer = train(stack, "prd")
     assert decide(stack, run_id, "Approve") == "failed"
     (failure,) = stack.trainings(run_id)
     assert failure["cause"] == "refused"
-    assert f"prd serves {newer}" in failure["detail"]
+    assert f"by now it would be 'Promote {model} to prd, in place of {newer}?'" in failure["detail"]
     assert served(stack, "prd") == newer
 
 

@@ -92,7 +92,7 @@ def approved(answer: Answer | None, run: Run, asked: str, rules: Rules) -> Decid
         )
     if answer.question != asked:
         raise Refused(
-            f"what was approved is {short(answer.question, 300)!r}, and by now it would be {short(asked, 300)!r}."
+            f"what was approved is {short(answer.question, 300)}, and by now it would be {short(asked, 300)}."
             " Nothing is recorded. Look at it, then ask for it anew."
         )
     return Deciders(one_line(answer.by, _LONGEST), one_line(run.requested_by, _LONGEST), answer.try_id)
