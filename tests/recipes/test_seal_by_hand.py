@@ -30,7 +30,8 @@ pytestmark = pytest.mark.container
 
 TRY = "0199c0de-0000-7000-8000-000000000001"
 ATTEMPT = Attempt(identity(), TRY, TRY)
-OF_THE_TASK = {*ATTEMPT.labels(), *(f"io.bulkhead.{name}" for name in ("environment", "journal", "approval-task"))}
+TOLD = ("environment", "journal", "approval-task", "seconds")
+OF_THE_TASK = {*ATTEMPT.labels(), *(f"io.bulkhead.{name}" for name in TOLD)}
 LIMITS = {
     "BULKHEAD_STEP_CPUS": "1.5",
     "BULKHEAD_STEP_MEMORY": "300m",
