@@ -12,7 +12,7 @@ from tests.support.registry_project import DECIDED, RegistryProject, head_of
 
 from bulkhead import clock
 from bulkhead.maintenance.verify import verify
-from bulkhead.registry import chain, decisions, records
+from bulkhead.registry import chain, decisions, record_lines, records
 from bulkhead.registry.chain import Key, KeyRing
 from bulkhead.registry.store import Registry
 
@@ -244,6 +244,42 @@ def test_a_key_that_is_not_here_is_one_note(signed_project: RegistryProject) -> 
     )
     assert [one.kind for one in found if one.is_damage] == []
     assert [one.kind for one in found if one.kind == "unknown_key"] == ["unknown_key"] * 2
+
+
+@pytest.mark.parametrize("again", [1, 3])
+def test_a_key_that_signs_after_it_was_replaced_is_one_note(signed_project: RegistryProject, again: int) -> None:
+    new = KeyRing(Key(b"\x02" * 32), (Key(b"\x01" * 32),))
+    Registry(signed_project.models, new).record_failure("training", training_failure_of_now())
+    assert "old_key" not in [one.kind for one in verify(signed_project.registry, signed_project.shared, ring=new)]
+    line = len(lines_of(signed_project.registry.training_journal)) + 1
+    for _ in range(again):
+        Registry(signed_project.models, RING).record_failure("training", training_failure_of_now())
+    found = list(verify(signed_project.registry, signed_project.shared, ring=new, heads=heads(signed_project)))
+    assert [one.kind for one in found if one.is_damage] == []
+    (note,) = (one for one in found if one.kind == "old_key")
+    assert ("1 record was" if again == 1 else "3 records were") in note.sentence
+    assert f"line {line}:" in note.sentence
+
+
+def test_an_anchor_that_an_earlier_version_has_made_over_a_torn_line_still_holds(
+    legacy_project: RegistryProject,
+) -> None:
+    """It covered the bytes before it without the end that the torn line was then given."""
+    log = legacy_project.registry.training_journal
+    torn = LEGACY_TRAININGS.rstrip(b"\n")
+    made = records.Anchor(
+        anchor_time=clock.in_record(clock.now()),
+        lines=torn.count(b"\n") + 1,
+        size_bytes=len(torn),
+        sha256=hashlib.sha256(torn).hexdigest(),
+    )
+    content = record_lines.encode(made).rstrip(b"\n")
+    last = hashlib.sha256(torn.splitlines()[-1]).hexdigest()
+    log.write_bytes(torn + b"\n" + chain.link(content, 1, last, RING.current) + b"\n")
+    legacy_project.registry.record_failure("training", training_failure_of_now())
+    assert found_in(legacy_project) == []
+    log.write_bytes(log.read_bytes().replace(b"3f2a", b"3f2b", 1))
+    assert found_in(legacy_project) == [("edited_line", torn.count(b"\n") + 2)]
 
 
 def test_an_old_log_is_clean_before_and_after_its_anchor(legacy_project: RegistryProject) -> None:
