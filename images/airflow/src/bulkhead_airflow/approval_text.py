@@ -13,7 +13,7 @@ _METRICS = ("r2", "rmse", "mae")
 _FOUR_EYES = "Whoever asked for a promotion may not approve it: the registrar refuses the record (BULKHEAD_FOUR_EYES)."
 
 
-def side_by_side(  # what a person decides by
+def side_by_side(
     candidate: ModelRecord,
     served: ModelRecord | None,
     environment: str,

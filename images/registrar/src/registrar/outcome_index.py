@@ -24,6 +24,7 @@ import msgspec
 
 from bulkhead import untrusted
 from bulkhead.files import sha256
+from bulkhead.maintenance.seen_heads import not_the_log
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import chain, record_lines, records
 from bulkhead.registry.chain import Head
@@ -108,7 +109,7 @@ class OutcomeIndex:
                 self._read_on(journal, is_followed=False)
             for journal, head in heads.items():
                 if journal not in self._found:
-                    raise NotTheLog(_sentence(journal, head.seq, self._positions[journal].seq, head.seen_at))
+                    raise NotTheLog(not_the_log(journal, head.seq, self._positions[journal].seq, head.seen_at))
 
     def follow(self) -> dict[JournalName, Head]:
         """Read what was appended since; returns the last line of each journal that has a chain.
@@ -186,12 +187,12 @@ class OutcomeIndex:
             file = untrusted.open_file(self._folder, name, called=f"models/{name}")
         except FileNotFoundError:
             if at.offset:
-                raise NotTheLog(_sentence(journal, at.seq, None)) from None
+                raise NotTheLog(not_the_log(journal, at.seq, None)) from None
             return
         with file:
             found = os.fstat(file.fileno())
             if at.last_end and _line_in(file, at) != at.last:
-                raise NotTheLog(_sentence(journal, at.seq, None))
+                raise NotTheLog(not_the_log(journal, at.seq, None))
             if at.inode == (found.st_dev, found.st_ino) and found.st_size == at.offset:
                 return
             at.inode = (found.st_dev, found.st_ino)
@@ -220,7 +221,7 @@ class OutcomeIndex:
             text = whole[:-1]
             link = chain.parse(text)
             if is_followed and link is not None and at.seq is not None and link.prev != at.last:
-                raise NotTheLog(_sentence(journal, at.seq, link.seq))
+                raise NotTheLog(not_the_log(journal, at.seq, link.seq))
             at.last = digest or sha256(text)
             at.offset = at.last_end = offset
             at.last_offset = start
@@ -282,14 +283,3 @@ def _keys_of(line: bytes) -> Iterator[int]:
 def _key(kind: str, try_id: str) -> int:
     digest = hashlib.blake2b(f"{kind} {try_id}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, signed=True)
-
-
-def _sentence(journal: JournalName, seq: int | None, end: int | None, seen_at: str | None = None) -> str:
-    log = f"models/{JOURNALS[journal]}"
-    seen = f" ({seen_at})" if seen_at else ""
-    now = f", and ends at {end} now" if end is not None else ""
-    return (
-        f"{log} is not the log that was seen last{seen}: it had line {seq} of its chain{now}. Nothing is recorded."
-        " Look with 'just registry verify', restore the log, or take it as it is:"
-        " 'just registry accept --reason ...'"
-    )

@@ -49,8 +49,23 @@ def refuse_others(registry: Registry) -> None:
     """
     for name, head in (ask() or {}).items():
         if not journal.has_line(registry.journal_of(name), head.hash):
-            raise Refused(
-                f"models/{JOURNALS[name]} is not the log that was seen last ({head.seen_at}): it had line {head.seq} of"
-                " its chain. Nothing is recorded. Look with 'just registry verify', restore the log, or take it as it"
-                " is: 'just registry accept --reason ...'"
-            )
+            raise Refused(not_the_log(name, head.seq, None, head.seen_at))
+
+
+def not_the_log(name: JournalName, seq: int | None, end: int | None, seen_at: str | None = None) -> str:
+    """What is said of the journal ``name`` that has not, or no longer, the line ``seq``, which was seen as its last.
+
+    Args:
+        name: which.
+        seq: the line's number in its chain.
+        end: the number of the line that it ends with now; None: it is not known, or there is none.
+        seen_at: when the line was seen; None: in this very process.
+    """
+    log = f"models/{JOURNALS[name]}"
+    seen = f" ({seen_at})" if seen_at else ""
+    now = f", and ends at {end} now" if end is not None else ""
+    return (
+        f"{log} is not the log that was seen last{seen}: it had line {seq} of its chain{now}. Nothing is recorded."
+        " Look with 'just registry verify', restore the log, or take it as it is:"
+        " 'just registry accept --reason ...'"
+    )

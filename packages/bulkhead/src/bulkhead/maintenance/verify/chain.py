@@ -65,8 +65,9 @@ class ChainCheck:
         """There is a chain."""
         self._keys: list[str] = []
         """Those that have signed, in the order in which each was new."""
-        self._old_key: list[int] = []
-        """The lines that were signed with one after a newer one had signed."""
+        self._old_key = 0
+        """How many lines were signed with one after a newer one had signed; and the first of them."""
+        self._first_old_key = 0
         self._before = self._before_torn = hashlib.sha256()
         """Of what stands before the chain; and without its last line's end, as an earlier version anchored it."""
         self._lines_before = self._bytes_before = 0
@@ -135,8 +136,8 @@ class ChainCheck:
         if self._old_key:
             yield self._note(
                 "old_key",
-                f"{_records(len(self._old_key))} signed with a key that a newer one had replaced, the first in line"
-                f" {self._old_key[0]}: somebody has kept the old one, or set .env back",
+                f"{_records(self._old_key)} signed with a key that a newer one had replaced, the first in line"
+                f" {self._first_old_key}: somebody has kept the old one, or set .env back",
             )
 
     def _unchained(self, line: _Line) -> Iterator[Finding]:
@@ -279,7 +280,8 @@ class ChainCheck:
         if link.key not in self._keys:
             self._keys.append(link.key)
         elif link.key != self._keys[-1]:
-            self._old_key.append(number)
+            self._old_key += 1
+            self._first_old_key = self._first_old_key or number
         signed = None if self._ring is None else chain.is_signed(content, self._ring)
         self.unknown_key += signed is None
         return signed is False
