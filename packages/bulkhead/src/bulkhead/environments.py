@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bulkhead.errors import Refused
+from bulkhead.model_name import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """A name becomes part of the ids of DAGs and assets."""
@@ -26,8 +28,8 @@ class EnvironmentDefinition:
     name: str
     promotes_from: str | None = None
     """Whose models can be promoted to this one; None: nobody's, it only has what is trained for it."""
-    gate: Mapping[str, float | bool] = field(default_factory=dict)
-    """What its gate asks where there is no ``models/gate.toml``: fields of ``QualityGate``."""
+    gate: Mapping[str, Any] = field(default_factory=dict)
+    """What its gate asks of every model where there is no ``models/gate.toml``: fields of ``QualityGate``."""
 
 
 def checked(*environments: EnvironmentDefinition) -> tuple[EnvironmentDefinition, ...]:
@@ -58,8 +60,20 @@ def checked(*environments: EnvironmentDefinition) -> tuple[EnvironmentDefinition
 ENVIRONMENTS = checked(
     # For experiments: its gate asks nothing.
     EnvironmentDefinition(name="dev"),
-    # No worse than predicting the mean, and not clearly worse than what is served.
-    EnvironmentDefinition(name="prd", promotes_from="dev", gate={"min_r2": 0.0, "max_r2_drop": 0.05}),
+    # No worse than guessing, and not clearly worse than what is served, which is not replaced by something else.
+    EnvironmentDefinition(
+        name="prd",
+        promotes_from="dev",
+        gate={
+            "allow_unmeasured": False,
+            "allow_signature_change": False,
+            "metrics": {
+                "r2": {"limit": 0.0, "worse_by": 0.05},
+                "roc_auc": {"limit": 0.5, "worse_by": 0.05},
+                "accuracy": {"worse_by": 0.05},
+            },
+        },
+    ),
 )
 """In the order of the promotion path."""
 
@@ -94,6 +108,18 @@ def origin_of(name: str) -> str:
     if origin is None:
         raise Refused(f"nothing is promoted to {name}. Name one of: {', '.join(PROMOTED_TO)}.")
     return origin
+
+
+def dag_id(environment: str, pipeline: str, name: str = DEFAULT_NAME) -> str:
+    """The id of a DAG.
+
+    Args:
+        environment: its environment.
+        pipeline: ``train_model`` or ``inference_pipe``.
+        name: the model; the one that comes with the project is not named.
+    """
+    middle = pipeline if name == DEFAULT_NAME else f"{name}_{pipeline}"
+    return f"{environment}_{middle}_dag"
 
 
 def promotion_command(model: str, environment: str) -> str:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead import clock, environments
-from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line, short
+from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line
 from bulkhead.identity import Identity
-from bulkhead.registry import journal, quality_gate, serving
+from bulkhead.model_name import DEFAULT_NAME, named
+from bulkhead.registry import journal, metrics, quality_gate, serving
 from bulkhead.registry.records import Promotion, Revocation, Rollback
 from bulkhead.registry.serving import RegistryState
 
@@ -66,24 +67,23 @@ def promotable(registry: Registry, filename: str, environment: str) -> ModelReco
     Raises:
         Refused: why not.
     """
-    origin = environments.origin_of(environment)
-    if _served(registry, environment) == filename:
+    record = registry.find(filename, environments.origin_of(environment))
+    if _served(registry, environment, record.name) == filename:
         raise Refused(f"{environment} serves {filename} already. There is nothing to do.")
-    record = registry.find(filename, origin)
     _pass_gate(registry, record, environment)
     return record
 
 
 def _pass_gate(registry: Registry, record: ModelRecord, environment: str) -> str | None:
     """Refuse what the gate of ``environment`` does not let pass; returns the hash of the settings that judged."""
-    filename = record.model_filename
-    r2 = (record.metrics or {}).get("r2")
-    if r2 is not None and type(r2) not in (int, float):
-        raise Refused(f"{filename}: its record says r2 is {short(str(r2))}, which is no number. Train a new model.")
-    gate, gate_sha256 = quality_gate.read_hashed(registry.folder, environment)
-    failing = gate.failing(environment, r2)
+    gate, gate_sha256 = quality_gate.read_hashed(registry.folder, environment, record.name)
+    place = quality_gate.where(environment, record.name)
+    try:
+        failing = gate.failing(place, record.metrics or {}, metrics.goals_of(record))
+    except Refused as error:
+        failing = str(error)
     if failing is not None:
-        raise Refused(f"{filename}: {failing}")
+        raise Refused(f"{record.model_filename}: {failing}")
     return gate_sha256
 
 
@@ -115,13 +115,14 @@ def promote(
         OSError: the journal cannot be written; it is as it was.
     """
     origin = environments.origin_of(environment)
-    seen = _served(registry, environment)
+    name = registry.find(filename, origin).name
+    seen = _served(registry, environment, name)
     if replacing is not None and (seen or "none") != replacing:
         raise Overtaken(f"{environment} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")
     record = promotable(registry, filename, environment)
     libraries = check(registry, record)
     with registry.locked("training") as trainings:
-        now = _served(registry, environment)
+        now = _served(registry, environment, name)
         if now != seen:
             raise Overtaken(
                 f"{environment} served {seen or 'nothing'} when this promotion began, and serves {now or 'nothing'}"
@@ -147,10 +148,19 @@ def promote(
     return promoted
 
 
-def roll_back(registry: Registry, environment: str, context: DecisionContext, to: str | None = None) -> Rollback:
-    """Serve in ``environment`` the good model before the one that it serves now, or the earlier one named ``to``.
+def roll_back(
+    registry: Registry, environment: str, context: DecisionContext, to: str | None = None, *, name: str | None = None
+) -> Rollback:
+    """Serve in ``environment`` the good version before the one that it serves now, or the earlier one named ``to``.
 
     Good is a model whose file is there and is the one that was published.
+
+    Args:
+        registry: where.
+        environment: whose served version changes.
+        context: who and why.
+        to: an earlier version's file; None: the good one before the served one.
+        name: of which model; None: of the one that ``to`` is a version of, else of the project's first.
 
     Returns:
         The record.
@@ -160,12 +170,20 @@ def roll_back(registry: Registry, environment: str, context: DecisionContext, to
         Overtaken: another decision or training came first.
         OSError: the journal cannot be written; it is as it was.
     """
-    versions = RegistryState(journal.read(registry.training_journal)).serving_order(environment)
+    if to is not None:
+        found = registry.find(to, environment).name  # its own sentence where it is unknown or out of service
+        if name is not None and name != found:
+            raise Refused(f"{to} is a version of the model {found}, not of {name}. 'just registry list' shows them.")
+        name = found
+    name = name or DEFAULT_NAME
+    versions = RegistryState(journal.read(registry.training_journal)).serving_order(environment, name)
     if not versions:
-        raise NoModel(f"{environment} serves no model, so there is nothing to roll back from. Train or promote one.")
+        raise NoModel(
+            f"{environment} serves no {named('model', name)}, so there is nothing to roll back from."
+            " Train or promote one."
+        )
     below = versions[1:]
     if to is not None:
-        registry.find(to, environment)  # its own sentence where it is unknown or out of service
         below = [record for record in below if record.model_filename == to]
         if not below:
             raise Refused(f"{to} is not below what {environment} serves. 'just registry list' shows the order.")
@@ -188,7 +206,7 @@ def roll_back(registry: Registry, environment: str, context: DecisionContext, to
         # All that is taken off, not its top alone: a rollback and a promotion may have put the same model there.
         now = [
             record.model_filename
-            for record in RegistryState(journal.read(registry.training_journal)).serving_order(environment)
+            for record in RegistryState(journal.read(registry.training_journal)).serving_order(environment, name)
         ]
         if now[: len(withdrawn) + 1] != [*withdrawn, target.model_filename]:
             raise Overtaken(
@@ -250,6 +268,6 @@ def reject(registry: Registry, rejection: Rejection) -> None:
         trainings.append(rejection)
 
 
-def _served(registry: Registry, environment: str) -> str | None:
-    record = registry.served(environment)
+def _served(registry: Registry, environment: str, name: str) -> str | None:
+    record = registry.served(environment, name)
     return record.model_filename if record else None

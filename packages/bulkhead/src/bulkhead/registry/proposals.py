@@ -24,6 +24,12 @@ class ModelProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     size_bytes: int
     model_hash: str
     """``joblib.hash`` of the fitted model."""
+    serve: bool = True
+    """Whether its environment is to serve it from then on."""
+    allow_unmeasured: bool = False
+    """Whether it may pass the gate unmeasured in this run, whatever the gate's settings."""
+    allow_signature_change: bool = False
+    """Whether it may follow a served model of another signature in this run, whatever the gate's settings."""
 
 
 class InferenceProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="inference"):

@@ -107,6 +107,7 @@ def publish(  # noqa: PLR0913  # what a record has
     environment: str,
     lineage: Lineage,
     gate_sha256: str | None = None,
+    serve: bool | None = None,
     first_try: str | None = None,
 ) -> ModelRecord:
     """Give ``copy`` its name in the registry, and append its record.
@@ -137,6 +138,7 @@ def publish(  # noqa: PLR0913  # what a record has
                 sha256=copy.sha256,
                 size_bytes=copy.size,
                 gate_sha256=gate_sha256,
+                serve=serve,
                 first_try=first_try,
                 **msgspec.structs.asdict(lineage),
             )

@@ -1,4 +1,4 @@
-"""What a model must show before it is published: ``models/gate.toml``, one table an environment.
+"""What a model must show before it is published: ``models/gate.toml``, ``[<environment>.<name>.<metric>]``.
 
 The settings lie in the registry itself, so whoever publishes finds the same ones: Airflow, ``just step``
 and plain ``docker run``. A registry without the file has the defaults of ``environments.py``, which are those
@@ -12,50 +12,181 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import environments, files, untrusted
-from bulkhead.errors import Refused, one_line
+from bulkhead import environments, files, model_name, untrusted
+from bulkhead.errors import Refused, listed, one_line
+from bulkhead.registry import metrics as measured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Protocol
+
+    from bulkhead.registry.records import Lineage, ModelRecord
+
+    class Allowances(Protocol):
+        """What one run allows, whatever the settings."""
+
+        @property
+        def allow_unmeasured(self) -> bool:
+            """A model of which nothing was measured."""
+
+        @property
+        def allow_signature_change(self) -> bool:
+            """A model that takes or predicts something else than the served one."""
+
 
 SETTINGS = "gate.toml"
 _SHOWN = f"models/{SETTINGS}"
+_NUMBERS = ("double", "float", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_EVERY = "*"
+"""Stands for every model that has no table of its own."""
 
 
-class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One environment's conditions; None: none."""
+class MetricGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of one metric; None: nothing. Which way is better is the metric's own."""
 
-    min_r2: float | None = None
-    """The least r2 on the held-out rows."""
-    max_r2_drop: float | None = None
-    """By how much r2 may be less than the served model's, on the same rows."""
+    limit: float | None = None
+    """The worst value that passes."""
+    worse_by: float | None = None
+    """By how much it may be worse than the served model's, on the same rows."""
+
+
+class QualityGate(msgspec.Struct, frozen=True, kw_only=True):
+    """The conditions for one model in one environment."""
+
+    metrics: dict[str, MetricGate] = {}
     allow_unmeasured: bool = True
-    """Whether a model passes of which nothing was measured (a hold-out share of 0, or a single row held out)."""
+    """Whether a model passes of which nothing was measured (a hold-out share of 0, or too few rows held out)."""
+    allow_signature_change: bool = True
+    """Whether a model may follow a served one that takes other columns, or predicts another target."""
+    for_every_model: bool = True
+    """Whether it was written for models in general: a metric that one does not have is passed over."""
 
-    def failing(self, environment: str, r2: float | None) -> str | None:
-        """Why a model of this ``r2`` does not pass, whatever is served; None: it passes."""
-        if r2 is None:
+    def failing(self, where: str, metrics: Mapping[str, Any], goals: Mapping[str, str]) -> str | None:
+        """Why a model of these ``metrics`` does not pass, whatever is served; None: it passes.
+
+        Args:
+            where: the environment, and the model where it is not the project's first.
+            metrics: what was measured on the held-out rows.
+            goals: which way each is better, the leading one first.
+
+        Raises:
+            Refused: a value is no number.
+        """
+        leading = next(iter(goals), None)
+        if leading is None or measured.value(metrics, leading) is None:
             if self.allow_unmeasured:
                 return None
             return (
-                f"its r2 was not measured, and allow_unmeasured is false for {environment} in {_SHOWN}."
-                " Give --test-fraction a share that holds out two rows or more."
+                f"its {leading or 'quality'} was not measured, and allow_unmeasured is false for {where} in {_SHOWN}."
+                " Give --test-fraction a share that holds out two rows or more, or allow it for this run"
+                " (--allow-unmeasured)."
             )
-        if self.min_r2 is not None and not r2 >= self.min_r2:
-            return (
-                f"r2 is {r2:.6g} on the held-out rows, and min_r2 for {environment} in {_SHOWN} is {self.min_r2:g}."
-                " Give better data or features, or lower it there."
-            )
+        for name, asked in self.metrics.items():
+            if name not in goals:
+                if self.for_every_model:
+                    continue
+                return (
+                    f"{_SHOWN} asks for {name} for {where}, and the model has {', '.join(goals)}."
+                    " Take one of them there, or add it to METRICS."
+                )
+            found = measured.value(metrics, name)
+            if asked.limit is None:
+                continue
+            if found is None or measured.is_worse(goals[name], found, asked.limit):
+                shown = "not measured" if found is None else f"{found:.6g}"
+                return (
+                    f"{name} is {shown} on the held-out rows, and the limit for {where} in {_SHOWN} is"
+                    f" {asked.limit:g}. Give better data or features, or change it there."
+                )
         return None
 
-    def failing_beside(self, environment: str, r2: float | None, served: str, served_r2: float) -> str | None:
-        """Why a model of this ``r2`` may not follow the model file ``served``; None: it may."""
-        if r2 is None or self.max_r2_drop is None or r2 >= served_r2 - self.max_r2_drop:
-            return None
-        return (
-            f"r2 is {r2:.6g} on the held-out rows, where the served {served} has {served_r2:.6g}; max_r2_drop for"
-            f" {environment} in {_SHOWN} is {self.max_r2_drop:g}. Give better data or features, or raise it there."
-        )
+    def failing_beside(
+        self,
+        where: str,
+        metrics: Mapping[str, Any],
+        goals: Mapping[str, str],
+        served: str,
+        served_metrics: Mapping[str, Any],
+    ) -> str | None:
+        """Why a model of these ``metrics`` may not follow the model file ``served``; None: it may.
+
+        Raises:
+            Refused: a value is no number.
+        """
+        for name, asked in self.metrics.items():
+            if asked.worse_by is None or name not in goals:
+                continue
+            found, theirs = measured.value(metrics, name), measured.value(served_metrics, name)
+            if found is None or theirs is None:
+                continue
+            if measured.is_worse(goals[name], found, theirs, by=asked.worse_by):
+                return (
+                    f"{name} is {found:.6g} on the held-out rows, where the served {served} has {theirs:.6g}; worse_by"
+                    f" for {where} in {_SHOWN} is {asked.worse_by:g}. Give better data or features, or raise it there."
+                )
+        return None
+
+
+def failing(
+    gate: QualityGate, asked: Allowances, model: Lineage, served: ModelRecord | None, environment: str
+) -> str | None:
+    """Why ``model`` may not be published, by itself and by what it takes; None: it may.
+
+    Args:
+        gate: the conditions.
+        asked: what this one run allows.
+        model: what is to be published.
+        served: what it would follow; None: nothing.
+        environment: where.
+
+    Raises:
+        Refused: a metric is no number.
+    """
+    place = where(environment, model.name)
+    if asked.allow_unmeasured:
+        gate = msgspec.structs.replace(gate, allow_unmeasured=True)
+    reason = gate.failing(place, model.metrics or {}, measured.goals_of(model))
+    if reason is not None or served is None or gate.allow_signature_change or asked.allow_signature_change:
+        return reason
+    differences = signature_change(model, served)
+    if not differences:
+        return None
+    return (
+        f"it is not of the signature of {served.model_filename}, which {place} serves: {'; '.join(differences)}."
+        " Train on such a table, or allow it for this run (--allow-signature-change), or for all in"
+        f" {_SHOWN} (allow_signature_change)."
+    )
+
+
+def signature_change(model: Lineage, served: Lineage) -> list[str]:
+    """What differs between the columns and targets of two models, in words; a legacy record has none to compare."""
+    if served.features is None or served.target is None:
+        return []
+    ours, theirs = list(model.features or []), list(served.features)
+    said = []
+    if more := [name for name in ours if name not in set(theirs)]:
+        said.append(f"new [{listed(more)}]")
+    if fewer := [name for name in theirs if name not in set(ours)]:
+        said.append(f"without [{listed(fewer)}]")
+    kinds = [_kinds(one) for one in (model, served)]
+    said += [
+        f"{name!r} is {kinds[0][name]}, was {kind}"
+        for name, kind in kinds[1].items()
+        if name in kinds[0] and kinds[0][name] != kind
+    ]
+    for what, new, old in (
+        ("the target", model.target, served.target),
+        ("the problem", model.problem or "regression", served.problem or "regression"),
+    ):
+        if new != old:
+            said.append(f"{what} is {new}, was {old}")
+    return said
+
+
+def _kinds(model: Lineage) -> dict[str, str]:
+    """By feature, number or what else it is: whole numbers or fractions are a matter of the table."""
+    return {name: "number" if dtype in _NUMBERS else dtype for name, dtype in (model.dtypes or {}).items()}
 
 
 def _content(registry: Path) -> bytes | None:
@@ -65,20 +196,24 @@ def _content(registry: Path) -> bytes | None:
         return None
 
 
-DEFAULTS = {one.name: msgspec.convert(one.gate, QualityGate) for one in environments.ENVIRONMENTS}
+def where(environment: str, name: str) -> str:
+    """``environment`` and ``name`` as sentences have them."""
+    return model_name.named(environment, name)
 
 
-def read(registry: Path, environment: str) -> QualityGate:
-    """The conditions of ``environment`` in the registry's folder.
+def read(registry: Path, environment: str, name: str = model_name.DEFAULT_NAME) -> QualityGate:
+    """The conditions for the model ``name`` in ``environment``, in the registry's folder.
 
     Raises:
         Refused: the file is not what it should be.
         OSError: it cannot be read.
     """
-    return read_hashed(registry, environment)[0]
+    return read_hashed(registry, environment, name)[0]
 
 
-def read_hashed(registry: Path, environment: str) -> tuple[QualityGate, str | None]:
+def read_hashed(
+    registry: Path, environment: str, name: str = model_name.DEFAULT_NAME
+) -> tuple[QualityGate, str | None]:
     """What :func:`read` returns, and the SHA-256 of the very bytes that say so; None: there is no file.
 
     Read once for both: a record must not name settings that somebody saved after its model was judged.
@@ -90,22 +225,65 @@ def read_hashed(registry: Path, environment: str) -> tuple[QualityGate, str | No
     content = _content(registry)
     if content is None:
         return msgspec.convert(environments.get(environment).gate, QualityGate), None
-    return _decoded(content, environment), files.sha256(content)
+    return _decoded(content, environment, name), files.sha256(content)
 
 
-def _decoded(content: bytes, environment: str) -> QualityGate:
+def _decoded(content: bytes, environment: str, name: str) -> QualityGate:
     try:
-        gates: dict[str, QualityGate] = msgspec.toml.decode(content, type=dict[str, QualityGate])
-        unknown = sorted(gates.keys() - DEFAULTS.keys())
+        tables = msgspec.toml.decode(content, type=dict[str, dict[str, Any]])
+        unknown = sorted(tables.keys() - set(environments.NAMES))
         if unknown:
-            raise msgspec.ValidationError(f"there is no environment {unknown[0]!r}, only {', '.join(DEFAULTS)}")
-        gate = gates.get(environment, QualityGate())
-        for name in ("min_r2", "max_r2_drop"):
-            value: Any = getattr(gate, name)
-            if value is not None and not math.isfinite(value):
-                raise msgspec.ValidationError(f"{name} is {value}, not a finite number")
-        if gate.max_r2_drop is not None and gate.max_r2_drop < 0:
-            raise msgspec.ValidationError(f"max_r2_drop is {gate.max_r2_drop:g}, and must not be negative")
+            raise msgspec.ValidationError(
+                f"there is no environment {unknown[0]!r}, only {', '.join(environments.NAMES)}"
+            )
+        # Each is read, so that what cannot be meant is told by the first training, of whatever model.
+        gates = {key: _of_environment(table, key) for key, table in tables.items()}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(f"{_SHOWN}: {one_line(str(error))}. Fix it; docs/gate.md shows how it looks.") from None
-    return gate
+    found = gates.get(environment, {})
+    return found.get(name) or found.get(_EVERY) or QualityGate()
+
+
+class _Older(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of an environment as it was before models had names."""
+
+    min_r2: float | None = None
+    max_r2_drop: float | None = None
+    allow_unmeasured: bool = True
+
+
+def _of_environment(table: dict[str, Any], environment: str) -> dict[str, QualityGate]:
+    """By name, what is asked."""
+    named = {key: value for key, value in table.items() if isinstance(value, dict)}
+    older = {key: value for key, value in table.items() if key not in named}
+    if older and _EVERY in named:
+        raise msgspec.ValidationError(
+            f'[{environment}] has {min(older)} beside [{environment}."*"]: put it into that table'
+        )
+    gates = {key: _of_model(value, f"{environment}.{key}", key) for key, value in named.items()}
+    if older:
+        read = msgspec.convert(older, _Older)
+        r2 = _checked(MetricGate(limit=read.min_r2, worse_by=read.max_r2_drop), environment, "min_r2", "max_r2_drop")
+        gates[_EVERY] = QualityGate(metrics={"r2": r2}, allow_unmeasured=read.allow_unmeasured)
+    return gates
+
+
+def _of_model(table: dict[str, Any], called: str, name: str) -> QualityGate:
+    if name != _EVERY and not model_name.is_valid(name):
+        raise msgspec.ValidationError(f"[{called}]: {name!r} is no name of a model")
+    metrics = {key: msgspec.convert(value, MetricGate) for key, value in table.items() if isinstance(value, dict)}
+    for key, asked in metrics.items():
+        _checked(asked, f"{called}.{key}", "limit", "worse_by")
+    switches = {key: value for key, value in table.items() if key not in metrics}
+    if unknown := sorted(switches.keys() - {"allow_unmeasured", "allow_signature_change"}):
+        raise msgspec.ValidationError(f"[{called}] has a key {unknown[0]!r}, which is none")
+    return msgspec.convert({**switches, "metrics": metrics, "for_every_model": name == _EVERY}, QualityGate)
+
+
+def _checked(asked: MetricGate, called: str, limit: str, worse_by: str) -> MetricGate:
+    for key, value in ((limit, asked.limit), (worse_by, asked.worse_by)):
+        if value is not None and not math.isfinite(value):
+            raise msgspec.ValidationError(f"[{called}] {key} is {value}, not a finite number")
+    if asked.worse_by is not None and asked.worse_by < 0:
+        raise msgspec.ValidationError(f"[{called}] {worse_by} is {asked.worse_by:g}, and must not be negative")
+    return asked

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead import clock, untrusted
-from bulkhead.errors import NotGoodEnough, NotVerified, Refused, short
+from bulkhead.errors import NotGoodEnough, NotVerified, Refused
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registry import believable, decisions, lock, publishing, quality_gate
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.proposals import InferenceProposal, ModelProposal, PromotionProposal, RollbackProposal
@@ -37,6 +38,7 @@ class Author:
 
     identity: Identity
     environment: str
+    model_name: str = DEFAULT_NAME
     first_try: str | None = None
     """The key of the outcome; None: by hand, where each run has an outcome of its own."""
     by: str | None = None
@@ -97,7 +99,8 @@ def _prepared(
             lineage = believable.lineage(proposal.lineage)
             model_hash = believable.model_hash(proposal.model_hash)
             digest = believable.sha256("sha256", proposal.sha256)
-            gate_sha256 = _pass_gate(registry, lineage, author)
+            lineage = msgspec.structs.replace(lineage, model_name=author.model_name, **_identity(author))
+            gate_sha256 = _pass_gate(registry, proposal, lineage, author)
             with publishing.copied(
                 registry.folder,
                 run_folder,
@@ -112,8 +115,9 @@ def _prepared(
                     copy,
                     model_hash=model_hash,
                     environment=author.environment,
-                    lineage=msgspec.structs.replace(lineage, **_identity(author)),
+                    lineage=lineage,
                     gate_sha256=gate_sha256,
+                    serve=None if proposal.serve else False,
                     first_try=author.first_try,
                 )
         case InferenceProposal():
@@ -127,21 +131,14 @@ def _prepared(
             yield partial(_roll_back, registry, proposal, author)
 
 
-def _pass_gate(registry: Registry, lineage: Lineage, author: Author) -> str | None:
+def _pass_gate(registry: Registry, proposal: ModelProposal, lineage: Lineage, author: Author) -> str | None:
     """The hash of the gate that ``lineage`` passes."""
-    gate, gate_sha256 = quality_gate.read_hashed(registry.folder, author.environment)
-    metrics = lineage.metrics or {}
-    failing = gate.failing(author.environment, _r2_of(metrics))
+    gate, gate_sha256 = quality_gate.read_hashed(registry.folder, author.environment, author.model_name)
+    served = registry.served(author.environment, author.model_name)
+    failing = quality_gate.failing(gate, proposal, lineage, served if proposal.serve else None, author.environment)
     if failing is not None:
-        raise NotGoodEnough(failing, {**metrics, "gate": lineage.gate})
+        raise NotGoodEnough(failing, {**(lineage.metrics or {}), "gate": lineage.gate})
     return gate_sha256
-
-
-def _r2_of(metrics: dict[str, Any]) -> float | None:
-    r2 = metrics.get("r2")
-    if r2 is None or type(r2) in (int, float):
-        return r2
-    raise Refused(f"the step's proposal: r2 is {short(str(r2))}, and no number. Nothing is recorded.")
 
 
 def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) -> InferenceRecord:
@@ -164,6 +161,7 @@ def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) ->
         given,
         inference_time=clock.in_record(clock.now()),  # when it is recorded; the step could say any
         environment=author.environment,
+        model_name=author.model_name,
         predictions_path=path,
         first_try=author.first_try,
         **_identity(author),
@@ -181,6 +179,11 @@ def _infer(registry: Registry, made: InferenceRecord, seen: int) -> InferenceRec
 
 def _check_model(registry: Registry, made: InferenceRecord) -> None:
     model = registry.find(made.model_used, made.environment)
+    if model.name != made.model_name:
+        raise Refused(
+            f"{made.model_used} is a version of the model {model.name}, and this run is for {made.model_name}."
+            " Nothing is recorded. Name a version of that one."
+        )
     if model.sha256 is None:
         raise NotVerified(
             f"{made.model_used}: its record in models/log.txt has no sha256 (a legacy record), so nothing can have"
@@ -206,7 +209,7 @@ def _promote(registry: Registry, proposal: PromotionProposal, author: Author) ->
 
 def _roll_back(registry: Registry, proposal: RollbackProposal, author: Author) -> Rollback:
     context = _context(proposal.by, proposal.reason, author)
-    return decisions.roll_back(registry, author.environment, context, proposal.to)
+    return decisions.roll_back(registry, author.environment, context, proposal.to, name=author.model_name)
 
 
 def _context(by: str | None, reason: str, author: Author) -> DecisionContext:

@@ -21,6 +21,7 @@ import msgspec
 from bulkhead import clock
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
+from bulkhead.model_name import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from bulkhead.paths import JournalName
@@ -48,32 +49,55 @@ class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
 class Lineage(Identity, frozen=True, kw_only=True):
     """Who made a model, from what, at what cost, and how good it is."""
 
+    model_name: str | None = None
+    """Of which model it is a version; None in a record of before models had names: of ``model``."""
     features: list[str] | None = None
     """Source columns the model needs, in training's order."""
     dtypes: dict[str, str] | None = None
-    """The type each feature had in training's source."""
+    """The type each feature had in training's source: ``int64`` or ``double`` for numbers, else the kind of column."""
+    missing: list[str] | None = None
+    """Features that may have empty cells."""
+    categories: dict[str, int] | None = None
+    """By feature that is a category, how many there were."""
+    identifier: str | None = None
+    """The column that says which row is which: carried into the predictions, and no feature."""
+    problem: str | None = None
+    """``regression``, ``binary`` or ``multiclass``; None: regression, in an older record."""
+    classes: list[str] | None = None
+    """Of a classifier, in the order of its probabilities; of a binary one the last is the one that metrics are of."""
     target: str | None = None
     left_out: list[str] | None = None
     """Columns of training's source that are neither feature nor target."""
     transformation: str | None = None
-    """Fingerprint of the code that transforms features."""
+    """Fingerprint of the code that transforms features: of the model's file in ``project/``, and of what it shares."""
     data: Data | None = None
-    input_example: dict[str, float] | None = None
+    input_example: dict[str, Any] | None = None
     """The first row of the features, before the transformation: what a smoke prediction takes."""
     trained_on: TrainedOn | None = None
     libraries: dict[str, str] | None = None
     parameters: dict[str, Any] | None = None
     """The seed among them."""
     metrics: dict[str, Any] | None = None
+    goals: dict[str, str] | None = None
+    """By metric, ``maximize`` or ``minimize``; the first one leads. None: those of an older record."""
     gate: dict[str, Any] | None = None
     """What the model had to pass before it was published, and how it did."""
     intercept: float | None = None
     coefficients: dict[str, float] | None = None
     """By transformed feature; inline up to :data:`MOST_INLINE` of them."""
+    importances: dict[str, float] | None = None
+    """By feature, how much the leading metric loses where its values are shuffled; as the coefficients."""
+    plots: dict[str, Any] | None = None
+    """What the model's ``plots`` gave: numbers, by the name of the plot."""
     duration_seconds: float | None = None
     """From the step's start to its proposal."""
     peak_memory_bytes: int | None = None
     """The most that the step's process held in memory until then."""
+
+    @property
+    def name(self) -> str:
+        """Of which model it is a version."""
+        return self.model_name or DEFAULT_NAME
 
 
 class Promotion(Identity, frozen=True, kw_only=True):
@@ -112,6 +136,8 @@ class ModelRecord(Lineage, frozen=True, kw_only=True):
     promotion: Promotion | None = None
     gate_sha256: str | None = None
     """Of ``gate.toml``, by which it was judged; None: there was none, or the record is older."""
+    serve: bool | None = None
+    """Whether its environment serves it from then on; None: yes, as ever. A training of the past says no."""
     first_try: str | None = None
     """Airflow's id of the first try of which this is the outcome: there is one outcome for each. None: made by hand, or
     the record is older. Of a promoted model the promotion has it."""
@@ -226,6 +252,8 @@ class FailedAttempt(Identity, frozen=True, kw_only=True):
     """What the failures in both journals share."""
 
     environment: str | None = None
+    model_name: str | None = None
+    """As in :class:`Lineage`."""
     step: str | None = None
     cause: str | None = None
     evidence: Evidence | None = None
@@ -250,9 +278,11 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     inference_data: str
     """The input file relative to the project."""
     model_used: str
+    model_name: str | None = None
+    """As in :class:`Lineage`."""
     predictions: Any = None
-    """A list of numbers, inline up to :data:`MOST_INLINE` rows; all of them are in ``predictions_path``. What a
-    legacy record holds is not checked."""
+    """A list of numbers, or of classes, inline up to :data:`MOST_INLINE` rows; all of them are in ``predictions_path``.
+    What a legacy record holds is not checked."""
     model_hash: str | None = None
     model_sha256: str | None = None
     """With ``model_used`` and ``environment`` the link to the model's record."""
@@ -317,12 +347,14 @@ def failure(  # noqa: PLR0913  # all by name
     environment: str,
     identity: Identity,
     evidence: Evidence,
+    model_name: str | None = None,
     try_id: str | None = None,
     metrics: dict[str, Any] | None = None,
 ) -> Failure:
     """The record, as of now, of the failed attempt ``identity``; ``detail`` is made one line."""
     common: dict[str, Any] = {
         "environment": environment,
+        "model_name": model_name,
         "step": identity.task_id,
         "cause": cause,
         "evidence": evidence,

@@ -1,6 +1,6 @@
 """What the records of ``log.txt`` mean together: which model version an environment serves, and the others' state.
 
-Each environment has a serving order. Publishing and promoting put a model version at its front; a
+Each model has a serving order in each environment. Publishing and promoting put a model version at its front; a
 rollback takes out those that it names; a revocation takes the model version out of every serving order, for ever.
 The first in the order is served. A removal or a quarantine takes nothing out: a served file that is gone is
 an error to be seen, not a reason to serve another one in silence.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bulkhead import formatting
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registry.records import Decision, ModelRecord, Quarantine, Rejection, Removal, Revocation, Rollback
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 
     from bulkhead.registry.records import Record, Unreadable
 
-ServingState = Literal["served", "previous", "earlier", "rolled back", "revoked"]
-"""``previous`` is what a rollback serves, ``earlier`` what comes after it in the serving order."""
+ServingState = Literal["served", "previous", "earlier", "rolled back", "revoked", "not served"]
+"""``previous`` is what a rollback serves, ``earlier`` what comes after it in the serving order; ``not served`` was
+published so."""
 
 
 class ModelVersion(msgspec.Struct):
@@ -39,6 +41,11 @@ class ModelVersion(msgspec.Struct):
     revocation: Revocation | None = None
     removal: Removal | None = None
     quarantine: Quarantine | None = None
+
+    @property
+    def name(self) -> str:
+        """Of which model it is a version."""
+        return self.record.name
 
     @property
     def publications(self) -> list[ModelRecord]:
@@ -70,8 +77,8 @@ class RegistryState:
         """By file name, oldest first."""
         self.records: list[ModelRecord] = []
         """Every publication and promotion, in the order of the journal."""
-        # By id: each record is kept in self.records. The last one is served.
-        self._serving: dict[str, dict[int, ModelRecord]] = {}
+        # By environment and name; then by id: each record is kept in self.records. The last one is served.
+        self._serving: dict[tuple[str, str], dict[int, ModelRecord]] = {}
         for record in records:
             self.feed(record)
 
@@ -94,35 +101,48 @@ class RegistryState:
                 for model in self._named(record, _model_in(record.path)):
                     model.quarantine = record
 
-    def serving_order(self, environment: str) -> list[ModelRecord]:
-        """The models that ``environment`` could serve, the served one first, then what it would roll back to."""
-        return list(self._newest_first(environment))
+    def serving_order(self, environment: str, name: str = DEFAULT_NAME) -> list[ModelRecord]:
+        """The versions of ``name`` that ``environment`` could serve: the served one first, then what a rollback serves."""
+        return list(self._newest_first(environment, name))
 
-    def served(self, environment: str) -> ModelRecord | None:
-        """The model that ``environment`` serves: the newest not rolled back or revoked."""
-        return next(self._newest_first(environment), None)
+    def served(self, environment: str, name: str = DEFAULT_NAME) -> ModelRecord | None:
+        """The version of ``name`` that ``environment`` serves: the newest not rolled back or revoked."""
+        return next(self._newest_first(environment, name), None)
 
-    def previous(self, environment: str) -> ModelRecord | None:
-        """The model that a rollback of ``environment`` would serve."""
-        return next(islice(self._newest_first(environment), 1, None), None)
+    def previous(self, environment: str, name: str = DEFAULT_NAME) -> ModelRecord | None:
+        """The version that a rollback of ``name`` in ``environment`` would serve."""
+        return next(islice(self._newest_first(environment, name), 1, None), None)
 
     def state_of(self, record: ModelRecord) -> ServingState:
         """The state of ``record``, one of :attr:`records`, in its environment."""
         if self.models[record.model_filename].revocation is not None:
             return "revoked"
-        if id(record) not in self._serving[record.environment]:
+        if record.serve is False and record.promotion is None:
+            return "not served"
+        place = record.environment, record.name
+        if id(record) not in self._serving[place]:
             return "rolled back"
-        if record is self.served(record.environment):
+        if record is self.served(*place):
             return "served"
-        return "previous" if record is self.previous(record.environment) else "earlier"
+        return "previous" if record is self.previous(*place) else "earlier"
 
     @property
     def environments(self) -> list[str]:
         """Every environment that ever had a model."""
-        return sorted(self._serving)
+        return sorted({environment for environment, _ in self._serving})
 
-    def _newest_first(self, environment: str) -> Iterator[ModelRecord]:
-        return reversed(self._serving.get(environment, {}).values())
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """Every environment and name that ever had a version: the model that comes with the project first."""
+        return sorted(self._serving, key=lambda place: (place[0], place[1] != DEFAULT_NAME, place[1]))
+
+    @property
+    def names(self) -> list[str]:
+        """Every name that ever had a version: the model that comes with the project first."""
+        return sorted({name for _, name in self._serving}, key=lambda name: (name != DEFAULT_NAME, name))
+
+    def _newest_first(self, environment: str, name: str) -> Iterator[ModelRecord]:
+        return reversed(self._serving.get((environment, name), {}).values())
 
     def _named(self, decision: Decision, *names: str) -> Iterator[ModelVersion]:
         for name in dict.fromkeys(names):
@@ -137,14 +157,15 @@ class RegistryState:
             self.models[record.model_filename] = ModelVersion(record)
         else:
             known.promotions.append(record)
-        order = self._serving.setdefault(record.environment, {})
-        if known is None or known.revocation is None:
+        order = self._serving.setdefault((record.environment, record.name), {})
+        is_offered = record.serve is not False or record.promotion is not None
+        if is_offered and (known is None or known.revocation is None):
             order[id(record)] = record
 
     def _roll_back(self, rollback: Rollback) -> None:
-        order = self._serving.get(rollback.environment, {})
         for name in rollback.withdrawn:
             known = self.models.get(name)
+            order = self._serving.get((rollback.environment, known.name), {}) if known else {}
             newest_first = reversed(known.publications) if known else ()
             place = next((id(record) for record in newest_first if id(record) in order), None)
             if place is not None:
@@ -154,11 +175,13 @@ class RegistryState:
 
     def _take_out(self, records: Iterable[ModelRecord]) -> None:
         for record in records:
-            self._serving[record.environment].pop(id(record), None)
+            self._serving[record.environment, record.name].pop(id(record), None)
 
 
-def served(newest_first: Iterable[Record | Unreadable], environment: str) -> ModelRecord | None:
-    """The model that ``environment`` serves, as :class:`RegistryState` decides it on the end of the log.
+def served(
+    newest_first: Iterable[Record | Unreadable], environment: str, name: str = DEFAULT_NAME
+) -> ModelRecord | None:
+    """The version of ``name`` that ``environment`` serves, as :class:`RegistryState` decides it on the end of the log.
 
     An older record changes nothing about a newer model: a rollback or revocation is younger than the model it takes
     out. So what the last records serve by themselves is served, and reading stops there.
@@ -171,14 +194,14 @@ def served(newest_first: Iterable[Record | Unreadable], environment: str) -> Mod
         if not isinstance(record, ModelRecord | Rollback | Revocation):
             continue
         read.append(record)
-        if isinstance(record, ModelRecord) and record.environment == environment:
+        if isinstance(record, ModelRecord) and (record.environment, record.name) == (environment, name):
             models += 1
             if models == enough:
-                found = RegistryState(reversed(read)).served(environment)
+                found = RegistryState(reversed(read)).served(environment, name)
                 if found is not None:
                     return found
                 enough *= 2  # so that a thousand rolled back models are not gone through a thousand times
-    return RegistryState(reversed(read)).served(environment)
+    return RegistryState(reversed(read)).served(environment, name)
 
 
 def revoked(record: Revocation) -> str:

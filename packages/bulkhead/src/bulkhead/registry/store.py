@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bulkhead import environments, untrusted
 from bulkhead.errors import NoModel, NotVerified, OutOfService, Refused, one_line
 from bulkhead.files import sha256
+from bulkhead.model_name import DEFAULT_NAME, named
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import journal, publishing, serving
 from bulkhead.registry.records import (
@@ -80,8 +81,8 @@ class Registry:
         with publishing.dumped(self.folder, model) as (copy, model_hash):
             return publishing.publish(self, copy, model_hash=model_hash, environment=environment, lineage=lineage)
 
-    def latest(self, environment: str) -> ModelRecord:
-        """The model that ``environment`` serves: the newest in the journal that was not rolled back or revoked.
+    def latest(self, environment: str, name: str = DEFAULT_NAME) -> ModelRecord:
+        """The version of ``name`` that ``environment`` serves: the newest that was not rolled back or revoked.
 
         Reads the journal from its end: as fast in a long journal as in a short one.
 
@@ -97,23 +98,25 @@ class Registry:
                     gone.append(entry)
                 yield entry
 
-        record = serving.served(looked_at(), environment)
+        record = serving.served(looked_at(), environment, name)
         if record is not None:
             for entry in gone:
                 _refuse_out_of_service(entry, record.model_filename)
             return record
-        if any(isinstance(r, ModelRecord) and r.environment == environment for r in self.records_newest_first()):
+        training = environments.dag_id(environment, "train_model", name)
+        versions = (r for r in self.records_newest_first() if isinstance(r, ModelRecord))
+        if any((r.environment, r.name) == (environment, name) for r in versions):
             raise NoModel(
-                f"{_SHOWN}: every model of the environment {environment} was revoked or rolled back."
-                f" Run {environment}_train_model_dag, or promote a model."
+                f"{_SHOWN}: every {named('model', name)} of the environment {environment} was revoked, rolled back or"
+                f" published without being served. Run {training}, or promote a model."
             )
         raise NoModel(
-            f"{_SHOWN}: no model of the environment {environment} yet. Run {environment}_train_model_dag first."
+            f"{_SHOWN}: no {named('model', name)} of the environment {environment} yet. Run {training} first."
         )
 
-    def served(self, environment: str) -> ModelRecord | None:
-        """The model that ``environment`` serves, whatever has become of its file; None: it serves none."""
-        return serving.served(self.records_newest_first(), environment)
+    def served(self, environment: str, name: str = DEFAULT_NAME) -> ModelRecord | None:
+        """The version of ``name`` that ``environment`` serves, whatever has become of its file; None: it has none."""
+        return serving.served(self.records_newest_first(), environment, name)
 
     def find(self, filename: str, environment: str | None = None) -> ModelRecord:
         """The record of the model file called ``filename``, in ``environment`` where one is named.

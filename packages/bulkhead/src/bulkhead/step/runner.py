@@ -39,6 +39,7 @@ from bulkhead.errors import (
 )
 from bulkhead.files import sha256, write_whole
 from bulkhead.identity import Environment, Identity, container_id, whole_number
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registry import recording
 from bulkhead.registry.proposals import FailureProposal, InferenceProposal, ModelProposal, SuccessProposal
 from bulkhead.registry.recording import Author
@@ -73,9 +74,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Step:
     """One attempt of one step: who it is, and where it reads and writes."""
 
-    def __init__(self, task_id: str, journal: JournalName, environment: Environment) -> None:
+    def __init__(self, task_id: str, journal: JournalName, environment: Environment, model_name: str) -> None:
         self.journal = journal
         self.environment = environment
+        self.model_name = model_name
         self.identity = Identity.from_environment(task_id)
         self.task_id = task_id
         self.started = clock.in_record(clock.now())
@@ -136,15 +138,22 @@ class Step:
         )
 
 
-def run(task_id: str, journal: JournalName, environment: Environment, work: Callable[[Step], Outcome]) -> int:
-    """Run ``work`` as the step ``task_id``.
+def run(
+    task_id: str,
+    journal: JournalName,
+    environment: Environment,
+    work: Callable[[Step], Outcome],
+    *,
+    model_name: str = DEFAULT_NAME,
+) -> int:
+    """Run ``work`` as the step ``task_id`` of the model ``model_name``.
 
     Returns:
         The exit code: 0, EXIT_REFUSED, EXIT_BUSY, EXIT_KILLED or EXIT_CRASHED.
     """
     os.umask(0o002)  # files are shared through group 0, which every container has
     try:
-        step = Step(task_id, journal, environment)
+        step = Step(task_id, journal, environment, model_name)
     except Refused as error:
         _say(task_id, "refused", str(error))
         return EXIT_REFUSED
@@ -178,7 +187,7 @@ def _finish(step: Step, outcome: Outcome, reservation: Reservation) -> str:
 
 def _record(step: Step, proposal: SuccessProposal) -> Success:
     """Record by hand what would else be proposed; what is not recorded is not left either."""
-    author = Author(identity=step.identity, environment=step.environment)
+    author = Author(identity=step.identity, environment=step.environment, model_name=step.model_name)
     try:
         record = recording.record(step.registry, proposal, author, step.shared).record
     except BaseException:
@@ -259,6 +268,7 @@ def _record_failure(step: Step, cause: str, detail: str, evidence: Evidence, met
         cause,
         detail,
         environment=step.environment,
+        model_name=step.model_name,
         identity=step.identity,
         evidence=evidence,
         metrics=metrics,
