@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.support.project import files_in, lines_of
+from transformation import fingerprint
 
 from bulkhead import clock
-from transformation import fingerprint
 
 if TYPE_CHECKING:
     from tests.support.project import Project

@@ -35,41 +35,46 @@ def inference() -> None:
     """  # noqa: D301  # \b is click's sign for lines to leave as they are
 
 
+_version_option = click.option(
+    "--model", default="", help="A model file of the registry, by name. Default: the one that the environment serves."
+)
+
+
 @inference.command("generate_inf_data")
 @options.source_option
+@_version_option
+@options.name_option
 @options.environment_option
-def generate_inf_data(source: str, environment: Environment) -> int:
-    """Check the source table and bring it into the run folder."""
+def generate_inf_data(source: str, model: str, name: str, environment: Environment) -> int:
+    """Check the source table, as what the model takes, and bring it into the run folder."""
     from bulkhead.step import runner
     from inference import data_steps
 
-    return runner.run("generate_inf_data", "inference", environment, lambda s: data_steps.generate_inf_data(s, source))
+    def work(this: Step) -> Outcome:
+        return data_steps.generate_inf_data(this, source, model or None)
+
+    return runner.run("generate_inf_data", "inference", environment, work, model_name=name)
 
 
 @inference.command("preprocess_inf_data")
+@options.name_option
 @options.environment_option
-def preprocess_inf_data(environment: Environment) -> int:
+def preprocess_inf_data(name: str, environment: Environment) -> int:
     """Apply the transformation that training applied."""
     from bulkhead.step import runner
     from inference import data_steps
 
-    return runner.run("preprocess_inf_data", "inference", environment, data_steps.preprocess_inf_data)
+    return runner.run("preprocess_inf_data", "inference", environment, data_steps.preprocess_inf_data, model_name=name)
 
 
 @inference.command("model_inference")
-@click.option(
-    "--model", default="", help="A model file of the registry, by name. Default: the one that the environment serves."
+@_version_option
+@options.switch(
+    "--allow-version-drift", "Predict although the model was trained with other library versions; the record says so."
 )
-@click.option(
-    "--allow-version-drift",
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    default=False,
-    help="Predict although the model was trained with other library versions; the record says so.",
-)
+@options.name_option
 @options.environment_option
-def model_inference(model: str, environment: Environment, *, allow_version_drift: bool) -> int:
+def model_inference(model: str, name: str, environment: Environment, *, allow_version_drift: bool) -> int:
     """Predict with the model that the environment serves, and record the result."""
     from bulkhead.step import runner
     from inference.model_inference import predict_and_propose
@@ -77,7 +82,7 @@ def model_inference(model: str, environment: Environment, *, allow_version_drift
     def work(this: Step) -> Outcome:
         return predict_and_propose(this, model or None, allow_version_drift=allow_version_drift)
 
-    return runner.run("model_inference", "inference", environment, work)
+    return runner.run("model_inference", "inference", environment, work, model_name=name)
 
 
 # No environment variable: the one that a step runs in, dev by default, is not where a model is promoted to.
@@ -133,8 +138,9 @@ def promote_model(model: str, by: str, reason: str, replacing: str, environment:
 @_by_option
 @_reason_option
 @click.option("--to", default="", help="An earlier model file. Default: the good one before the one now served.")
+@options.name_option
 @options.environment_option
-def rollback_model(by: str, reason: str, to: str, environment: Environment) -> int:
+def rollback_model(by: str, reason: str, to: str, name: str, environment: Environment) -> int:  # its options
     """Serve an earlier model of the environment again."""
     from bulkhead.step import runner
     from inference import decision_steps
@@ -144,6 +150,7 @@ def rollback_model(by: str, reason: str, to: str, environment: Environment) -> i
         "training",
         environment,
         lambda s: decision_steps.rollback_model(s, by or None, reason, to or None),
+        model_name=name,
     )
 
 

@@ -23,7 +23,7 @@ def check_model(step: Step, filename: str) -> Outcome:
     """
     record = decisions.promotable(step.registry, filename, step.environment)
     libraries = serving_check.check(step.registry, record)
-    served = step.registry.served(step.environment)
+    served = step.registry.served(step.environment, record.name)
     facts = {
         "origin": environments.origin_of(step.environment),
         "candidate": _summary(record),
@@ -46,9 +46,9 @@ def promote_model(step: Step, filename: str, by: str | None, reason: str, replac
     Raises:
         Refused: it could not be promoted or served.
     """
-    served = step.registry.served(step.environment)
-    now = served.model_filename if served else "none"
     record = decisions.promotable(step.registry, filename, step.environment)
+    served = step.registry.served(step.environment, record.name)
+    now = served.model_filename if served else "none"
     libraries = serving_check.check(step.registry, record)
     proposal = PromotionProposal(
         model_filename=filename, by=by, reason=reason, replacing=replacing or now, libraries=libraries
@@ -65,7 +65,7 @@ def rollback_model(_step: Step, by: str | None, reason: str, to: str | None) -> 
 
 
 def _summary(record: ModelRecord) -> dict[str, Any]:
-    keys = ("model_filename", "model_hash", "sha256", "training_timestamp")
+    keys = ("model_filename", "name", "model_hash", "sha256", "training_timestamp")
     data = {"data": record.data.path, "data_sha256": record.data.sha256} if record.data else {}
     # Legacy records have no metrics.
     return {**{key: getattr(record, key) for key in keys}, "metrics": record.metrics or {}, **data}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import pandas as pd
 
 from bulkhead import clock, paths
+from bulkhead.errors import Refused
+from bulkhead.prediction import compatibility, libraries
+from bulkhead.prediction.predicting import estimator_of, predict
+from bulkhead.prediction.signature import InputSignature
 from bulkhead.registry.proposals import InferenceProposal
 from bulkhead.registry.records import MOST_INLINE, InferenceRecord
 from bulkhead.step.runner import Outcome
 from inference.data_steps import GENERATED
-from modeling import compatibility, libraries
-from modeling.prediction import predict
-from modeling.signature import InputSignature
 from tabular import tables
 
 if TYPE_CHECKING:
@@ -41,20 +41,27 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
     signature = preprocessed.facts
     frame = tables.from_parquet(preprocessed.read("table"))
     if filename is None:
-        model_record = step.registry.latest(step.environment)
+        model_record = step.registry.latest(step.environment, step.model_name)
     else:
         model_record = step.registry.find(filename, step.environment)
+        if model_record.name != step.model_name:
+            raise Refused(
+                f"{filename} is a version of the model {model_record.name}, and this run is for {step.model_name}."
+                " Name a version of that one."
+            )
     compatibility.check_signature(model_record, signature)
     drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
-    predictions = predict(model, model_record, frame)
+    predictions = predict(estimator_of(model), model_record, frame)
+    table = predictions.frame()
+    table.insert(0, model_record.identifier or "row", _identifiers(step, model_record.identifier, len(frame)))
 
     moment = clock.now()
     # A name of its own: a run that is done again must not make the first record untrue.
     output = step.write(
         f"predictions_{clock.in_filename(moment)}.parquet",
-        tables.to_parquet(pd.DataFrame({"prediction": predictions})),
-        len(predictions),
+        tables.to_parquet(table),
+        len(table),
     )
     folder = step.identity.run_path
     record = InferenceRecord(
@@ -62,17 +69,18 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
         environment=step.environment,
         inference_data=f"{folder}/{GENERATED}" if signature.data.source == paths.SAMPLE else signature.data.path,
         model_used=model_record.model_filename,
-        predictions=predictions.tolist() if len(predictions) <= MOST_INLINE else None,
+        model_name=step.model_name,
+        predictions=predictions.values.tolist() if len(table) <= MOST_INLINE else None,
         model_hash=model_record.model_hash,
         model_sha256=model_record.sha256,
         predictions_path=f"{folder}/{output.path}",
-        rows=len(predictions),
+        rows=len(table),
         input_sha256=signature.data.sha256,
         output_sha256=output.sha256,
         source=signature.data.source,
         dtypes=signature.dtypes,
         transformation=signature.transformation,
-        libraries=libraries.versions(),
+        libraries=libraries.present(["python", *libraries.LIBRARIES, *(model_record.libraries or {})]),
         version_drift=drift or None,
         **step.cost(),
         **msgspec.structs.asdict(step.identity),
@@ -82,3 +90,13 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
         facts={"model_used": record.model_used, "predictions_path": record.predictions_path, "rows": record.rows},
         proposal=InferenceProposal(record=record, path=output.path),
     )
+
+
+def _identifiers(step: Step, name: str | None, rows: int) -> Any:
+    """What says which row is which: the identifier of the source table, or the row's number from 1."""
+    if name is None:
+        return range(1, rows + 1)
+    generated = step.input("generate_inf_data", InputSignature)
+    if generated.facts.identifier != name:
+        return [None] * rows
+    return tables.from_parquet(generated.read("table"))[name]

@@ -6,7 +6,7 @@ Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers a
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bulkhead.identity import Environment
+    from bulkhead.step.runner import Outcome, Step
 
 
 @click.group(no_args_is_help=True)
@@ -35,40 +36,53 @@ def trainer() -> None:
 
 @trainer.command()
 @options.source_option
-@click.option("--target", default="target", show_default=True, help="The column to predict.")
+@click.option("--target", default="", help="The column to predict. Default: what the model's file says.")
 @click.option(
     "--features",
     default="",
-    help="The columns to predict from: a,b,c (a name with a comma in double quotes). Default: all but the target.",
+    help="The columns to predict from: a,b,c (a name with a comma in double quotes). Default: all that it takes.",
 )
+@options.name_option
 @options.environment_option
-def preprocessing(source: str, target: str, features: str, environment: Environment) -> int:
+def preprocessing(source: str, target: str, features: str, name: str, environment: Environment) -> int:
     """Check the source table and transform it for train_model."""
     from bulkhead.step import runner
     from trainer.preprocessing import preprocess
 
-    return runner.run("preprocessing", "training", environment, lambda s: preprocess(s, source, target, features))
+    def work(step: Step) -> Outcome:
+        return preprocess(step, source, target, features)
+
+    return runner.run("preprocessing", "training", environment, work, model_name=name)
 
 
-@trainer.command("train_model")
+@trainer.command("train_model", cls=options.WithParameters)
 @click.option(
-    "--test-fraction",
-    type=float,
-    default=0.2,
+    "--serve",
+    type=bool,
+    default=True,
     show_default=True,
-    help="Share of the rows held out to measure the model; with 0 all rows train and nothing is measured.",
+    help="Whether the environment serves the model from then on; false: it is published only.",
 )
-@click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws the held-out rows."
+@options.switch("--allow-unmeasured", "Publish although nothing was measured, whatever the gate's settings.")
+@options.switch(
+    "--allow-signature-change",
+    "Publish although the served model takes other columns or predicts another target, whatever the gate's settings.",
 )
+@options.name_option
 @options.environment_option
-def train_model(test_fraction: float, seed: int, environment: Environment) -> int:
-    """Fit the model on what preprocessing left, measure it, publish it."""
-    from bulkhead.step import runner
-    from trainer.training import Parameters, train_and_propose
+def train_model(name: str, environment: Environment, **given: Any) -> int:
+    """Fit the model on what preprocessing left, measure it, publish it.
 
-    parameters = Parameters(test_fraction=test_fraction, seed=seed)
-    return runner.run("train_model", "training", environment, lambda s: train_and_propose(s, parameters))
+    Besides the options below it takes the model's own parameters, from project/parameters.py.
+    """
+    from bulkhead.step import runner
+    from trainer.training import Allowed, train_and_propose
+
+    allowed = Allowed(**{field: given.pop(field) for field in Allowed.__struct_fields__})
+    words = {parameter: text for parameter, text in given.items() if text is not None}
+    return runner.run(
+        "train_model", "training", environment, lambda s: train_and_propose(s, words, allowed), model_name=name
+    )
 
 
 @trainer.command("example_data")

@@ -1,4 +1,4 @@
-"""preprocessing: from a user's table to numbers that train_model can fit."""
+"""preprocessing: from a user's table to columns that train_model can fit."""
 
 from __future__ import annotations
 
@@ -7,52 +7,83 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-import transformation
+from bulkhead.columns import Column
 from bulkhead.errors import Refused, listed, short
+from bulkhead.prediction.signature import ModelSignature
 from bulkhead.step.runner import Outcome
-from modeling.signature import ModelSignature
+from modeling.definition import Definition
+from modeling.fingerprint import fingerprint
 from tabular import sample, tables
 
 if TYPE_CHECKING:
     from bulkhead.step.runner import Step
+    from tabular.tables import SourceTable
 
 OUTPUT = "preprocessing.parquet"
-"""The transformed features, then the target, all float64."""
+"""The transformed features, then the target."""
 
 
 def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
     """Read ``source``, check it, transform the features, write :data:`OUTPUT`.
 
     Args:
-        step: where to read and write.
+        step: where to read and write, and for which model.
         source: see :func:`tabular.tables.read_source`.
-        target: the column to predict.
-        features: the columns to predict from, as one line of CSV; empty: all but the target.
+        target: the column to predict; empty: the one that the model's file names.
+        features: the columns to predict from, as one line of CSV; empty: all that the model can take.
 
     Raises:
         Refused: the table or the choice of columns is not fit for training.
     """
+    definition = Definition(step.model_name)
+    target = target or definition.target
     table = tables.read_source(source, step.inputs, sample.with_target)
-    chosen = _choose(table.names, target, features)
-    numbers, dtypes = table.numbers([*chosen, target])
-    frame = transformation.apply(numbers[chosen])
-    if target in frame:
+    columns, identifier = _choose(table, definition, target, features)
+    chosen = [name for name, column in columns.items() if column.is_feature]
+    typed = table.typed(columns)
+    labels = table.typed({target: _target_column(table, definition, target)})
+    frame = typed.frame(chosen)
+    definition.check(frame, table.data.source)
+    transformed = definition.transformed(frame, may_be_empty=bool(typed.missing))
+    if target in transformed:
         raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
-    frame[target] = numbers[target]
+    transformed[target] = labels.frame([target])[target] if _is_number(labels.kinds[target]) else labels.words(target)
     signature = ModelSignature(
         features=chosen,
-        dtypes={name: dtypes[name] for name in chosen},
+        dtypes={name: typed.dtypes[name] for name in chosen},
+        missing=[name for name in typed.missing if name != identifier],
+        categories=typed.categories,
+        identifier=identifier,
         target=target,
-        left_out=[name for name in table.names if name != target and name not in set(chosen)],
-        transformation=transformation.fingerprint(),
+        left_out=[name for name in table.names if name != target and name not in columns],
+        transformation=fingerprint(step.model_name),
         data=table.data,
-        input_example={name: float(numbers[name].iloc[0]) for name in chosen},
+        input_example=typed.example(chosen),
     )
-    output = step.write(OUTPUT, tables.to_parquet(frame), len(frame))
+    output = step.write(OUTPUT, tables.to_parquet(transformed), len(transformed))
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 
 
-def _choose(names: list[str], target: str, features: str) -> list[str]:
+def _target_column(table: SourceTable, definition: Definition, target: str) -> Column:
+    """Numbers where all of it is; else words, which are classes."""
+    declared = (definition.columns or {}).get(target)
+    if declared is not None:
+        return Column(kind=declared.kind)
+    found = table.inferred([target])[target].kind
+    if definition.problem == "regression" or found in {"number", "identifier"} or not table.is_text(target):
+        return Column(kind="number")
+    return Column(kind="category")
+
+
+def _is_number(column: Column) -> bool:
+    return column.kind == "number"
+
+
+def _choose(
+    table: SourceTable, definition: Definition, target: str, features: str
+) -> tuple[dict[str, Column], str | None]:
+    """The features and the identifier in the table's order, which is what inference sees; and the identifier's name."""
+    names = table.names
     known = f"The table has: {listed(names)}."
     if target not in names:
         raise Refused(f"target {short(target)}: no such column. {known} Name one of them with --target.")
@@ -62,7 +93,7 @@ def _choose(names: list[str], target: str, features: str) -> list[str]:
         raise Refused(
             f"features {features!r}: {error}. Write a,b,c, and a name with a comma in double quotes."
         ) from None
-    chosen = [name.strip() for name in asked] or [name for name in names if name != target]
+    chosen = [name.strip() for name in asked]
     missing = [name for name in chosen if name not in set(names)]
     if missing:
         raise Refused(f"features: no column called {listed(missing)}. {known} Name some of them with --features.")
@@ -70,7 +101,17 @@ def _choose(names: list[str], target: str, features: str) -> list[str]:
         raise Refused(f"features: {target!r} is the target, and cannot be predicted from itself. Leave it out.")
     if len(set(chosen)) < len(chosen):
         raise Refused(f"features: a column is named twice in {listed(chosen)}. Name each once.")
-    if not chosen:
+    columns = definition.columns_for([name for name in names if name != target], table.inferred)
+    if chosen:
+        if unknown := [name for name in chosen if name not in columns or not columns[name].is_feature]:
+            raise Refused(
+                f"features: [{listed(unknown)}] cannot be features: {definition.file} passes them over."
+                " Leave them out, or say in COLUMNS what they are."
+            )
+        wanted = set(chosen)
+        columns = {name: one for name, one in columns.items() if name in wanted or one.kind == "identifier"}
+    identifier = next((name for name, column in columns.items() if column.kind == "identifier"), None)
+    columns = {name: column for name, column in columns.items() if column.kind != "text"}
+    if not any(column.is_feature for column in columns.values()):
         raise Refused(f"there is no column but the target {target!r}. Give a table with at least one feature.")
-    # In the table's order, which is what inference sees.
-    return [name for name in names if name in set(chosen)]
+    return columns, identifier

@@ -2,193 +2,267 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import joblib
 import msgspec
 import numpy as np
 import pandas as pd  # msgspec reads the annotations of Trained
-from sklearn.linear_model import LinearRegression
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
-from bulkhead.errors import NotGoodEnough, Refused
+from bulkhead.errors import BulkheadError, NotGoodEnough, Refused, listed, short
+from bulkhead.parameters import TrainingParameters, from_words
+from bulkhead.prediction import libraries
+from bulkhead.prediction.predicting import ESTIMATOR, label
+from bulkhead.prediction.signature import ModelSignature
+from bulkhead.project_models import parameters_of
 from bulkhead.registry import quality_gate
 from bulkhead.registry.proposals import ModelProposal
-from bulkhead.registry.records import MOST_INLINE, Lineage, TrainedOn
+from bulkhead.registry.records import Lineage, TrainedOn
 from bulkhead.step.runner import Outcome
-from modeling import gate_check, libraries
-from modeling.signature import ModelSignature
+from modeling import gate_check, measuring, pickling
+from modeling.definition import Definition
+from modeling.measuring import Measured
 from tabular import tables
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bulkhead.step.runner import Step
 
 MODEL = "train_model.joblib"
 """The fitted model, as it is proposed."""
 FEWEST_ROWS = 2
-_REFINED = 1_000_000
-"""Cells of a table up to which the fit is refined: extended precision takes twice the memory, and no BLAS."""
+_MOST_CLASSES = 100
 
 
-class Parameters(msgspec.Struct, frozen=True, kw_only=True):
-    """How to train; the record keeps them."""
+class Allowed(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run allows, and whether what it makes is served."""
 
-    test_fraction: float = 0.2
-    """Share of the rows that only measure; 0: none."""
-    seed: int = 0
-    """Draws the rows that measure."""
+    allow_unmeasured: bool = False
+    allow_signature_change: bool = False
+    serve: bool = True
 
 
 class Trained(msgspec.Struct, frozen=True):
-    """A fitted model, and how good it was on rows it had not seen."""
+    """A fitted estimator, and how good it was on rows it had not seen."""
 
-    model: LinearRegression
+    estimator: Any
+    problem: str
+    classes: list[Any]
+    """As the estimator has them, in the record's order; of a regressor none."""
+    measured: Measured
     metrics: dict[str, Any]
     held_out: tuple[pd.DataFrame, pd.Series] | None
     """Those rows: features and target; None: there are none."""
+    rows: int
+    """On which it was fitted."""
 
 
-def train(frame: pd.DataFrame, target: pd.Series, parameters: Parameters) -> Trained:
-    """Fit a linear regression and measure it on held-out rows; the model that was measured is returned.
+def train(
+    frame: pd.DataFrame, target: pd.Series, parameters: TrainingParameters, definition: Definition | None = None
+) -> Trained:
+    """Fit the model's estimator and measure it on held-out rows; the estimator that was measured is returned.
 
     Args:
-        frame: features, shape (rows, columns), float64, finite.
-        target: shape (rows,), float64, finite, in the same order.
-        parameters: the share to hold out, and the seed.
-
-    Returns:
-        The model, and ``r2`` (None below two measured rows), ``rmse`` and ``mae`` in the target's
-        unit; all None when nothing was held out.
+        frame: features, shape (rows, columns).
+        target: shape (rows,), numbers or classes, in the same order.
+        parameters: the share to hold out, the seed, and the model's own.
+        definition: the model; None: the one that comes with the project.
 
     Raises:
         NotGoodEnough: the fit gave no finite numbers.
-        Refused: the share is none, or too few rows are left.
+        Refused: too few rows are left, the target is not the problem's, or the model's code fails.
     """
+    definition = definition or Definition("model")
+    estimator = definition.build(parameters)
+    problem, classes = _problem(definition, estimator, target)
     rows = len(frame)
     share = parameters.test_fraction
-    if not 0 <= share < 1:
+    held = int(np.ceil(rows * share))
+    if rows - held < FEWEST_ROWS:
         raise Refused(
-            f"test fraction {share}: must be at least 0 and less than 1. Use 0.2 to hold out a fifth of the rows."
-        )
-    measured = int(np.ceil(rows * share))
-    if rows - measured < FEWEST_ROWS:
-        raise Refused(
-            f"{rows} rows with test fraction {share} leave {rows - measured} to train on; at least {FEWEST_ROWS} are"
+            f"{rows} rows with test fraction {share} leave {rows - held} to train on; at least {FEWEST_ROWS} are"
             " needed. Give more rows or a smaller fraction."
         )
     held_out = None
-    with np.errstate(all="ignore"):  # what overflows is refused below, by name
-        if measured:
-            frame, held_frame, target, held_target = train_test_split(
-                frame, target, test_size=measured, random_state=parameters.seed
-            )
-            held_out = (held_frame, held_target)
-            model = fit(frame, target)
-            metrics = _measure(held_target, model.predict(held_frame))
-        else:
-            model = fit(frame, target)
-            metrics = {"evaluated_on": "nothing: all rows trained", "r2": None, "rmse": None, "mae": None}
-    metrics |= {"train_rows": len(frame), "test_rows": measured}
-    found = [*model.coef_, model.intercept_, *(value for value in metrics.values() if isinstance(value, float))]
-    if not np.isfinite(found).all():
-        raise NotGoodEnough(
-            "the fit gave coefficients or metrics that are not finite. Choose larger units for large columns.", metrics
+    if held:
+        frame, held_frame, target, held_target = train_test_split(
+            frame, target, test_size=held, random_state=parameters.seed, stratify=_strata(problem, target, held)
         )
-    return Trained(model, metrics, held_out)
+        held_out = (held_frame, held_target)
+    if classes and (unseen := set(classes) - set(target)):
+        raise Refused(
+            f"no row that trains has the class {listed(sorted(map(label, unseen)))}. Give more rows of it, or take"
+            " another seed."
+        )
+    _fit(definition, estimator, frame, target)
+    measured = Measured(definition, problem, classes)
+    metrics: dict[str, Any] = {"evaluated_on": "held-out rows" if held_out else "nothing: all rows trained"}
+    metrics |= measured.measure(estimator, *held_out) if held_out else dict.fromkeys(measured.metrics)
+    metrics |= {"train_rows": len(frame), "test_rows": held}
+    _refuse_infinite(estimator, metrics)
+    return Trained(estimator, problem, classes, measured, metrics, held_out, len(frame))
 
 
-def fit(frame: pd.DataFrame, target: pd.Series) -> LinearRegression:
-    """A linear regression of ``target`` on ``frame`` that does not depend on the columns' units.
-
-    Scikit-learn drops every direction a millionth as long as the longest (its ``tol``), so a column
-    in small units would silently count for nothing. Here columns are brought to like magnitude
-    first (by powers of two, which is exact), and only what float64 cannot tell from zero is
-    dropped. docs/decisions/0003 has the figures.
-    """
-    span = (frame - frame.mean()).abs().max().to_numpy()
-    scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
-    model = LinearRegression(tol=np.finfo(float).eps * max(frame.shape)).fit(frame / scale, target)
-    if model.rank_ == frame.shape[1] < len(frame) and frame.size <= _REFINED:
-        _refine(model, (frame / scale).to_numpy(), target.to_numpy())
-    model.coef_ = model.coef_ / scale
-    return model
-
-
-def _refine(model: LinearRegression, columns: np.ndarray, target: np.ndarray) -> None:
-    """Correct the coefficients by what extended precision finds of their error (Björck 1967).
-
-    Three rounds give NIST's worst tables 10 digits where the solver alone gives 7.
-    """
-    design = np.column_stack([np.ones(len(columns)), columns])
-    q, r = np.linalg.qr(design)
-    wide = design.astype(np.longdouble)
-    coefficients = np.concatenate([[model.intercept_], model.coef_]).astype(np.longdouble)
-    residual = target - wide @ coefficients
-    for _ in range(3):
-        error = (target - residual - wide @ coefficients).astype(float)
-        slant = np.linalg.solve(r.T, -(wide.T @ residual).astype(float))
-        step = q.T @ error - slant
-        coefficients = coefficients + np.linalg.solve(r, step)
-        residual = residual + (error - q @ step)
-    if np.isfinite(coefficients).all():
-        model.intercept_, model.coef_ = float(coefficients[0]), coefficients[1:].astype(float)
-
-
-def train_and_propose(step: Step, parameters: Parameters) -> Outcome:
+def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) -> Outcome:
     """Train on what preprocessing left in the run folder, and propose the model if it passes the gate.
+
+    Args:
+        step: where, and for which model.
+        words: the model's parameters, by name, as the command line has them.
+        allowed: what this run allows.
 
     Raises:
         NotGoodEnough: it does not pass.
         Refused: as :func:`train`; or preprocessing has not run here, or its output has changed; or the
-            gate's settings cannot be read.
+            gate's settings cannot be read; or a parameter is none.
         OSError: the run folder cannot be written.
     """
+    parameters = from_words(parameters_of(step.model_name), words)
+    definition = Definition(step.model_name)
     prepared = step.input("preprocessing", ModelSignature)
     signature = prepared.facts
-    gate = quality_gate.read(step.registry.folder, step.environment)
+    gate = quality_gate.read(step.registry.folder, step.environment, step.model_name)
     frame = tables.from_parquet(prepared.read("table"))
     target = frame.pop(signature.target)
-    trained = train(frame, target, parameters)
-    passed = gate_check.check(step, gate, signature, trained.metrics, trained.held_out)
-    model = trained.model
-    inline = len(model.coef_) <= MOST_INLINE
-    content = dumped(model)
-    output = step.write(MODEL, content, trained.metrics["train_rows"])
+    trained = train(frame, target, parameters, definition)
+    published = _published(definition, trained.estimator)
+    content, modules = _dumped(definition, published)
+    linear = measuring.coefficients(trained.estimator, list(frame.columns))
     lineage = Lineage(
         **msgspec.structs.asdict(step.identity),
         **msgspec.structs.asdict(signature),
-        trained_on=TrainedOn(sha256=prepared.outputs["table"].sha256, rows=trained.metrics["train_rows"]),
-        libraries=libraries.versions(),
-        parameters={"estimator": "LinearRegression", **msgspec.to_builtins(parameters)},
+        model_name=step.model_name,
+        problem=trained.problem,
+        classes=[label(one) for one in trained.classes] or None,
+        trained_on=TrainedOn(sha256=prepared.outputs["table"].sha256, rows=trained.rows),
+        libraries=libraries.versions(modules),
+        parameters={"estimator": _name_of(trained.estimator), **msgspec.to_builtins(parameters)},
         metrics=trained.metrics,
-        gate=passed,
-        intercept=float(model.intercept_),
-        coefficients=dict(zip(frame.columns, model.coef_.tolist(), strict=True)) if inline else None,
-        **step.cost(),
+        goals=trained.measured.goals,
+        intercept=linear[0] if linear else None,
+        coefficients=linear[1] if linear else None,
     )
+    passed = gate_check.check(step, gate, allowed, lineage, trained.measured, trained.held_out)
+    importances, plots = _looked_at(trained, parameters, is_linear=linear is not None)
+    output = step.write(MODEL, content, trained.rows)
+    lineage = msgspec.structs.replace(lineage, gate=passed, importances=importances, plots=plots, **step.cost())
     proposal = ModelProposal(
         lineage=lineage,
         path=output.path,
         sha256=output.sha256,
         size_bytes=len(content),
-        model_hash=joblib.hash(model),
+        model_hash=joblib.hash(published),
+        serve=allowed.serve,
+        allow_unmeasured=allowed.allow_unmeasured,
+        allow_signature_change=allowed.allow_signature_change,
     )
     return Outcome(facts={"metrics": trained.metrics}, proposal=proposal)
 
 
-def dumped(model: LinearRegression) -> bytes:
-    """The bytes of ``model``'s file."""
-    buffer = io.BytesIO()
-    joblib.dump(model, buffer)
-    return buffer.getvalue()
+def _problem(definition: Definition, estimator: Any, target: pd.Series) -> tuple[str, list[Any]]:
+    """What kind of problem it is, and of a classifier its classes."""
+    is_numeric = pd.api.types.is_numeric_dtype(target)
+    if not is_classifier(estimator):
+        if definition.problem in {"binary", "multiclass"}:
+            raise Refused(
+                f"{definition.file}: PROBLEM is {definition.problem}, and {_name_of(estimator)} is a regressor."
+                " Return a classifier from build, or take PROBLEM out."
+            )
+        if not is_numeric:
+            raise Refused(
+                f"the target {target.name!r} holds {short(str(target.iloc[0]))}, and {_name_of(estimator)} predicts"
+                f" numbers. Name another target, or return a classifier from build in {definition.file}."
+            )
+        return "regression", []
+    if definition.problem == "regression":
+        raise Refused(
+            f"{definition.file}: PROBLEM is regression, and {_name_of(estimator)} is a classifier."
+            " Return a regressor from build, or take PROBLEM out."
+        )
+    classes = sorted(pd.unique(target).tolist())
+    if not 2 <= len(classes) <= _MOST_CLASSES:  # noqa: PLR2004  # of one class there is nothing to learn
+        raise Refused(
+            f"the target {target.name!r} has {len(classes)} different values, and a classifier takes 2 to"
+            f" {_MOST_CLASSES}. Name another target, or return a regressor from build in {definition.file}."
+        )
+    problem = "binary" if len(classes) == 2 else "multiclass"  # noqa: PLR2004
+    if definition.problem not in {None, problem}:
+        raise Refused(
+            f"{definition.file}: PROBLEM is {definition.problem}, and the target {target.name!r} has"
+            f" {len(classes)} classes: {listed(list(map(label, classes)))}. Fix one of them."
+        )
+    if definition.positive is not None:
+        positive = next((one for one in classes if label(one) == definition.positive), None)
+        if problem != "binary" or positive is None:
+            raise Refused(
+                f"{definition.file}: POSITIVE is {short(definition.positive)}, and the classes are"
+                f" {listed(list(map(label, classes)))}. Name one of two classes."
+            )
+        classes = [*(one for one in classes if one != positive), positive]
+    return problem, classes
 
 
-def _measure(truth: pd.Series, predicted: np.ndarray) -> dict[str, Any]:
-    return {
-        "evaluated_on": "held-out rows",
-        "r2": float(r2_score(truth, predicted)) if len(truth) > 1 else None,
-        "rmse": float(root_mean_squared_error(truth, predicted)),
-        "mae": float(mean_absolute_error(truth, predicted)),
-    }
+def _strata(problem: str, target: pd.Series, held: int) -> pd.Series | None:
+    """The target, where each class is to have its share of the held-out rows, and can."""
+    if problem == "regression":
+        return None
+    counts = target.value_counts()
+    fits = counts.min() >= 2 and held >= len(counts) and len(target) - held >= len(counts)  # noqa: PLR2004
+    return target if fits else None
+
+
+def _fit(definition: Definition, estimator: Any, frame: pd.DataFrame, target: pd.Series) -> None:
+    try:
+        estimator.fit(frame, target)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise definition.code_failed(error, f"the fit of {_name_of(estimator)}") from error
+
+
+def _refuse_infinite(estimator: Any, metrics: dict[str, Any]) -> None:
+    for name in ("coef_", "intercept_"):
+        found = getattr(estimator, name, None)
+        if isinstance(found, float | np.ndarray) and not np.isfinite(found).all():
+            raise NotGoodEnough(
+                "the fit gave coefficients or metrics that are not finite. Choose larger units for large columns.",
+                metrics,
+            )
+
+
+def _looked_at(
+    trained: Trained, parameters: TrainingParameters, *, is_linear: bool
+) -> tuple[dict[str, float] | None, dict[str, Any] | None]:
+    """What the model looks at, and what its own plots show; where rows were held out."""
+    if trained.held_out is None:
+        return None, None
+    measured, (frame, target) = trained.measured, trained.held_out
+    explains = not is_linear or measured.has_own_explanation
+    importances = measured.importances(trained.estimator, frame, target, parameters.seed) if explains else None
+    return importances, measured.plots(trained.estimator, frame, target)
+
+
+def _published(definition: Definition, estimator: Any) -> Pipeline:
+    """From the signature's columns to the prediction."""
+    transform = FunctionTransformer(definition.transform) if definition.transform else "passthrough"
+    return Pipeline([("transform", transform), (ESTIMATOR, estimator)])
+
+
+def _dumped(definition: Definition, model: Any) -> tuple[bytes, set[str]]:
+    try:
+        return pickling.dumped(model)
+    except (MemoryError, BulkheadError):
+        raise
+    except Exception as error:
+        raise definition.code_failed(error, "storing the model") from error
+
+
+def _name_of(estimator: Any) -> str:
+    """What people call it; of a pipeline, what it ends in."""
+    steps = getattr(estimator, "steps", None)
+    return type(steps[-1][1] if steps else estimator).__name__

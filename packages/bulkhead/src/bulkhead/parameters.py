@@ -51,7 +51,7 @@ class Field(msgspec.Struct, frozen=True):
 _SIMPLE = ("Int", "Float", "Str", "Bool", "None", "Literal", "Enum")
 
 
-def fields_of(parameters: type[TrainingParameters]) -> list[Field]:
+def fields_of(parameters: Any) -> list[Field]:
     """The fields of ``parameters``, in their order.
 
     Raises:

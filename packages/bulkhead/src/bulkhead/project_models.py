@@ -1,4 +1,4 @@
-"""The models of ``project/``, and the parameters of each. Imports no ML library, and of the project the parameters only.
+"""The models of ``project/``, and the parameters of each. Imports no ML library, and no model unless it is asked for.
 
 A model is a file ``project/<name>.py``. Files that begin with ``_`` are what models share, and folders are no models.
 """

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-import transformation
 from bulkhead.errors import NotVerified, Refused
-from modeling import compatibility, libraries
-from modeling.prediction import NotFinite, predict
+from bulkhead.prediction import compatibility, libraries
+from bulkhead.prediction.predicting import NotFinite, estimator_of, predict
+from bulkhead.prediction.signature import columns_of
+from modeling import older
+from modeling.definition import Definition
+from modeling.fingerprint import OLDER, fingerprint
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bulkhead.registry.records import ModelRecord
     from bulkhead.registry.store import Registry
 
@@ -33,20 +36,43 @@ def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
         raise Refused(
             f"{record.model_filename} cannot be loaded, or does not predict: {error!r}. Train a new model."
         ) from error
-    return libraries.versions()
+    return libraries.present(["python", *libraries.LIBRARIES, *(record.libraries or {})])
 
 
 def _smoke(model: Any, record: ModelRecord) -> None:
-    compatibility.check_transformation(record, transformation.fingerprint())
+    used = OLDER if record.transformation == OLDER else fingerprint(record.name)
+    compatibility.check_transformation(record, used)
     compatibility.check_libraries(record)
     if not record.features or not record.dtypes or sorted(record.features) != sorted(record.dtypes):
         raise NotVerified(f"the record of {record.model_filename} has no features with types. Train a new model.")
-    # A row that training saw, because a transformation need not take any number (a logarithm no zero).
-    example = record.input_example or dict.fromkeys(record.features, 1.0)
-    frame = transformation.apply(pd.DataFrame([example], columns=record.features, dtype=float))
+    frame = _example(record)
+    if used == OLDER:
+        transformed = older.transformed(frame)
+    else:
+        transformed = Definition(record.name).transformed(frame, may_be_empty=bool(record.missing))
     try:
-        predict(model, record, frame)
+        predict(estimator_of(model), record, transformed)
     except NotFinite:
         raise Refused(
             f"{record.model_filename} gives no finite prediction for a row of its training. Train a new model."
         ) from None
+
+
+def _example(record: ModelRecord) -> pd.DataFrame:
+    """A row that training saw, because a transformation need not take any number (a logarithm no zero)."""
+    import pyarrow as pa
+
+    from bulkhead.prediction import typed
+
+    columns = columns_of(record)
+    features = record.features or []
+    example = record.input_example or dict.fromkeys(features, 1.0)
+    arrays = {
+        name: typed.typed(name, pa.chunked_array([pa.array([_cell(example.get(name))])]), columns[name])
+        for name in features
+    }
+    return typed.to_frame(arrays, columns)
+
+
+def _cell(value: Any) -> str | None:
+    return None if value is None else str(value)

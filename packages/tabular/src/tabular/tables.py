@@ -1,4 +1,4 @@
-"""A user's table, read and checked: what leaves here is finite numbers under distinct names.
+"""A user's table, read and checked: what leaves here is columns of known types under distinct names.
 
 Needs pyarrow and pandas, which only the step images have.
 
@@ -8,12 +8,12 @@ hashed are the bytes that are parsed.
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -22,14 +22,16 @@ import pyarrow.parquet as pq
 from bulkhead.errors import Refused, one_line, short
 from bulkhead.files import sha256
 from bulkhead.paths import SAMPLE, input_path
+from bulkhead.prediction import typed
 from bulkhead.registry.records import Data
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-LARGEST = 1e150
-"""Least squares squares its numbers and adds them up: beyond this, float64 overflows."""
+    import pandas as pd
+
+    from bulkhead.columns import Column
 
 _TOO_LONG = re.compile(rb"[^\r\n]{1000001}")
 """pyarrow reads blocks of a mebibyte, and a row must fit into one."""
@@ -45,16 +47,15 @@ _UNREADABLE = (
 )
 """What pyarrow raises for a file that is not what it should be; not for want of memory or threads."""
 
-_LIKE_A_NUMBER = r"(?i)^\s*([+-]?(\d|\.\d|nan|inf)|$)"
-
 _PANDAS_INDEX = "__index_level_"
 
 
 class SourceTable:
-    """A table with checked names; its numbers are checked when they are asked for."""
+    """A table with checked names; its cells are checked when they are asked for."""
 
-    def __init__(self, table: pa.Table, data: Data) -> None:
+    def __init__(self, table: pa.Table, data: Data, content: bytes | None = None) -> None:
         self._table = table
+        self._content = content
         self.data = data
 
     @property
@@ -64,28 +65,78 @@ class SourceTable:
 
     def is_text(self, name: str) -> bool:
         """Whether no cell of the column ``name`` so much as begins like a number."""
-        column = self._table.column(name)
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            return not pc.any(pc.match_substring_regex(column, _LIKE_A_NUMBER)).as_py()
-        return not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+        return typed.is_text(self._table.column(name))
 
-    def numbers(self, names: Sequence[str]) -> tuple[pd.DataFrame, dict[str, str]]:
-        """The columns ``names`` as float64, and the type each had: ``int64``, ``double``, ...
+    def inferred(self, names: Sequence[str]) -> dict[str, Column]:
+        """What each of the columns ``names`` seems to be."""
+        return typed.inferred(names, self._table.column)
 
-        Returns:
-            A frame of shape (rows, len(names)), all finite; and the types by name.
+    def typed(self, columns: Mapping[str, Column]) -> TypedColumns:
+        """The columns that ``columns`` names, as what it says they are.
 
         Raises:
-            Refused: a cell is empty, not a number, not finite, or too large; the message names the
-                column and the row where it was first seen.
+            Refused: a cell is not such; the message names file, line, column and row.
         """
-        numbers = {}
-        dtypes = {}
-        for name in names:
-            column = _typed(name, self._table.column(name))
-            dtypes[name] = str(column.type)
-            numbers[name] = _finite(name, column.cast(pa.float64(), safe=False))
-        return pd.DataFrame(numbers, columns=list(names)), dtypes
+        arrays = {}
+        for name, wanted in columns.items():
+            try:
+                arrays[name] = typed.typed(name, self._table.column(name), wanted)
+            except typed.BadCell as error:
+                raise Refused(f"{self._place(error.row)}: {error}") from None
+        return TypedColumns(arrays, dict(columns))
+
+    def _place(self, row: int) -> str:
+        """The file, and the line in it where a person finds the row."""
+        if self._content is None:
+            return self.data.source
+        line = csv_line(self._content, row, of_one_column=len(self.names) == 1)
+        return f"{self.data.source}, line {line}" if line else self.data.source
+
+
+class TypedColumns:
+    """Columns whose cells are what they should be.
+
+    Args:
+        arrays: by name, in their order.
+        kinds: what each is.
+    """
+
+    def __init__(self, arrays: Mapping[str, pa.ChunkedArray], kinds: Mapping[str, Column]) -> None:
+        self._arrays = arrays
+        self.kinds = kinds
+
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The type of each, as records have it."""
+        return {name: typed.dtype_of(array, self.kinds[name]) for name, array in self._arrays.items()}
+
+    @property
+    def missing(self) -> list[str]:
+        """Those that may have empty cells."""
+        return [name for name in self._arrays if self.kinds[name].missing]
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """By category, how many different words there are."""
+        return {
+            name: pc.count_distinct(array).as_py()
+            for name, array in self._arrays.items()
+            if self.kinds[name].kind == "category"
+        }
+
+    def frame(self, names: Sequence[str]) -> pd.DataFrame:
+        """Those called ``names``, as a model's code gets them: shape (rows, len(names))."""
+        return typed.to_frame({name: self._arrays[name] for name in names}, self.kinds)
+
+    def words(self, name: str) -> pd.Series[str]:
+        """The column ``name`` as text."""
+        words: pd.Series[str] = self._arrays[name].cast(pa.string()).to_pandas().astype(object)
+        return words
+
+    def example(self, names: Sequence[str]) -> dict[str, Any]:
+        """The first row of those called ``names``, as JSON has it: dates as text, empty cells as None."""
+        first = {name: self._arrays[name][0].as_py() for name in names}
+        return {name: value.isoformat() if hasattr(value, "isoformat") else value for name, value in first.items()}
 
 
 def read_source(source: str, inputs: Path, sample: Callable[[], bytes]) -> SourceTable:
@@ -110,7 +161,8 @@ def read_source(source: str, inputs: Path, sample: Callable[[], bytes]) -> Sourc
     _check_names(source, table.column_names)
     if table.num_rows == 0:
         raise Refused(f"{source}: it has a header and no rows. Give a table with at least one row.")
-    return SourceTable(table, Data(path=path, sha256=sha256(content), rows=table.num_rows, source=source))
+    data = Data(path=path, sha256=sha256(content), rows=table.num_rows, source=source)
+    return SourceTable(table, data, None if path.lower().endswith(".parquet") else content)
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
@@ -204,58 +256,19 @@ def _check_names(source: str, names: list[str]) -> None:
         raise Refused(f"{source}: {times} columns are called {name!r}. Give each column its own name.")
 
 
-def _typed(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The column as numbers of the narrowest fitting type, empty cells as null."""
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        text = pc.utf8_trim_whitespace(column)
-        text = pc.if_else(pc.equal(text, ""), pa.scalar(None, text.type), text)
-        # Arrow reads 0x10 as 16, but only among whole numbers.
-        hexadecimal = pc.any(pc.match_substring_regex(text, "^[+-]?0[xX]")).as_py()
-        for wanted in (pa.float64(),) if hexadecimal else (pa.int64(), pa.float64()):
-            try:
-                return text.cast(wanted)
-            except pa.ArrowInvalid:
-                continue
-        row = _first(lambda end: _casts(text.slice(0, end)), len(text))
-        shown = short(str(text[row - 1].as_py()))
-        raise Refused(f"column {name!r}, row {row}: {shown} is not a number. Fix the cell, or leave the column out.")
-    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        raise Refused(f"column {name!r}, row 1: its type is {column.type}, not a number. Convert it, or leave it out.")
-    return column
-
-
-def _finite(name: str, column: pa.ChunkedArray) -> pd.Series[float]:
-    if column.null_count:
-        row = pc.index(column.is_null(), value=True).as_py() + 1
-        raise Refused(f"column {name!r}, row {row}: the cell is empty. Fill it, or remove the row.")
-    bad = pc.invert(pc.is_finite(column))
-    if pc.any(bad).as_py():
-        row = pc.index(bad, value=True).as_py() + 1
-        what = "NaN" if pc.is_nan(column[row - 1]).as_py() else "infinity"
-        raise Refused(f"column {name!r}, row {row}: the value is {what}. Give a finite number, or remove the row.")
-    large = pc.greater(pc.abs(column), LARGEST)
-    if pc.any(large).as_py():
-        row = pc.index(large, value=True).as_py() + 1
-        raise Refused(
-            f"column {name!r}, row {row}: {column[row - 1].as_py()!r} is beyond ±{LARGEST:g}, which least squares"
-            " cannot square in float64. Choose a larger unit."
-        )
-    series: pd.Series[float] = column.to_pandas()
-    return series
-
-
-def _casts(text: pa.ChunkedArray) -> bool:
+def csv_line(content: bytes, row: int, *, of_one_column: bool) -> int | None:
+    """The line of a CSV file on which its ``row``, from 1 after the header, begins; None: nobody can tell."""
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    reader = csv.reader(lines)
+    seen, before = -1, 0
     try:
-        text.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-def _first(holds: Callable[[int], bool], rows: int) -> int:
-    """The first row, from 1, at which ``holds(rows up to it)`` turns false; it is false for all rows."""
-    low, high = 1, rows
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if holds(middle) else (low, middle)
-    return low
+        for cells in reader:
+            # A blank line is a row where there is one column, and none where there are more.
+            if cells or of_one_column:
+                seen += 1
+            if seen == row:
+                return before + 1
+            before = reader.line_num
+    except (csv.Error, UnicodeDecodeError):
+        return None
+    return None

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from bulkhead import environments, model_name
 from bulkhead.errors import Refused
+from bulkhead.parameters import fields_of, from_words
 from bulkhead.paths import SAMPLE
+from bulkhead.project_models import parameters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bulkhead.parameters import Field, TrainingParameters
+
+_MODEL = "bulkhead.model"
 
 environment_option = click.option(
     "--environment",
@@ -42,3 +54,51 @@ source_option = click.option(
     show_default=True,
     help="A .csv or .parquet file in /inputs, by its name there; or 'sample', the built-in table.",
 )
+
+
+def switch(flag: str, words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A flag that is on where it is given, or as ``flag=true`` and ``flag=false`` say: DAGs have no other way."""
+    return click.option(flag, type=bool, is_flag=False, flag_value=True, default=False, help=words)
+
+
+class WithParameters(click.Command):
+    """A command that takes the parameters of the model which ``--name`` names, each as a flag."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, once it is known which parameters there are."""
+        ctx.meta[_MODEL] = _named_in(args)
+        return super().parse_args(ctx, args)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The command's own, and the model's."""
+        own = super().get_params(ctx)
+        try:
+            parameters = parameters_of(ctx.meta[_MODEL])
+        except Refused as error:
+            raise click.ClickException(str(error)) from None
+        return [*own[:-1], *(_option(field, parameters) for field in fields_of(parameters)), own[-1]]
+
+
+def _named_in(args: Sequence[str]) -> str:
+    """The model that a command line names, before it is read as a whole."""
+    name = os.environ.get(model_name.VARIABLE) or model_name.DEFAULT_NAME
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        if word == "--name":
+            name = following
+        elif word.startswith("--name="):
+            name = word.partition("=")[2]
+    return name
+
+
+def _option(field: Field, parameters: type[TrainingParameters]) -> click.Option:
+    def checked(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+        if text is not None:
+            try:
+                from_words(parameters, {field.name: text})
+            except Refused as error:
+                raise click.BadParameter(str(error)) from None
+        return text
+
+    words = field.schema.get("description") or field.schema.get("title") or "A parameter of the model."
+    help_text = f"{words}  [default: {field.default}]"
+    return click.Option([f"--{field.flag}", field.name], callback=checked, help=help_text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bulkhead.errors import NotVerified, Refused, listed
-from modeling import libraries
-from modeling.signature import TEXT
+from bulkhead.prediction import libraries
+from bulkhead.prediction.signature import TEXT
 
 if TYPE_CHECKING:
+    from bulkhead.prediction.signature import InputSignature
     from bulkhead.registry.records import ModelRecord
-    from modeling.signature import InputSignature
 
 
 def check_transformation(model: ModelRecord, fingerprint: str | None) -> None:
@@ -44,7 +44,8 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str =
     Raises:
         Refused: what differs, old and new, and how to go on.
     """
-    drift = libraries.drift(model.libraries or {}, libraries.versions())
+    trained = model.libraries or {}
+    drift = libraries.drift(trained, libraries.present(["python", *libraries.LIBRARIES, *trained]))
     if drift and not allow_drift:
         listing = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in drift.items())
         raise Refused(
@@ -67,29 +68,49 @@ def check_signature(model: ModelRecord, signature: InputSignature) -> None:
     if model.features is None or model.dtypes is None:
         raise NotVerified(f"the record of {model.model_filename} has no features to compare with. Train a new model.")
     check_transformation(model, signature.transformation)
-    ignored = {model.target, *(model.left_out or [])}
+    ignored = {model.target, model.identifier, *(model.left_out or [])}
     found = {name: dtype for name, dtype in signature.dtypes.items() if name in model.dtypes or name not in ignored}
+    refuse_differences(model, found, signature.data.path)
+
+
+def refuse_differences(model: ModelRecord, found: dict[str, str], called: str) -> None:
+    """Refuse columns that are not the model's.
+
+    Args:
+        model: its record.
+        found: by column, in the table's order, its type; without what may be there besides.
+        called: what the table is called in the sentence.
+
+    Raises:
+        Refused: what differs.
+    """
+    features, dtypes = model.features or [], model.dtypes or {}
     differences = []
-    if missing := [name for name in model.features if name not in found]:
+    if missing := [name for name in features if name not in found]:
         differences.append(f"missing [{listed(missing)}]")
-    if unexpected := [name for name in found if name not in model.dtypes]:
+    if unexpected := [name for name in found if name not in dtypes]:
         differences.append(f"unexpected [{listed(unexpected)}]")
-    if not differences and list(found) != model.features:
-        differences.append(f"order [{listed(found)}] instead of [{listed(model.features)}]")
+    if not differences and list(found) != features:
+        differences.append(f"order [{listed(found)}] instead of [{listed(features)}]")
     differences += [
         f"{name!r} is {found[name]}, was {dtype}"
-        for name, dtype in model.dtypes.items()
+        for name, dtype in dtypes.items()
         if name in found and not _fits(found[name], dtype)
     ]
     if differences:
         raise Refused(
-            f"{signature.data.path} is not what {model.model_filename} was trained for: {'; '.join(differences)}."
+            f"{called} is not what {model.model_filename} was trained for: {'; '.join(differences)}."
             " Fix the table, or train a model on such a table."
         )
 
 
 def _fits(found: str, trained: str) -> bool:
-    return found != TEXT and (_is_whole(found) or not _is_whole(trained))
+    if trained in _OTHERS or found in _OTHERS:
+        return found == trained
+    return _is_whole(found) or not _is_whole(trained)
+
+
+_OTHERS = {TEXT, "category", "boolean", "date"}
 
 
 def _is_whole(dtype: str) -> bool:

@@ -1,0 +1,147 @@
+"""A published model outside of the containers, as in a notebook: it predicts what inference would, or refuses so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bulkhead.errors import NotVerified, Refused, one_line
+from bulkhead.model_name import DEFAULT_NAME
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.store import Registry
+
+
+class LoadedModel:
+    """A published model, ready to predict.
+
+    Attributes:
+        record: its record in ``log.txt``: signature, metrics, parameters, data.
+        pipeline: scikit-learn's pipeline: the transformation, then the estimator. It takes typed columns.
+    """
+
+    def __init__(self, record: ModelRecord, pipeline: Any) -> None:
+        self.record = record
+        self.pipeline = pipeline
+
+    def __repr__(self) -> str:
+        return f"<{self.record.name} of {self.record.environment}: {self.record.model_filename}>"
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """What inference gives for ``frame``.
+
+        Args:
+            frame: shape (rows, columns), the columns of the signature in their order. The target, the identifier and
+                what training left out may be there too.
+
+        Returns:
+            The identifier, where the model has one, else ``row`` from 1; ``prediction``; and ``probability_<class>``.
+
+        Raises:
+            Refused: a column or a cell is not what the model was trained for, or a prediction is not finite.
+        """
+        from bulkhead.prediction.predicting import estimator_of, predict
+
+        typed, identifiers = self._typed(frame)
+        steps = getattr(self.pipeline, "named_steps", {})
+        try:
+            transformed = steps["transform"].transform(typed) if hasattr(steps.get("transform"), "transform") else typed
+        except Exception as error:
+            raise Refused(f"the model's transformation fails: {one_line(repr(error), 300)}. Fix the table.") from error
+        found = predict(estimator_of(self.pipeline), self.record, transformed).frame()
+        found.insert(0, self.record.identifier or "row", identifiers)
+        return found
+
+    def _typed(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Any]:
+        import pyarrow as pa
+
+        from bulkhead.prediction import compatibility, typed
+        from bulkhead.prediction.signature import columns_of
+
+        record, columns = self.record, columns_of(self.record)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        beside = {record.target, record.identifier, *(record.left_out or [])}
+        arrays, dtypes = {}, {}
+        for name in table.column_names:
+            wanted = columns.get(name)
+            if wanted is None or not wanted.is_feature:
+                if name not in beside:
+                    dtypes[name] = "unknown"
+                continue
+            column = table.column(name)
+            if wanted.kind == "number" and typed.is_text(column):
+                dtypes[name] = "text"
+                continue
+            arrays[name] = typed.typed(name, column, wanted)
+            dtypes[name] = typed.dtype_of(arrays[name], wanted)
+        compatibility.refuse_differences(record, dtypes, "the frame")
+        if record.identifier is not None and record.identifier in table.column_names:
+            identifiers = typed.typed(record.identifier, table.column(record.identifier), columns[record.identifier])
+            return typed.to_frame(arrays, columns), identifiers.to_pandas()
+        return typed.to_frame(arrays, columns), range(1, len(frame) + 1)
+
+
+def load(
+    environment: str = "prd",
+    *,
+    name: str = DEFAULT_NAME,
+    filename: str | None = None,
+    models: str | Path | None = None,
+    allow_version_drift: bool = False,
+) -> LoadedModel:
+    """The version of a model that an environment serves, or another one.
+
+    Unpickling runs code: load from a registry that you trust.
+
+    Args:
+        environment: whose.
+        name: of which model.
+        filename: another version of it; None: the served one.
+        models: the registry's folder; None: ``models/`` here or in a folder above.
+        allow_version_drift: predict although this Python has other library versions than it was trained with.
+
+    Raises:
+        NoModel: there is none.
+        OutOfService: it was revoked, removed or quarantined.
+        NotVerified: its file is not the one that was published, or it cannot be used without the images.
+        Refused: the libraries here are not those that it was trained with.
+    """
+    from bulkhead.prediction import compatibility
+    from bulkhead.registry.store import Registry
+
+    registry = Registry(Path(models) if models is not None else _folder())
+    record = registry.latest(environment, name) if filename is None else registry.find(filename, environment)
+    if record.name != name:
+        raise Refused(f"{record.model_filename} is a version of the model {record.name}, not of {name}. Name that one.")
+    if record.problem is None:
+        raise NotVerified(
+            f"{record.model_filename} was published before models carried their transformation, so it cannot predict"
+            " outside of the images. Train a new model."
+        )
+    compatibility.check_libraries(
+        record, allow_drift=allow_version_drift, how=", install these versions here, or allow_version_drift=True"
+    )
+    return LoadedModel(record, _unpickled(registry, record))
+
+
+def _unpickled(registry: Registry, record: ModelRecord) -> Any:
+    try:
+        return registry.load(record)
+    except (Refused, MemoryError):
+        raise
+    except Exception as error:
+        raise Refused(
+            f"{record.model_filename} cannot be loaded here: {one_line(repr(error), 300)}."
+            " Install what it was trained with."
+        ) from error
+
+
+def _folder() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "models" / "log.txt").is_file():
+            return folder / "models"
+    raise Refused(f"there is no models/log.txt in {here} or above. Name the folder: bulkhead.load(..., models=...).")

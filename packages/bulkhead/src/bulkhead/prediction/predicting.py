@@ -1,0 +1,116 @@
+"""Predicting: the same for inference, the check before a promotion, the quality gate and a notebook."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bulkhead.errors import Refused, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bulkhead.registry.records import ModelRecord
+
+ESTIMATOR = "estimator"
+"""The last step of a published pipeline; what is before it is the transformation."""
+
+
+class NotFinite(Refused):
+    """A prediction is infinite, or no number."""
+
+
+class Predictions:
+    """What a model says of a table.
+
+    Attributes:
+        values: shape (rows,): finite numbers, or classes as text.
+        probabilities: of a classifier that has them, shape (rows, classes), in the order of ``classes``; else None.
+        classes: of a classifier, as text; else none.
+    """
+
+    def __init__(self, values: np.ndarray, probabilities: np.ndarray | None, classes: list[str]) -> None:
+        self.values = values
+        self.probabilities = probabilities
+        self.classes = classes
+
+    def frame(self) -> pd.DataFrame:
+        """As a table: ``prediction``, and ``probability_<class>`` of each class."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {"prediction": self.values}
+        if self.probabilities is not None:
+            for place, name in enumerate(self.classes):
+                columns[f"probability_{name}"] = self.probabilities[:, place]
+        return pd.DataFrame(columns)
+
+
+def estimator_of(model: Any) -> Any:
+    """The estimator in a published ``model``, which takes transformed columns; an older one was published alone."""
+    steps = getattr(model, "named_steps", {})
+    return steps.get(ESTIMATOR, model)
+
+
+def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predictions:
+    """What ``estimator`` gives for the transformed ``frame``.
+
+    Args:
+        estimator: as :func:`estimator_of` gives it.
+        record: the model's record.
+        frame: shape (rows, columns); columns that the model does not know are passed over.
+
+    Raises:
+        NotFinite: a prediction is not; the sentence names the first such row.
+        Refused: a column that the model was trained on is missing, or it does not give one prediction a row.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        missing = [name for name in names if name not in frame]
+        if missing:
+            raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
+        frame = frame[list(names)]
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        values = np.asarray(estimator.predict(frame))
+        if values.shape == (len(frame), 1):
+            values = values[:, 0]
+        if values.shape != (len(frame),):
+            raise Refused(
+                f"{record.model_filename} gives predictions of the shape {values.shape} for {len(frame)} rows, and not"
+                " one each. Return an estimator of one target from build."
+            )
+        if not record.classes:
+            return Predictions(_finite(values, record), None, [])
+        probabilities = _probabilities(estimator, frame, record.classes)
+    return Predictions(np.array([label(one) for one in values], dtype=object), probabilities, record.classes)
+
+
+def label(value: Any) -> str:
+    """A class as text: records, files and pages have no other."""
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _finite(values: np.ndarray, record: ModelRecord) -> np.ndarray:
+    try:
+        numbers = values.astype(float)
+    except (TypeError, ValueError):
+        raise Refused(
+            f"{record.model_filename} predicts {short(str(values[0]))} for row 1, and not a number."
+            " Declare PROBLEM, or return a regressor from build."
+        ) from None
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    if bad.size:
+        raise NotFinite(f"the prediction for row {bad[0] + 1} is {numbers[bad[0]]}. Give smaller numbers there.")
+    return numbers
+
+
+def _probabilities(estimator: Any, frame: pd.DataFrame, classes: list[str]) -> np.ndarray | None:
+    if not hasattr(estimator, "predict_proba"):
+        return None
+    found = np.asarray(estimator.predict_proba(frame), dtype=float)
+    order = [label(one) for one in estimator.classes_]
+    return found[:, [order.index(name) for name in classes]]

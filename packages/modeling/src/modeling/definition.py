@@ -1,0 +1,238 @@
+"""A model as its file in ``project/`` defines it: what is declared, and each hook with its promises checked."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import is_classifier, is_regressor
+
+from bulkhead import project_models
+from bulkhead.columns import EVERY_OTHER, Column
+from bulkhead.errors import Refused, listed, one_line, short
+from bulkhead.registry.metrics import NOT_METRICS
+from bulkhead.scoring import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bulkhead.parameters import TrainingParameters
+
+PROBLEMS = ("regression", "binary", "multiclass")
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_MOST_SENTENCES = 20
+
+
+class Definition:
+    """The model ``name``; its hooks raise a :class:`~bulkhead.project_models.ProjectError` where its code fails.
+
+    Attributes:
+        target: the column to predict, unless a run names another.
+        columns: by name, what each is; None: it is inferred from training's table.
+        problem: ``regression``, ``binary`` or ``multiclass``; None: it follows from estimator and target.
+        positive: of a binary classifier, the class that metrics are of; None: the last one in order.
+        metrics: by name, the leading one first; None: those that go with the problem.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Read the model's file.
+
+        Raises:
+            ProjectError: it fails.
+            Refused: there is no such model, or what it declares is not what it should be.
+        """
+        project_models.check_known(name)
+        self.name = name
+        self.file = f"project/{name}.py"
+        self._module = project_models.imported(name)
+        self.target = self._declared("TARGET", str, "target")
+        self.columns = self._columns()
+        self.problem = self._declared("PROBLEM", str, None)
+        if self.problem not in (None, *PROBLEMS):
+            raise Refused(f"{self.file}: PROBLEM is {short(str(self.problem))}. Make it one of: {', '.join(PROBLEMS)}.")
+        positive = getattr(self._module, "POSITIVE", None)
+        self.positive = None if positive is None else str(positive)
+        self.metrics = self._metrics()
+        for hook in ("build", "transform", "check", "plots", "explain"):
+            if (value := getattr(self._module, hook, None)) is not None and not callable(value):
+                raise Refused(f"{self.file}: {hook} is no function. Make it one, or take it out.")
+        if not self._has("build"):
+            raise Refused(f"{self.file} has no function build. Add one: def build(parameters), returns an estimator.")
+
+    def build(self, parameters: TrainingParameters) -> Any:
+        """The estimator, unfitted."""
+        estimator = self._call("build", parameters)
+        if not (hasattr(estimator, "fit") and hasattr(estimator, "predict")) or isinstance(estimator, type):
+            raise Refused(
+                f"{self.file}: build returned {short(repr(estimator))}, and not an estimator."
+                " Return an object with fit and predict, as scikit-learn's have."
+            )
+        if not (is_classifier(estimator) or is_regressor(estimator)):
+            raise Refused(
+                f"{self.file}: build returned {type(estimator).__name__}, which is neither a regressor nor a"
+                " classifier. Return one of them, or a pipeline that ends in one."
+            )
+        return estimator
+
+    def check(self, frame: pd.DataFrame, called: str) -> None:
+        """Refuse a table that the model's own ``check`` has something to say of."""
+        if not self._has("check"):
+            return
+        said = self._call("check", frame.copy())
+        if said is None:
+            return
+        if isinstance(said, str) or not all(isinstance(one, str) for one in _listed(said)):
+            raise Refused(f"{self.file}: check returned {short(repr(said))}. Return a list of sentences.")
+        if sentences := [one_line(one, 500) for one in said]:
+            more = f" And {len(sentences) - _MOST_SENTENCES} more." if len(sentences) > _MOST_SENTENCES else ""
+            raise Refused(f"{called}: {' '.join(sentences[:_MOST_SENTENCES])}{more}")
+
+    @property
+    def transform(self) -> Any:
+        """The model's own ``transform``; None: it has none."""
+        return getattr(self._module, "transform", None)
+
+    def transformed(self, frame: pd.DataFrame, *, may_be_empty: bool) -> pd.DataFrame:
+        """``frame`` as the estimator gets it.
+
+        Args:
+            frame: shape (rows, columns), typed as :mod:`bulkhead.columns` says.
+            may_be_empty: whether a column of it may have empty cells; then what comes out may have them too.
+
+        Raises:
+            Refused: rows were dropped or added, or the columns are none that a model can take.
+        """
+        if not self._has("transform"):
+            return frame
+        before = len(frame)
+        with np.errstate(all="ignore"):  # what is not finite is refused below
+            result = self._call("transform", frame.copy())
+        if not isinstance(result, pd.DataFrame):
+            raise self._bad_transform(f"returned {type(result).__name__}, and not a DataFrame")
+        if len(result) != before:
+            raise self._bad_transform(f"made {len(result)} rows out of {before}; it must keep each row")
+        names = list(result.columns)
+        if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+            raise self._bad_transform(f"must give distinct columns with names, at least one; it gave {names[:20]}")
+        columns = {name: self._column(name, result[name], may_be_empty=may_be_empty) for name in names}
+        return pd.DataFrame(columns, columns=names)
+
+    def plots(self, estimator: Any, frame: pd.DataFrame, target: Any) -> Any:
+        """What the model's own ``plots`` gives of the held-out rows; None: it has none."""
+        return self._call("plots", estimator, frame, target) if self._has("plots") else None
+
+    def explain(self, estimator: Any, frame: pd.DataFrame, target: Any) -> Any:
+        """What the model's own ``explain`` gives of the held-out rows; None: it has none."""
+        return self._call("explain", estimator, frame, target) if self._has("explain") else None
+
+    @property
+    def has_explain(self) -> bool:
+        """Whether it has a hook ``explain``."""
+        return self._has("explain")
+
+    def code_failed(self, error: Exception, doing: str) -> Exception:
+        """What to raise where the estimator raised ``error`` while ``doing`` something."""
+        return project_models.failed(error, f"{self.file}: {doing} fails")
+
+    def columns_for(self, names: Sequence[str], inferred: Any) -> dict[str, Column]:
+        """What each of the columns ``names`` is; those that nothing is said of are left out.
+
+        Args:
+            names: a table's columns, without the target.
+            inferred: tells what columns seem to be; asked where the file declares none.
+
+        Raises:
+            Refused: a declared column is not there.
+        """
+        if self.columns is None:
+            found: dict[str, Column] = inferred(names)
+            return found
+        missing = [name for name in self.columns if name not in set(names) and name not in (EVERY_OTHER, self.target)]
+        if missing:
+            raise Refused(
+                f"{self.file} declares the columns [{listed(missing)}], which the table does not have. It has:"
+                f" {listed(list(names))}. Fix COLUMNS, or the table."
+            )
+        other = self.columns.get(EVERY_OTHER)
+        chosen = {name: self.columns.get(name, other) for name in names}
+        return {name: column for name, column in chosen.items() if column is not None}
+
+    def _column(self, name: str, column: Any, *, may_be_empty: bool) -> Any:
+        """One column of what ``transform`` gave, in a type that files and estimators take."""
+        if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+            return column.reset_index(drop=True)
+        try:
+            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            raise self._bad_transform(
+                f"made column {name!r} something else than numbers, categories or dates ({column.dtype})"
+            ) from None
+        bad = np.flatnonzero(np.isinf(numbers) if may_be_empty else ~np.isfinite(numbers))
+        if bad.size:
+            raise Refused(
+                f"the transformation made column {name!r}, row {bad[0] + 1}, {numbers[bad[0]]}."
+                f" Give smaller numbers, or fix transform in {self.file}."
+            )
+        return numbers
+
+    def _bad_transform(self, what: str) -> Refused:
+        return Refused(f"the transformation {what}. Fix transform in {self.file}, then run just build-images.")
+
+    def _declared(self, name: str, kind: type, default: Any) -> Any:
+        value = getattr(self._module, name, default)
+        if value is not default and not isinstance(value, kind):
+            raise Refused(f"{self.file}: {name} is {short(repr(value))}, and not a {kind.__name__}. Fix it.")
+        return value
+
+    def _columns(self) -> Mapping[str, Column] | None:
+        columns = getattr(self._module, "COLUMNS", None)
+        if columns is None:
+            return None
+        if not isinstance(columns, dict) or not columns:
+            raise Refused(f"{self.file}: COLUMNS is no dict of columns. Write {{'name': number()}}, or leave it out.")
+        for name, column in columns.items():
+            if not isinstance(name, str) or not isinstance(column, Column):
+                raise Refused(
+                    f"{self.file}: COLUMNS says of {short(str(name))} that it is {short(repr(column))}."
+                    " Use number(), category(), boolean(), date(), text() or identifier() of bulkhead.columns."
+                )
+        identifiers = [name for name, column in columns.items() if column.kind == "identifier"]
+        if len(identifiers) > 1 or EVERY_OTHER in identifiers:
+            raise Refused(f"{self.file}: COLUMNS has the identifiers [{listed(identifiers)}]. Name one column at most.")
+        return columns
+
+    def _metrics(self) -> dict[str, Metric] | None:
+        metrics = getattr(self._module, "METRICS", None)
+        if metrics is None:
+            return None
+        if not isinstance(metrics, dict) or not metrics:
+            raise Refused(f"{self.file}: METRICS is no dict of metrics. Write {{'mae': minimize(function)}}.")
+        for name, metric in metrics.items():
+            if not isinstance(name, str) or not _METRIC_NAME.fullmatch(name) or name in NOT_METRICS:
+                raise Refused(
+                    f"{self.file}: METRICS names {short(str(name))}. Use small letters, digits and '_', and none of"
+                    f" {', '.join(sorted(NOT_METRICS))}."
+                )
+            if not isinstance(metric, Metric) or not callable(metric.function):
+                raise Refused(
+                    f"{self.file}: the metric {name} is {short(repr(metric))}. Use maximize(function) or"
+                    " minimize(function) of bulkhead.scoring."
+                )
+        return metrics
+
+    def _has(self, hook: str) -> bool:
+        return getattr(self._module, hook, None) is not None
+
+    def _call(self, hook: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._module, hook)(*arguments)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise project_models.failed(error, f"{hook} fails") from error
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]

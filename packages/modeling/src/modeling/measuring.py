@@ -1,0 +1,254 @@
+"""How good a fitted model is on rows that it has not seen, and what it looks at."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    mean_absolute_error,
+    r2_score,
+    roc_auc_score,
+    root_mean_squared_error,
+)
+
+from bulkhead import project_models
+from bulkhead.errors import NotGoodEnough, Refused, short
+from bulkhead.registry.records import MOST_INLINE
+from bulkhead.scoring import Metric, maximize, minimize
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from modeling.definition import Definition
+
+LARGEST_PLOTS = 64 << 10
+"""Bytes of a record that its plots may take."""
+_MOST_EXPLAINED = 100
+"""Columns; with more, shuffling each of them would take longer than the fit."""
+_EXPLAINED_ROWS = 2000
+_SHUFFLES = 3
+
+
+def r2(truth: np.ndarray, predicted: np.ndarray) -> float | None:
+    """The coefficient of determination; None below two rows, where there is none."""
+    return float(r2_score(truth, predicted)) if len(truth) > 1 else None
+
+
+def roc_auc(truth: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """The area under the ROC curve; None where the rows are of one class."""
+    return float(roc_auc_score(truth, probabilities)) if len(np.unique(truth)) > 1 else None
+
+
+def f1_macro(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean of the classes' F1."""
+    return float(f1_score(truth, predicted, average="macro"))
+
+
+def cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
+    """The mean negative log-likelihood, in nats."""
+    classes = 2 if probabilities.ndim == 1 else probabilities.shape[1]
+    return float(log_loss(truth, probabilities, labels=range(classes)))
+
+
+METRICS: Mapping[str, Mapping[str, Metric]] = {
+    "regression": {
+        "r2": maximize(r2),
+        "rmse": minimize(root_mean_squared_error),
+        "mae": minimize(mean_absolute_error),
+    },
+    "binary": {
+        "roc_auc": maximize(roc_auc, response="predict_proba"),
+        "accuracy": maximize(accuracy_score),
+        "log_loss": minimize(cross_entropy, response="predict_proba"),
+    },
+    "multiclass": {
+        "accuracy": maximize(accuracy_score),
+        "f1_macro": maximize(f1_macro),
+        "log_loss": minimize(cross_entropy, response="predict_proba"),
+    },
+}
+"""By problem, the metrics of a model that declares none."""
+
+
+class Measured:
+    """The metrics of one model, ready to be measured.
+
+    Args:
+        definition: the model.
+        problem: what it is.
+        classes: of a classifier, its classes as the estimator has them, in the record's order.
+    """
+
+    def __init__(self, definition: Definition, problem: str, classes: list[Any]) -> None:
+        self._definition = definition
+        self._classes = classes
+        self._problem = problem
+        self.metrics = definition.metrics or METRICS[problem]
+
+    @property
+    def goals(self) -> dict[str, str]:
+        """Which way each is better, the leading one first."""
+        return {name: metric.goal for name, metric in self.metrics.items()}
+
+    @property
+    def has_own_explanation(self) -> bool:
+        """Whether the model's file says itself what the model looks at."""
+        return self._definition.has_explain
+
+    def measure(self, estimator: Any, frame: pd.DataFrame, target: pd.Series[Any]) -> dict[str, float | None]:
+        """Each metric of ``estimator`` on ``frame``, shape (rows, columns), and ``target``, shape (rows,).
+
+        Raises:
+            NotGoodEnough: one is not finite.
+            Refused: one fails, or gives no number.
+        """
+        truth = self._places(target.to_numpy())
+        responses: dict[str, np.ndarray] = {}
+        found: dict[str, float | None] = {}
+        for name, metric in self.metrics.items():
+            if metric.response == "predict_proba" and not hasattr(estimator, "predict_proba"):
+                if self._definition.metrics is None:  # nobody asked for it
+                    found[name] = None
+                    continue
+                raise Refused(
+                    f"{self._definition.file}: the metric {name} needs probabilities, and"
+                    f" {type(estimator).__name__} gives none. Take another metric or estimator."
+                )
+            if metric.response not in responses:
+                responses[metric.response] = self._response(estimator, metric.response, frame)
+            found[name] = self._value(name, metric, truth, responses[metric.response])
+        bad = [name for name, value in found.items() if value is not None and not math.isfinite(value)]
+        if bad:
+            raise NotGoodEnough(
+                f"the metric {bad[0]} is {found[bad[0]]}, which is not finite. Choose larger units for large columns,"
+                f" or fix METRICS in {self._definition.file}.",
+                {name: None if name in bad else value for name, value in found.items()},
+            )
+        return found
+
+    def importances(
+        self, estimator: Any, frame: pd.DataFrame, target: pd.Series[Any], seed: int
+    ) -> dict[str, float] | None:
+        """By column, how much the leading metric loses where its values are shuffled; None: there are too many."""
+        own = self._definition.explain(estimator, frame, target)
+        if own is not None:
+            return _numbers_by_name(own, f"{self._definition.file}: explain")
+        if frame.shape[1] > _MOST_EXPLAINED or len(frame) < 2:  # noqa: PLR2004  # one row cannot be shuffled
+            return None
+        if len(frame) > _EXPLAINED_ROWS:
+            frame, target = frame.iloc[:_EXPLAINED_ROWS], target.iloc[:_EXPLAINED_ROWS]
+        name, metric = next(iter(self.metrics.items()))
+        if metric.response == "predict_proba" and not hasattr(estimator, "predict_proba"):
+            return None
+        truth = self._places(target.to_numpy())
+        sign = -1 if metric.goal == "minimize" else 1
+
+        def score(fitted: Any, shuffled: pd.DataFrame, _target: Any) -> float:
+            value = self._value(name, metric, truth, self._response(fitted, metric.response, shuffled))
+            return math.nan if value is None else sign * value
+
+        found = permutation_importance(
+            estimator, frame, target, scoring=score, n_repeats=_SHUFFLES, random_state=seed
+        ).importances_mean
+        if not np.isfinite(found).all():
+            return None
+        return dict(zip(frame.columns, found.tolist(), strict=True))
+
+    def plots(self, estimator: Any, frame: pd.DataFrame, target: pd.Series[Any]) -> dict[str, Any] | None:
+        """What the model's own ``plots`` gives, as JSON has it.
+
+        Raises:
+            Refused: it is no dict of numbers, or too large.
+        """
+        given = self._definition.plots(estimator, frame, target)
+        if given is None:
+            return None
+        called = f"{self._definition.file}: plots"
+        if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+            raise Refused(f"{called} returned {short(repr(given))}. Return a dict of numbers by name.")
+        plain = {name: _plain(value, f"{called}: {name}") for name, value in given.items()}
+        if (size := len(msgspec.json.encode(plain))) > LARGEST_PLOTS:
+            raise Refused(f"{called} has {size} bytes, and {LARGEST_PLOTS} are kept. Return fewer points.")
+        return plain
+
+    def _places(self, values: np.ndarray) -> np.ndarray:
+        """Classes by their place; numbers as they are."""
+        if self._problem == "regression":
+            return values
+        places = {one: place for place, one in enumerate(self._classes)}
+        return np.array([places[one] for one in values.tolist()])
+
+    def _response(self, estimator: Any, response: str, frame: pd.DataFrame) -> np.ndarray:
+        try:
+            with np.errstate(all="ignore"):  # what is not finite is refused
+                if response == "predict":
+                    predicted = np.asarray(estimator.predict(frame))
+                    if predicted.shape != (len(frame),):
+                        predicted = predicted.reshape(len(frame))
+                    return self._places(predicted)
+                probabilities = np.asarray(estimator.predict_proba(frame), dtype=float)
+        except (MemoryError, Refused):
+            raise
+        except Exception as error:
+            raise self._definition.code_failed(error, f"{response} of {type(estimator).__name__}") from error
+        order = list(estimator.classes_)
+        ordered = probabilities[:, [order.index(one) for one in self._classes]]
+        return ordered[:, 1] if self._problem == "binary" else ordered
+
+    def _value(self, name: str, metric: Metric, truth: np.ndarray, response: np.ndarray) -> float | None:
+        try:
+            value = metric.function(truth, response)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise project_models.failed(error, f"{self._definition.file}: the metric {name} fails") from error
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise Refused(f"{self._definition.file}: the metric {name} gave {short(repr(value))}. Return one number.")
+        return float(value)
+
+
+def coefficients(estimator: Any, names: list[str]) -> tuple[float, dict[str, float]] | None:
+    """Intercept and coefficients of a linear model of one output; None: it is none, or has too many."""
+    weights, intercept = getattr(estimator, "coef_", None), getattr(estimator, "intercept_", None)
+    if not isinstance(weights, np.ndarray) or intercept is None or weights.size != len(names):
+        return None
+    if len(names) > MOST_INLINE or np.size(intercept) != 1:
+        return None
+    return float(np.ravel(intercept)[0]), dict(zip(names, np.ravel(weights).astype(float).tolist(), strict=True))
+
+
+def _numbers_by_name(given: Any, called: str) -> dict[str, float]:
+    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
+        raise Refused(f"{called} returned {short(repr(given))}. Return a dict of a number for each column.")
+    if len(given) > MOST_INLINE:
+        raise Refused(f"{called} has {len(given)} numbers, and {MOST_INLINE} are kept. Return fewer.")
+    plain = {name: _plain(value, f"{called}: {name}") for name, value in given.items()}
+    if not all(isinstance(value, int | float) for value in plain.values()):
+        raise Refused(f"{called} has something else than a number in it. Return a number for each column.")
+    return plain
+
+
+def _plain(value: Any, called: str) -> Any:
+    """``value`` as JSON has it: numbers, text, and lists and dicts of them."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(one, called) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, called) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refused(f"{called} has {value} in it, which is not finite. Leave it out.")
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise Refused(f"{called} has {short(repr(value))} in it. Return numbers, and lists and dicts of them.")

@@ -1,0 +1,81 @@
+"""A model's file: joblib's format, with the project's own code in it, so that it loads where the project is not.
+
+What comes from a package of the lock is stored by its name, as ever. Functions and classes of ``project/``, and of this
+package, are stored by value (by the cloudpickle that joblib brings along).
+"""
+
+from __future__ import annotations
+
+import io
+from types import FunctionType, ModuleType
+from typing import Any
+
+from joblib.externals import cloudpickle
+from joblib.numpy_pickle import NumpyPickler
+
+from bulkhead import project_models
+
+_BY_VALUE = (project_models.PACKAGE, "modeling")
+
+
+def dumped(model: Any) -> tuple[bytes, set[str]]:
+    """The bytes of ``model``'s file, and the names of the modules that it needs.
+
+    Raises:
+        Exception: whatever an object of the model raises that cannot be stored.
+    """
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer)
+    with _by_value():
+        pickler.dump(model)
+    return buffer.getvalue(), pickler.modules
+
+
+class _Pickler(NumpyPickler):  # type: ignore[misc]  # joblib has no types
+    """Joblib's own, which asks for each function and class whether it is the project's."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.modules: set[str] = set()
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How ``obj`` is stored, where that is not as ever."""
+        if not isinstance(obj, type | FunctionType):
+            return NotImplemented
+        module = str(getattr(obj, "__module__", None) or "")
+        if not _is_ours(module):
+            self.modules.add(module)
+            return NotImplemented
+        self.modules |= _named_by(module)
+        return cloudpickle.loads, (cloudpickle.dumps(obj),)
+
+
+class _by_value:  # noqa: N801  # a context, used as one
+    """While it lasts, cloudpickle stores what our modules define, and not their names."""
+
+    def __enter__(self) -> None:
+        import importlib
+
+        self._modules = [importlib.import_module(name) for name in _BY_VALUE]
+        for module in self._modules:
+            cloudpickle.register_pickle_by_value(module)
+
+    def __exit__(self, *_error: object) -> None:
+        for module in self._modules:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] in _BY_VALUE
+
+
+def _named_by(module: str) -> set[str]:
+    """The modules that code of ``module`` names: it needs them when it is called."""
+    import sys
+
+    found: set[str] = set()
+    for value in vars(sys.modules[module]).values():
+        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(name, str) and not _is_ours(name):
+            found.add(name)
+    return found
