@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from tests.support.project import files_in, lines_of
-from transformation import fingerprint
 
 from bulkhead import clock
+from modeling.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     from tests.support.project import Project
@@ -63,7 +63,7 @@ def test_the_diabetes_table_gives_the_model_that_scikit_learn_gives(project: Pro
     record = project.train("--source", "diabetes.csv", fraction="0")
     given = diabetes.drop(columns="target")
     plain = LinearRegression().fit(given, diabetes["target"])
-    model = project.registry.load(record)
+    model = project.registry.load(record)[-1]
     assert np.allclose(model.coef_, plain.coef_, rtol=1e-9, atol=0)
     assert model.intercept_ == pytest.approx(plain.intercept_, rel=1e-9)
     given.to_csv(project.inputs / "patients.csv", index=False)
@@ -96,7 +96,7 @@ def test_held_out_metrics_are_those_of_an_independent_computation(
     assert (metrics["train_rows"], metrics["test_rows"]) == (442 - held, held)
     assert metrics["evaluated_on"] == "held-out rows"
     # The model that was measured is the model that ships.
-    assert np.allclose(project.registry.load(record).coef_, coefficients[:-1], rtol=1e-8, atol=0)
+    assert np.allclose(project.registry.load(record)[-1].coef_, coefficients[:-1], rtol=1e-8, atol=0)
 
 
 def test_a_share_of_zero_trains_on_all_rows_and_says_that_nothing_was_measured(project: Project) -> None:
@@ -130,7 +130,7 @@ def test_the_record_says_who_trained_what_from_what(project: Project, monkeypatc
     assert (line["image"], line["git_commit"]) == ("bulkhead/trainer@sha256:1", "abc")
     assert (set(line["features"]), line["target"], line["left_out"]) == ({"a", "b"}, "y", ["left"])
     assert line["dtypes"] == {"b": "double", "a": "int64"}
-    assert line["transformation"] == fingerprint()
+    assert line["transformation"] == fingerprint("model")
     assert line["data"] == {
         "path": "shared/inputs/my.csv",
         "sha256": hashlib.sha256(table.encode()).hexdigest(),

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tests.support.project import lines_of
 
+from bulkhead import environments
 from bulkhead.registry import quality_gate
-from bulkhead.registry.quality_gate import DEFAULTS, QualityGate
+from bulkhead.registry.quality_gate import QualityGate
 from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.support.project import Ended, Project
 
 ROWS = 300
+DEFAULTS = {one.name: msgspec.convert(one.gate, QualityGate) for one in environments.ENVIRONMENTS}
 
 
 def table(noise: float, names: str = "a,b,target") -> str:
@@ -53,11 +55,11 @@ def last_failure(project: Project) -> dict[str, Any]:
 
 def test_the_file_that_comes_with_the_project_holds_the_defaults(pytestconfig: pytest.Config) -> None:
     folder = pytestconfig.rootpath / "models"
-    assert {name: quality_gate.read(folder, name) for name in DEFAULTS} == DEFAULTS
+    assert {name: quality_gate.read(folder, name) for name in environments.NAMES} == DEFAULTS
 
 
 def test_a_registry_without_settings_has_the_defaults(tmp_path: Path) -> None:
-    assert {name: quality_gate.read(tmp_path, name) for name in DEFAULTS} == DEFAULTS
+    assert {name: quality_gate.read(tmp_path, name) for name in environments.NAMES} == DEFAULTS
 
 
 def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path)
     [
         ("[prd]\nmin_r2 = 'high'\n", "Expected `float"),
         ("[prd]\nmin_r = 0.5\n", "unknown field `min_r`"),
-        ("[prod]\nmin_r2 = 0.5\n", f"no environment 'prod', only {', '.join(DEFAULTS)}."),
+        ("[prod]\nmin_r2 = 0.5\n", f"no environment 'prod', only {', '.join(environments.NAMES)}."),
         ("[prd]\nmin_r2 = nan\n", "min_r2 is nan, not a finite number"),
         ("[prd]\nmax_r2_drop = inf\n", "max_r2_drop is inf"),
         ("[prd]\nmax_r2_drop = -0.1\n", "must not be negative"),

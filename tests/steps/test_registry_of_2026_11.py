@@ -11,8 +11,8 @@ from tests.support.command import Command
 from tests.support.project import lines_of
 
 from bulkhead import paths
+from bulkhead.prediction import libraries
 from bulkhead.registry.records import Unreadable
-from modeling import libraries
 
 if TYPE_CHECKING:
     from tests.support.project import Project

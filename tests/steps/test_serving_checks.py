@@ -11,10 +11,10 @@ import pytest
 from tests.support.project import lines_of, publish
 
 from bulkhead.errors import NotVerified, Refused
+from bulkhead.prediction import libraries
 from bulkhead.registry import decisions, journal
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.serving import RegistryState
-from modeling import libraries
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead.errors import NoModel
+from bulkhead.errors import NoModel, OutOfService
+from bulkhead.prediction import compatibility
 from bulkhead.prediction.signature import TEXT, InputSignature, columns_of
 from bulkhead.step.runner import Outcome
 from modeling import older
@@ -27,8 +28,8 @@ PREPROCESSED = "preprocess_inf_data.parquet"
 def generate_inf_data(step: Step, source: str, filename: str | None = None) -> Outcome:
     """Read ``source`` (see :func:`tabular.tables.read_source`), check it, write :data:`GENERATED`.
 
-    The cells are read as what the model was trained on. Columns that are not what the model takes are told by
-    model_inference, all at once.
+    The cells are read as what the model was trained on. What else keeps the model from predicting (its file, its
+    libraries, its transformation) is model_inference's to tell.
 
     Args:
         step: where to read and write, and for which model.
@@ -47,13 +48,7 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
         columns = columns_of(model)
     read = _readable(table, columns)
     typed = table.typed(read)
-    features = [name for name, column in read.items() if column.is_feature]
-    definition.check(typed.frame(features), table.data.source)
     identifier = next((name for name, column in read.items() if column.kind == "identifier"), None)
-    frame = typed.frame(features)
-    if identifier is not None:
-        frame[identifier] = typed.words(identifier)
-    output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
     signature = InputSignature(
         data=table.data,
         dtypes={name: typed.dtypes.get(name, TEXT) if name != identifier else TEXT for name in table.names},
@@ -61,6 +56,14 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
         missing=bool(typed.missing),
         trained_with=model.transformation if model is not None else None,
     )
+    if model is not None:
+        compatibility.check_columns(model, signature)
+    features = [name for name, column in read.items() if column.is_feature]
+    frame = typed.frame(features)
+    definition.check(frame, table.data.source)
+    if identifier is not None:
+        frame[identifier] = typed.words(identifier)
+    output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 
 
@@ -87,13 +90,15 @@ def preprocess_inf_data(step: Step) -> Outcome:
 
 
 def _model(step: Step, filename: str | None) -> ModelRecord | None:
-    """The version that is to predict; None: there is none yet, which model_inference will tell."""
+    """The version that is to predict; None: there is none, or it does not say what it takes."""
     try:
         if filename is None:
-            return step.registry.latest(step.environment, step.model_name)
-        return step.registry.find(filename, step.environment)
-    except NoModel:
+            found = step.registry.latest(step.environment, step.model_name)
+        else:
+            found = step.registry.find(filename, step.environment)
+    except (NoModel, OutOfService):  # model_inference refuses it
         return None
+    return found if found.features and found.dtypes and found.name == step.model_name else None
 
 
 def _readable(table: SourceTable, columns: dict[str, Column]) -> dict[str, Column]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -156,7 +157,7 @@ def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) ->
         path=output.path,
         sha256=output.sha256,
         size_bytes=len(content),
-        model_hash=joblib.hash(published),
+        model_hash=_hash_of(published, content),
         serve=allowed.serve,
         allow_unmeasured=allowed.allow_unmeasured,
         allow_signature_change=allowed.allow_signature_change,
@@ -260,6 +261,14 @@ def _dumped(definition: Definition, model: Any) -> tuple[bytes, set[str]]:
         raise
     except Exception as error:
         raise definition.code_failed(error, "storing the model") from error
+
+
+def _hash_of(model: Any, content: bytes) -> str:
+    """Joblib's hash of ``model``; of its bytes, where it holds a function without a name, which joblib cannot hash."""
+    try:
+        return str(joblib.hash(model))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return str(joblib.hash(content))
 
 
 def _name_of(estimator: Any) -> str:

@@ -39,8 +39,11 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
         with np.errstate(all="ignore"):  # what overflows gives coefficients that are not finite, which is refused
             span = (frame - frame.mean()).abs().max().to_numpy()
             scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
-            self.set_params(tol=np.finfo(float).eps * max(frame.shape))
-            super().fit(frame / scale, y)
+            asked, self.tol = self.tol, np.finfo(float).eps * max(frame.shape)
+            try:
+                super().fit(frame / scale, y)
+            finally:
+                self.tol = asked  # a fit changes no parameter
             if self.rank_ == frame.shape[1] < len(frame) and frame.size <= _REFINED:
                 self._refine((frame / scale).to_numpy(), np.asarray(y, dtype=float))
             self.coef_ = self.coef_ / scale

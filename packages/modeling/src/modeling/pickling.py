@@ -1,7 +1,7 @@
 """A model's file: joblib's format, with the project's own code in it, so that it loads where the project is not.
 
 What comes from a package of the lock is stored by its name, as ever. Functions and classes of ``project/``, and of this
-package, are stored by value (by the cloudpickle that joblib brings along).
+package, are stored by value (by cloudpickle, which joblib brings along).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 from types import FunctionType, ModuleType
 from typing import Any
 
-from joblib.externals import cloudpickle
+import cloudpickle
 from joblib.numpy_pickle import NumpyPickler
 
 from bulkhead import project_models

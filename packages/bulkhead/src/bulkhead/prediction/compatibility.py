@@ -68,8 +68,18 @@ def check_signature(model: ModelRecord, signature: InputSignature) -> None:
     if model.features is None or model.dtypes is None:
         raise NotVerified(f"the record of {model.model_filename} has no features to compare with. Train a new model.")
     check_transformation(model, signature.transformation)
+    check_columns(model, signature)
+
+
+def check_columns(model: ModelRecord, signature: InputSignature) -> None:
+    """As :func:`check_signature`, of the columns alone.
+
+    Raises:
+        Refused: what differs, and how to go on.
+    """
+    dtypes = model.dtypes or {}
     ignored = {model.target, model.identifier, *(model.left_out or [])}
-    found = {name: dtype for name, dtype in signature.dtypes.items() if name in model.dtypes or name not in ignored}
+    found = {name: dtype for name, dtype in signature.dtypes.items() if name in dtypes or name not in ignored}
     refuse_differences(model, found, signature.data.path)
 
 

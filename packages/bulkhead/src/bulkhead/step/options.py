@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -82,7 +83,7 @@ class WithParameters(click.Command):
 def _named_in(args: Sequence[str]) -> str:
     """The model that a command line names, before it is read as a whole."""
     name = os.environ.get(model_name.VARIABLE) or model_name.DEFAULT_NAME
-    for word, following in zip(args, [*args[1:], ""], strict=True):
+    for word, following in zip_longest(args, args[1:], fillvalue=""):
         if word == "--name":
             name = following
         elif word.startswith("--name="):
