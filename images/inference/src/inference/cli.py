@@ -154,6 +154,14 @@ def rollback_model(by: str, reason: str, to: str, name: str, environment: Enviro
     )
 
 
+@inference.command("check_project")
+def check_project() -> None:
+    """Look whether this image can use the project: each model's file, and every package that the project asks for."""
+    from modeling import project_check
+
+    click.echo(project_check.check())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``inference``; returns the exit code."""
     return entry_point.run(inference, argv)

@@ -93,6 +93,14 @@ def example_data() -> None:
     click.echo(diabetes_csv(), nl=False)
 
 
+@trainer.command("check_project")
+def check_project() -> None:
+    """Look whether this image can use the project: each model's file, and every package that the project asks for."""
+    from modeling import project_check
+
+    click.echo(project_check.check())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``trainer``; returns the exit code."""
     return entry_point.run(trainer, argv)
