@@ -2,9 +2,9 @@
 
 import pandas as pd
 from lightgbm import LGBMClassifier
-from project.parameters import Parameters
 
 from bulkhead.columns import boolean, category, date, identifier, number, text
+from project.parameters import Parameters
 
 TARGET = "churned"
 POSITIVE = "yes"

@@ -1,8 +1,9 @@
 """What churn promises, without a container: just test-project."""
 
 import pandas as pd
-from project import churn
 from project.churn_parameters import Parameters
+
+from project import churn
 
 
 def test_a_negative_fee_is_told_with_its_row() -> None:

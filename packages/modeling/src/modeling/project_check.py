@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
+from typing import TYPE_CHECKING
 
-from bulkhead import project_models
+from bulkhead import environments, project_models
 from bulkhead.errors import Refused, one_line
 from bulkhead.project_models import parameters_of
+from bulkhead.registry import quality_gate
 from modeling.definition import Definition
+from modeling.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)
 _ASKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
@@ -32,6 +38,28 @@ def check() -> str:
         Definition(name).build(parameters_of(name)())
     with_packages = f"; {', '.join(f'{name} {version(name)}' for name in packages)}" if packages else ""
     return f"project: {', '.join(models)}{with_packages}"
+
+
+def differences(other: Path) -> list[str]:
+    """The models whose code is another in ``other``, a copy of the project; and the lock, where that is another."""
+    folder = project_models.folder()
+    found = [name for name in project_models.names() if fingerprint(name) != fingerprint(name, other)]
+    for file in ("requirements.txt", "apt.txt"):
+        theirs = other / file
+        if not theirs.is_file() or theirs.read_bytes() != (folder / file).read_bytes():
+            found.append(file)
+    return found
+
+
+def check_gate(registry: Path) -> None:
+    """Read what the gate asks of each model in each environment.
+
+    Raises:
+        Refused: it is not what it should be.
+    """
+    for environment in environments.NAMES:
+        for name in project_models.names():
+            quality_gate.read(registry, environment, name)
 
 
 def _asked() -> list[str]:
