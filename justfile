@@ -153,6 +153,11 @@ benchmark-verify: setup
 benchmark-append: setup
     @PYTHONPATH=. .venv/bin/python benchmarks/append_record.py
 
+# What threads that wait cost in the seal: three estimators, one thread and two, active and passive
+[group('develop')]
+benchmark-threads: build-images
+    @python3 benchmarks/threads.py
+
 # What memory the registrar needs at a million records, beside none: prints MiB and times
 [group('develop')]
 benchmark-registrar: setup

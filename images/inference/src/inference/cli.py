@@ -6,14 +6,14 @@ Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers a
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bulkhead import environments, paths
+from bulkhead import environments
 from bulkhead.cli import entry_point
 from bulkhead.step import options
+from modeling.check_command import check_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,22 +155,7 @@ def rollback_model(by: str, reason: str, to: str, name: str, environment: Enviro
     )
 
 
-@inference.command("check_project")
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path),
-    help="Another copy of the folder: it must be the same, or a build is due.",
-)
-def check_project(against: Path | None) -> None:
-    """Look whether this image can use the project: each model's file, and every package that the project asks for."""
-    from modeling import project_check
-
-    said = project_check.check()
-    if against is not None and (others := project_check.differences(against)):
-        raise click.ClickException(f"the image has another {', '.join(others)} than the folder. Run just build-images.")
-    if Path(paths.MODELS).is_dir():
-        project_check.check_gate(Path(paths.MODELS))
-    click.echo(said)
+inference.add_command(check_project)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

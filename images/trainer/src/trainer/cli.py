@@ -6,14 +6,13 @@ Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers a
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bulkhead import paths
 from bulkhead.cli import entry_point
 from bulkhead.step import options
+from modeling.check_command import check_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,22 +94,7 @@ def example_data() -> None:
     click.echo(diabetes_csv(), nl=False)
 
 
-@trainer.command("check_project")
-@click.option(
-    "--against",
-    type=click.Path(path_type=Path),
-    help="Another copy of the folder: it must be the same, or a build is due.",
-)
-def check_project(against: Path | None) -> None:
-    """Look whether this image can use the project: each model's file, and every package that the project asks for."""
-    from modeling import project_check
-
-    said = project_check.check()
-    if against is not None and (others := project_check.differences(against)):
-        raise click.ClickException(f"the image has another {', '.join(others)} than the folder. Run just build-images.")
-    if Path(paths.MODELS).is_dir():
-        project_check.check_gate(Path(paths.MODELS))
-    click.echo(said)
+trainer.add_command(check_project)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
