@@ -1,4 +1,4 @@
-"""What waiting threads cost in the seal: three estimators, by OpenMP's way to wait, side by side: ``just benchmark-threads``.
+"""What waiting threads cost in the seal: three estimators, by OpenMP's way to wait: ``just benchmark-threads``.
 
 A quota of CPUs is no number of cores: a thread that spins while it waits uses up the quota that the others need.
 """
