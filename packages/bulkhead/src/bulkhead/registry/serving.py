@@ -102,7 +102,7 @@ class RegistryState:
                     model.quarantine = record
 
     def serving_order(self, environment: str, name: str = DEFAULT_NAME) -> list[ModelRecord]:
-        """The versions of ``name`` that ``environment`` could serve: the served one first, then what a rollback serves."""
+        """The versions of ``name`` that ``environment`` could serve: the served one first, then what follows it."""
         return list(self._newest_first(environment, name))
 
     def served(self, environment: str, name: str = DEFAULT_NAME) -> ModelRecord | None:
