@@ -16,7 +16,7 @@ def points(values: list[float | None], environment: str = "prd") -> list[ModelSu
     return [
         ModelSummary(
             model_hash="h", model_filename="m", training_timestamp="t", environment=environment, offset=0,
-            number=number, time=NOON + number * DAY, r2=value, rmse=None,
+            number=number, time=NOON + number * DAY, metrics={} if value is None else {"r2": value},
         )
         for number, value in enumerate(values)
     ]  # fmt: skip

@@ -7,12 +7,15 @@ range of what was published in its time, and the median.
 from __future__ import annotations
 
 import statistics
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bulkhead import formatting
 from bulkhead.errors import one_line
+from bulkhead.model_name import named
+from bulkhead.registry.metrics import goals_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +29,9 @@ _COLUMNS = (WIDTH - LEFT - RIGHT) // COLUMN
 _FEW = 120
 """Up to so many models each has a dot of its own."""
 _TICKS = 4
+_METRICS = 2
+"""Of each model, the leading one first."""
+_MOST_NAMES = 12
 _LONGEST_NAME = 40
 _ENOUGH = 50
 """Models from which on one far-out value no longer sets the scale."""
@@ -69,8 +75,10 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """One metric."""
+    """One metric of one model."""
 
+    name: str
+    """Of which model."""
     metric: str
     series: list[Series]
     columns: list[Column]
@@ -80,11 +88,27 @@ class Chart(msgspec.Struct, frozen=True):
     """The picture in a sentence."""
 
 
+def charts(points: Sequence[ModelSummary], names: Sequence[str], environments: Sequence[str]) -> list[Chart]:
+    """Of each of ``names`` the leading metric of its newest version, and the next one, where any version has it."""
+    own: dict[str, list[ModelSummary]] = {name: [] for name in names[:_MOST_NAMES]}
+    for point in points:
+        if point.name in own:
+            own[point.name].append(point)
+    drawn = [
+        chart(found, metric, environments)
+        for found in own.values()
+        if found
+        for metric in islice(goals_of(found[-1]), _METRICS)
+    ]
+    return [one for one in drawn if one is not None]
+
+
 def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[str]) -> Chart | None:
-    """The picture of ``metric`` (``r2`` or ``rmse``), a series for each of ``environments``; None: no model has it."""
-    measured = [(point, value) for point in points if (value := getattr(point, metric)) is not None]
+    """The picture of ``metric`` of one model, a series for each of ``environments``; None: no version has it."""
+    measured = [(point, value) for point in points if (value := point.metrics.get(metric)) is not None]
     if not measured:
         return None
+    metric = one_line(metric, _LONGEST_NAME)
     first = min(point.time for point, _ in measured)
     last = max(point.time for point, _ in measured)
     low, high = _range([value for _, value in measured])
@@ -118,7 +142,9 @@ def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[st
         line = " ".join(f"{dot.x},{dot.y}" for dot in dots) if few else _medians(columns, y)
         series.append(Series(name, line, "" if few else _band(columns, y), dots))
     width = (last - first) / _COLUMNS
+    called = one_line(measured[-1][0].name, _LONGEST_NAME)
     return Chart(
+        name=called,
         metric=metric,
         series=series,
         columns=[
@@ -128,7 +154,7 @@ def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[st
         ],
         across=[Tick(round(x(time), 1), _day(time)) for time in _times(first, last)],
         up=[Tick(round(y(value), 1), formatting.metric(value)) for value in _steps(low, high)],
-        summary=f"{metric} of {len(measured):,} models, {_day(first)} to {_day(last)}, from"
+        summary=f"{metric} of {named(f'{len(measured):,} models', called)}, {_day(first)} to {_day(last)}, from"
         f" {formatting.metric(min(value for _, value in measured))}"
         f" to {formatting.metric(max(value for _, value in measured))}",
     )
