@@ -8,12 +8,12 @@ DOC = """
 ### Promote a model
 
 `check_model` looks whether the environment could serve the model: its file's hash, its schema, the
-library versions, the gate of the environment and of this model, and a prediction. `approve` waits for a
-person, under *Required Actions*, with both versions of the model side by side, as the registry has them. `promote_model` then
-proposes one record, which the registrar adds to `models/log.txt`, with the approver as Airflow's own
-record of the answer names them: the environment serves the same file too. Where it serves another version
-by then than the one that was shown, the promotion is refused, and has to be decided again. An approval
-counts once.
+library versions, the gate of the environment for this model, and a prediction. `approve` waits for a
+person, under *Required Actions*, with both versions of the model side by side, as the registry has them.
+`promote_model` then proposes one record, which the registrar adds to `models/log.txt`, with the approver
+as Airflow's own record of the answer names them: the environment serves the same file too. Where it serves
+another version by then than the one that was shown, the promotion is refused, and has to be decided again.
+An approval counts once.
 
 Rejected, or not answered in time, the run ends without a promotion, and a record says so.
 """

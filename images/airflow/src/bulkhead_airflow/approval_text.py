@@ -10,7 +10,7 @@ from bulkhead_airflow.escaping import quoted, row
 if TYPE_CHECKING:
     from bulkhead.registry.records import ModelRecord
 
-_BETTER = {"maximize": "more is better", "minimize": "less is better"}
+_BETTER = {"maximize": "(more is better)", "minimize": "(less is better)"}
 _FOUR_EYES = "Whoever asked for a promotion may not approve it: the registrar refuses the record (BULKHEAD_FOUR_EYES)."
 
 
@@ -45,7 +45,7 @@ def side_by_side(
         row("trained", quoted(candidate.training_timestamp), quoted(served and served.training_timestamp)),
         row("data", quoted(_data(candidate)), quoted(_data(served))),
         *(
-            row(f"{quoted(key)}, {_BETTER.get(goal, '')}", quoted(_metric(candidate, key)), quoted(_metric(served, key)))
+            row(_better(key, goal), quoted(_metric(candidate, key)), quoted(_metric(served, key)))
             for key, goal in _goals(candidate, served).items()
         ),
     ]
@@ -59,11 +59,15 @@ def side_by_side(
 
 
 def _goals(candidate: ModelRecord, served: ModelRecord | None) -> dict[str, str]:
-    """Which way each metric is better that one of the two declares, the candidate's first, its leading one before all."""
+    """Which way each metric is better that one of the two declares; the candidate's leading one first."""
     goals = dict(metrics.goals_of(candidate))
     for key, goal in metrics.goals_of(served).items() if served is not None else ():
         goals.setdefault(key, goal)
     return goals
+
+
+def _better(key: str, goal: str) -> str:
+    return f"{quoted(key)} {_BETTER.get(goal, '')}".rstrip()
 
 
 def _problem(model: ModelRecord | None) -> str | None:

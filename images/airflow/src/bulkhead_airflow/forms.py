@@ -13,6 +13,8 @@ from bulkhead.paths import SAMPLE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bulkhead.parameters import Field
+
 Form = dict[str, dict[str, Any]]
 
 SWITCHES = {
@@ -104,7 +106,7 @@ def training_flags(environment: str, name: str) -> dict[str, str]:
     }
 
 
-def of_field(field: project_models.Field) -> dict[str, Any]:
+def of_field(field: Field) -> dict[str, Any]:
     """A field of the parameters' struct: its JSON Schema, told as Airflow's form understands it."""
     schema = dict(field.schema)
     schema["default"] = msgspec.to_builtins(field.default)
@@ -145,7 +147,8 @@ def unknown_keys(conf: Mapping[str, Any] | None, known: Mapping[str, Any]) -> st
     if not unknown:
         return None
     told = ", ".join(repr(key[:60]) for key in unknown[:5])
-    return f"the conf of this run has {told}, which its DAG does not know. Trigger it with: {', '.join(known) or 'none'}."
+    knows = ", ".join(known) or "none"
+    return f"the conf of this run has {told}, which its DAG does not know. Trigger it with any of: {knows}."
 
 
 def _types(schema: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ class Plan:
     environment: str
     name: str
     pipeline: str
-    schedule: str | list[Asset] | None
+    schedule: str | list[Asset] | None = None
     """A cron, the asset whose updates start it, or None: whoever triggers it."""
     start: datetime | None = None
     pattern: str | None = None
@@ -69,14 +69,13 @@ def plans(pipeline: str) -> Iterator[Plan]:
     for environment in environments.NAMES:
         for name in project_models.names():
             found = schedules.get((environment, name, pipeline))
-            made = {"environment": environment, "name": name, "pipeline": pipeline}
+            plan = Plan(environment=environment, name=name, pipeline=pipeline)
             if found is not None:
                 start = datetime.combine(found.start, time(), UTC)
-                yield Plan(**made, schedule=_starts(found), start=start, pattern=found.source)
+                plan = replace(plan, schedule=_starts(found), start=start, pattern=found.source)
             elif pipeline == "inference_pipe" and name == DEFAULT_NAME and defaults.follows(environment):
-                yield Plan(**made, schedule=[models_of(environment)])
-            else:
-                yield Plan(**made, schedule=None)
+                plan = replace(plan, schedule=[models_of(environment)])
+            yield plan
 
 
 def promotable_names() -> list[str]:

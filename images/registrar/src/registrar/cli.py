@@ -85,7 +85,7 @@ def accept(reason: str) -> None:
 @click.option("--environment", required=True, help="The step's; empty: where a promotion goes to.")
 @name_option
 @click.argument("step")
-def record(run_folder: str, container: str, journal: str, environment: str, name: str, step: str) -> None:  # noqa: PLR0913  # click's
+def record(run_folder: str, container: str, journal: str, environment: str, name: str, step: str) -> None:
     """Record what the step STEP, started by hand, has left. Who it was is in BULKHEAD_*."""
     from bulkhead.identity import Identity
     from bulkhead.registry.chain import KeyRing
