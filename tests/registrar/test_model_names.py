@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from tests.registrar.support import PROJECT, RUN, Service
-from tests.support.project import inferred, lineage, lines_of, publish
+from tests.support.project import lineage, lines_of, publish
 
 from bulkhead.errors import Refused
 from bulkhead.registry import approval
@@ -23,7 +23,7 @@ PROMOTE, ROLLBACK = "promote_model_dag", "rollback_model_dag"
 
 
 def version(service: Service, environment: str, name: str) -> ModelRecord:
-    return publish(service.registry, environment, lineage=lineage(model_name=name))
+    return publish(service.registry, environment, model_name=name)
 
 
 def last(service: Service) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def promoted(service: Service, model: ModelRecord, served: str | None) -> Any:
     answer = Answer(["Approve"], "ada", is_answered=True, try_id="a", state="success", question=asked)
     service.airflow.answers[service.task("approve", PROMOTE)] = answer
     service.tries("running", task_id="promote_model", dag_id=PROMOTE)
-    given = {"dag_id": PROMOTE, "environment": "prd", "approval_task": "approve"}
+    given: dict[str, Any] = {"dag_id": PROMOTE, "environment": "prd", "approval_task": "approve"}
     container = service.container(task_id="promote_model", **given)
     proposal = PromotionProposal(model_filename=model.model_filename, reason="better", libraries={"a": "1"})
     service.leave(container, proposal, "promote_model", dag_id=PROMOTE)
@@ -126,17 +126,24 @@ def test_an_inference_with_another_models_version_is_refused(service: Service) -
     model = version(service, "dev", "model")
     service.tries("running", task_id="model_inference")
     container = service.container(task_id="model_inference", journal="inference", name="churn")
-    record, path = predicted(service, model)
-    service.leave(container, InferenceProposal(record=record, path=path), "model_inference")
+    service.leave(container, predicted(service, model), "model_inference")
     said = service.ask("/conclude", {"container": container})
     assert said["verdict"] == "refused"
     assert "is a version of the model model, and this run is for churn" in said["failed"]["detail"]
 
 
-def predicted(service: Service, model: ModelRecord) -> tuple[InferenceRecord, str]:
-    import hashlib
-
+def predicted(service: Service, model: ModelRecord) -> InferenceProposal:
     content = b"predictions"
-    (service.run_folder() / "predictions.parquet").write_bytes(content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    return msgspec.structs.replace(inferred(model), output_sha256=sha256), "predictions.parquet"
+    (service.run_folder() / "predictions_1.parquet").write_bytes(content)
+    record = InferenceRecord(
+        inference_time="2026-01-01T00:00:00+00:00",
+        environment="dev",
+        inference_data="shared/inputs/t.csv",
+        model_used=model.model_filename,
+        predictions=[1.0],
+        rows=1,
+        model_hash=model.model_hash,
+        model_sha256=model.sha256,
+        output_sha256=hashlib.sha256(content).hexdigest(),
+    )
+    return InferenceProposal(record=record, path="predictions_1.parquet")

@@ -221,7 +221,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         """Of all assets that the DAG declares, update the one that changed: Airflow asks when the task has ended."""
         changed = models_of(self.bulkhead_environment, facts.get("model_name", self.bulkhead_model_name))
         # A model that is not served changes nothing for those who follow; one without a file here, nothing declared.
-        declared: list[Asset] = self.outlets
+        declared: list[Asset] = list(self.outlets)
         self.outlets = [one for one in declared if one == changed and facts.get("serve") is not False]
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {key: facts.get(key) for key in _EVENT_FACTS}
