@@ -77,8 +77,10 @@ def training(environment: str, name: str, source: dict[str, Any]) -> Form:
     own = {field.name: of_field(field) for field in project_models.form_of(name)}
     ends: Form = {
         "serve": {
+            # No type: of a boolean the form makes a switch, and a switch that is off says no where nothing was said.
             "default": None,
-            "type": ["null", "boolean"],
+            "enum": [None, True, False],
+            "values_display": {"null": "yes, but not in a backfill", "true": "yes", "false": "no"},
             "title": "Serve",
             "description": f"Whether {environment} is to serve the model. Empty: yes, but not in a backfill.",
         },
@@ -117,7 +119,10 @@ def of_field(field: Field) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         for member in members:
             merged |= {key: value for key, value in member.items() if key not in {"type", "enum", "title"}}
-        schema = {**merged, **schema, "type": sorted({kind for member in members for kind in _types(member)})}
+        kinds = {kind for member in members for kind in _types(member)}
+        if "number" in kinds:
+            kinds.discard("integer")  # is one; and of two the form makes no field for a number
+        schema = {**merged, **schema, "type": sorted(kinds)}
         if any("enum" in member for member in members):
             schema["enum"] = [one for member in members for one in member.get("enum", [None])]
     elif "enum" in schema:

@@ -46,7 +46,7 @@ from engine.step_spec import StepSpec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Context
 
     from bulkhead.identity import Environment
     from bulkhead.paths import JournalName
@@ -221,8 +221,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         """Of all assets that the DAG declares, update the one that changed: Airflow asks when the task has ended."""
         changed = models_of(self.bulkhead_environment, facts.get("model_name", self.bulkhead_model_name))
         # A model that is not served changes nothing for those who follow; one without a file here, nothing declared.
-        declared: list[Asset] = list(self.outlets)
-        self.outlets = [one for one in declared if one == changed and facts.get("serve") is not False]
+        self.outlets = [one for one in context["outlets"] if one == changed and facts.get("serve") is not False]
         for asset in self.outlets:
             context["outlet_events"][asset].extra = {key: facts.get(key) for key in _EVENT_FACTS}
 
