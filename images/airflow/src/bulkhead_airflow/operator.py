@@ -208,7 +208,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
     def _check_trigger(self, context: Context, step: StepRun) -> None:
         """Refuse a run that asks for what its DAG does not know, or on a table that nobody names."""
-        refusal = forms.unknown_keys(context["dag_run"].conf, {**context["dag"].params, **self.params})
+        known = dict.fromkeys([*context["dag"].params, *self.params])  # their keys: a value that is required has none
+        refusal = forms.unknown_keys(context["dag_run"].conf, known)
         if refusal is None and "--source=" in self.command:
             refusal = (
                 "no source table is named for this run: neither by its form nor for its DAG in project/schedule.toml."
