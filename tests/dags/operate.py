@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,13 +44,13 @@ class Step:
 
 asked = json.loads(sys.argv[2])
 said: dict[str, Any] = {}
-operator.StepRun = Step
+vars(operator)["StepRun"] = Step
 bag = DagBag(sys.argv[1])
 dag = bag.dags[asked["dag_id"]]
 task = dag.get_task(asked["task_id"])
 run = SimpleNamespace(conf=asked["conf"], run_type=asked.get("run_type", "manual"), logical_date=None, run_after=None)
 for name, value in asked.get("dates", {}).items():
-    setattr(run, name, operator.datetime.fromisoformat(value))
+    setattr(run, name, datetime.fromisoformat(value))
 params = {name: param.value for name, param in dag.params.items() if param.has_value} | asked["conf"]
 params = {name: params.get(name) for name in {*dag.params, *params}}
 events: dict[Any, Any] = {asset: SimpleNamespace(extra=None) for asset in task.outlets}

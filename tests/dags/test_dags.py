@@ -167,7 +167,7 @@ def test_an_inference_pipe_can_be_switched_to_follow_its_models(pytestconfig: py
 
 
 def test_a_crashed_step_is_tried_twice_more_by_default_and_as_often_as_is_set(pytestconfig: pytest.Config) -> None:
-    def retries(**variables: str) -> set[int]:
+    def retries(**variables: Any) -> set[int]:
         dags = describe(pytestconfig.rootpath / "dags", **variables)["dags"].values()
         return {task["retries"] for dag in dags for task in dag["tasks"].values() if task["command"]}
 

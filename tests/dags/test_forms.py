@@ -21,7 +21,7 @@ class Shade(enum.Enum):
     DARK = "dark"
 
 
-class Trees(TrainingParameters):
+class Trees(TrainingParameters, frozen=True):
     """As many kinds of fields as a form can hold."""
 
     depth: Annotated[int, Meta(ge=1, le=20, title="Depth", description="How deep.")] = 3
@@ -87,7 +87,7 @@ def test_each_field_is_a_flag() -> None:
 
 
 def test_a_parameter_that_has_the_name_of_a_field_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Bad(TrainingParameters):
+    class Bad(TrainingParameters, frozen=True):
         source: str = "x"
 
     monkeypatch.setattr(project_models, "parameters_of", lambda _: Bad)

@@ -119,10 +119,10 @@ def of_field(field: Field) -> dict[str, Any]:
         merged: dict[str, Any] = {}
         for member in members:
             merged |= {key: value for key, value in member.items() if key not in {"type", "enum", "title"}}
-        kinds = {kind for member in members for kind in _types(member)}
-        if "number" in kinds:
-            kinds.discard("integer")  # is one; and of two the form makes no field for a number
-        schema = {**merged, **schema, "type": sorted(kinds)}
+        told = {kind for member in members for kind in _types(member)}
+        if "number" in told:
+            told.discard("integer")  # is one; and of two the form makes no field for a number
+        schema = {**merged, **schema, "type": sorted(told)}
         if any("enum" in member for member in members):
             schema["enum"] = [one for member in members for one in member.get("enum", [None])]
     elif "enum" in schema:
