@@ -6,17 +6,19 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.registrar.support import PROJECT, RUN, Service
+from tests.registrar.support import DAG, PROJECT, RUN, Service
 from tests.support.project import lineage, lines_of, publish
 
 from bulkhead.errors import Refused
+from bulkhead.identity import Identity
 from bulkhead.registry import approval
-from bulkhead.registry.proposals import InferenceProposal, PromotionProposal, RollbackProposal
+from bulkhead.registry.proposals import FailureProposal, InferenceProposal, PromotionProposal, RollbackProposal
 from bulkhead.registry.records import InferenceRecord
-from registrar import containers
+from registrar import by_hand, containers
 from registrar.airflow_records import Answer, Run
 
 if TYPE_CHECKING:
+    from bulkhead.registry.proposals import ModelProposal
     from bulkhead.registry.records import ModelRecord
 
 PROMOTE, ROLLBACK = "promote_model_dag", "rollback_model_dag"
@@ -50,6 +52,22 @@ def test_a_container_of_before_models_had_names_works_for_the_one_that_comes_wit
     service.leave(container, service.model(lineage=lineage(model_name="other")))
     service.ask("/conclude", {"container": container})
     assert last(service)["model_name"] == "model"
+
+
+def test_by_hand_the_name_is_what_the_step_was_started_with_whatever_it_writes(service: Service) -> None:
+    container = service.container()
+    who = Identity(dag_id=DAG, run_id=RUN, task_id="train_model")
+    given: dict[str, Any] = {"journal": "training", "environment": "dev", "identity": who, "by": None}
+
+    def recorded(proposal: ModelProposal | FailureProposal) -> dict[str, Any]:
+        service.leave(container, proposal)
+        folder = service.run_folder()
+        step = {"step": "train_model", "container": container, "model_name": "churn"}
+        by_hand.record(service.registry, folder, **step, **given)
+        return last(service)
+
+    assert recorded(service.model(lineage=lineage(model_name="other")))["model_name"] == "churn"
+    assert recorded(FailureProposal(cause="refused", detail="no"))["model_name"] == "churn"
 
 
 @pytest.mark.parametrize("name", ["", "Churn", "../x", "parameters", "x" * 41, "churn\n"])

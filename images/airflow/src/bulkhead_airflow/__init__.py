@@ -5,7 +5,6 @@ from bulkhead.environments import NAMES as ENVIRONMENTS
 from bulkhead.identity import Environment
 from bulkhead_airflow.approval import PromotionApproval
 from bulkhead_airflow.assets import models_of
-from bulkhead_airflow.defaults import follows
 from bulkhead_airflow.forms import training_flags
 from bulkhead_airflow.operator import StepOperator
 from bulkhead_airflow.params import REASON, source_param, training_params
@@ -20,7 +19,6 @@ __all__ = [
     "Plan",
     "PromotionApproval",
     "StepOperator",
-    "follows",
     "models_of",
     "plans",
     "promotable_names",
