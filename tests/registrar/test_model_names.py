@@ -62,7 +62,7 @@ def test_by_hand_the_name_is_what_the_step_was_started_with_whatever_it_writes(s
     def recorded(proposal: ModelProposal | FailureProposal) -> dict[str, Any]:
         service.leave(container, proposal)
         folder = service.run_folder()
-        step = {"step": "train_model", "container": container, "model_name": "churn"}
+        step: dict[str, Any] = {"step": "train_model", "container": container, "model_name": "churn"}
         by_hand.record(service.registry, folder, **step, **given)
         return last(service)
 
