@@ -40,6 +40,8 @@ class Stack:
             "BULKHEAD_TAG": self.project,
             "BULKHEAD_ENV_FILE": str(env_file),
             "BULKHEAD_HOST_DIR": str(folder),
+            # As it comes, whatever a user has made of project/.
+            "BULKHEAD_PROJECT_FOLDER": str(ROOT / "tests/box/project"),
             "BULKHEAD_PORT": str(_free_port()),
             "BULKHEAD_STEP_MEMORY": "400m",
             "BULKHEAD_STEP_RETRIES": "0",

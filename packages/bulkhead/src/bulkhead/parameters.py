@@ -59,7 +59,8 @@ def fields_of(parameters: Any) -> list[Field]:
     """
     if not (isinstance(parameters, type) and issubclass(parameters, TrainingParameters)):
         raise Refused("Parameters must be a class of its own that extends bulkhead.parameters.TrainingParameters.")
-    schemas = msgspec.json.schema(parameters)["$defs"][parameters.__name__]["properties"]
+    definitions = msgspec.json.schema(parameters)["$defs"]
+    schemas = _whole(definitions[parameters.__name__]["properties"], definitions)
     found = []
     for one in msgspec.structs.fields(parameters):
         if one.required:
@@ -72,6 +73,17 @@ def fields_of(parameters: Any) -> list[Field]:
             raise Refused(f"the parameter {one.name} is no number, text, truth value or choice of some. Make it one.")
         found.append(Field(one.name, one.default, schemas[one.name]))
     return found
+
+
+def _whole(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """``schema`` with the definitions that it refers to in their places: a form sees one field alone."""
+    if isinstance(schema, list):
+        return [_whole(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = definitions.get(str(schema.get("$ref")).removeprefix("#/$defs/"), {})
+    own = {key: _whole(value, definitions) for key, value in schema.items() if key != "$ref"}
+    return {key: value for key, value in named.items() if key != "title"} | own
 
 
 def from_words(parameters: type[TrainingParameters], words: Mapping[str, str]) -> TrainingParameters:
