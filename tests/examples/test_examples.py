@@ -117,5 +117,5 @@ def test_a_library_that_debian_must_bring_is_named_by_the_build(example: Callabl
     (made.clone.folder / "project/apt.txt").write_text("")
     made.just("lock")
     said = made.refused("build-images", "trainer")
-    assert "lightgbm cannot be imported: OSError: libgomp.so.1" in said, said[-1500:]
+    assert "lightgbm cannot be imported here: OSError: libgomp.so.1" in said, said[-1500:]
     assert "project/apt.txt" in said

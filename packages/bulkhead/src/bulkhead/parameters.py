@@ -93,12 +93,23 @@ def from_words(parameters: type[TrainingParameters], words: Mapping[str, str]) -
         Refused: one is not what its field takes, or there is no such field.
     """
     known = [field.name for field in fields_of(parameters)]
+    given: dict[str, Any] = {}
     for name, text in words.items():
         if name not in known:
             raise Refused(f"there is no parameter {short(name)}. Name one of: {', '.join(known)}.")
         try:
-            msgspec.convert({name: text}, parameters, strict=False)
+            given[name] = _value(parameters, name, text)
         except msgspec.ValidationError as error:
             reason = str(error).partition(" - at")[0]
             raise Refused(f"parameter {name}: {reason}, and it is {short(text)}. Give another value.") from None
-    return msgspec.convert(dict(words), parameters, strict=False)
+    return msgspec.convert(given, parameters)
+
+
+def _value(parameters: type[TrainingParameters], name: str, text: str) -> Any:
+    """``text`` as the field ``name`` takes it; ``null`` is nothing where it takes that, text or not."""
+    try:
+        if text == "null":
+            return getattr(msgspec.convert({name: None}, parameters), name)
+    except msgspec.ValidationError:
+        pass
+    return getattr(msgspec.convert({name: text}, parameters, strict=False), name)

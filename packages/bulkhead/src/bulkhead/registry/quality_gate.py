@@ -51,7 +51,7 @@ class MetricGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """By how much it may be worse than the served model's, on the same rows."""
 
 
-class QualityGate(msgspec.Struct, frozen=True, kw_only=True):
+class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The conditions for one model in one environment."""
 
     metrics: dict[str, MetricGate] = {}
