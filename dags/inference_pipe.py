@@ -37,7 +37,6 @@ for plan in plans("inference_pipe"):
         dag_id=plan.dag_id,
         description=f"Predict with {plan.model} that {plan.environment} serves",
         schedule=plan.schedule,
-        start_date=plan.start,
         catchup=False,
         tags=["bulkhead", "inference", plan.environment, plan.name],
         params={"source": source_param(plan), **PARAMS},

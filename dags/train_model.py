@@ -20,7 +20,6 @@ for plan in plans("train_model"):
         dag_id=plan.dag_id,
         description=f"Train {plan.model} and publish it for {plan.environment}",
         schedule=plan.schedule,
-        start_date=plan.start,
         catchup=False,
         tags=["bulkhead", "training", plan.environment, plan.name],
         params=training_params(plan),

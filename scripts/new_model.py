@@ -54,7 +54,7 @@ from project.parameters import Parameters
 
 
 def test_dates_become_days() -> None:
-    frame = pd.DataFrame({{"day": pd.to_datetime(["2000-01-02", "2000-01-01T12:00"])}})
+    frame = pd.DataFrame({{"day": pd.to_datetime(["2000-01-02T00:00", "2000-01-01T12:00"])}})
     assert list({name}.transform(frame)["day"]) == [1.0, 0.5]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -14,7 +14,6 @@ GOOD = """
 [prd.model.train_model]
 cron = "0 3 * * *"
 source = "{year}-{month}-{day}.csv"
-start = 2026-03-01
 
 [prd.model.inference_pipe]
 asset = "prd_models"
@@ -38,12 +37,9 @@ def test_a_good_file_is_read() -> None:
         ("dev", "churn", "train_model"),
     ]
     training = found["prd", "model", "train_model"]
-    assert (training.cron, training.asset, training.start) == ("0 3 * * *", None, date(2026, 3, 1))
+    assert (training.cron, training.asset) == ("0 3 * * *", None)
     assert found["prd", "churn", "inference_pipe"].asset == "prd_churn_models"
-    assert (found["dev", "churn", "train_model"].source, found["dev", "churn", "train_model"].start) == (
-        None,
-        date(2026, 1, 1),
-    )
+    assert found["dev", "churn", "train_model"].source is None
 
 
 def test_the_file_that_comes_with_the_project_schedules_nothing() -> None:
@@ -94,7 +90,7 @@ WHOLE = 'cron = "0 3 * * *"\nsource = "a.csv"'
         (table("cron = 'at night'\nsource = 'a.csv'"), r"cron is 'at night'. Give five fields"),
         (table("cron = '* * * * * *'\nsource = 'a.csv'"), r"cron is '\* \* \* \* \* \*'. Give five fields"),
         (table("cron = 3\nsource = 'a.csv'"), r"\[prd.model.train_model\]: Expected `str \| null`, got `int`"),
-        (table(f"{WHOLE}\nstart = 'soon'"), r"\[prd.model.train_model\]: Invalid .*date"),
+        (table(f"{WHOLE}\nstart = 'soon'"), r"\[prd.model.train_model\]: .*unknown field `start`"),
         (table("asset = 'prd_model'\nsource = 'a.csv'"), r"there is no asset 'prd_model'. Name one of: dev_models"),
         (table("asset = 'prd_models'\nsource = 'a.csv'"), r"what it publishes starts it again \(prd_models\)"),
         (

@@ -13,6 +13,7 @@ dags = {
     dag_id: {
         "schedule": type(dag.timetable).__name__,
         "cron": getattr(dag.timetable, "expression", None),
+        "at_once": getattr(dag.timetable, "run_immediately", None),
         "assets": sorted(asset.uri for asset in getattr(dag.timetable.asset_condition, "objects", ())),
         "start": str(dag.start_date) if dag.start_date else None,
         "catchup": dag.catchup,

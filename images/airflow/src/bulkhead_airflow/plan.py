@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
 from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import CronTriggerTimetable
 
 from bulkhead import environments, project_models, schedule
 from bulkhead.model_name import DEFAULT_NAME, named
@@ -26,9 +27,8 @@ class Plan:
     environment: str
     name: str
     pipeline: str
-    schedule: str | list[Asset] | None = None
-    """A cron, the asset whose updates start it, or None: whoever triggers it."""
-    start: datetime | None = None
+    schedule: CronTriggerTimetable | list[Asset] | None = None
+    """A clock, the asset whose updates start it, or None: whoever triggers it."""
     pattern: str | None = None
     """Of the source table of runs that name none."""
 
@@ -71,8 +71,7 @@ def plans(pipeline: str) -> Iterator[Plan]:
             found = schedules.get((environment, name, pipeline))
             plan = Plan(environment=environment, name=name, pipeline=pipeline)
             if found is not None:
-                start = datetime.combine(found.start, time(), UTC)
-                plan = replace(plan, schedule=_starts(found), start=start, pattern=found.source)
+                plan = replace(plan, schedule=_starts(found), pattern=found.source)
             elif pipeline == "inference_pipe" and name == DEFAULT_NAME and defaults.follows(environment):
                 plan = replace(plan, schedule=[models_of(environment)])
             yield plan
@@ -87,9 +86,10 @@ def promotable_names() -> list[str]:
     return sorted({*project_models.names(), DEFAULT_NAME}, key=lambda name: (name != DEFAULT_NAME, name))
 
 
-def _starts(found: Schedule) -> str | list[Asset]:
+def _starts(found: Schedule) -> CronTriggerTimetable | list[Asset]:
     if found.cron is not None:
-        return found.cron
+        # Not at once, on the hour that has passed: who writes a schedule asks for nothing now.
+        return CronTriggerTimetable(found.cron, timezone="UTC", run_immediately=False)
     assets = {
         schedule.asset_name(environment, name): models_of(environment, name)
         for environment in environments.NAMES

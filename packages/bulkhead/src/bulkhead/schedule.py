@@ -6,7 +6,7 @@ Without the file, or without a table in it, a pipeline runs when somebody starts
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from string import Formatter
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +37,6 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """An asset's name, as :func:`asset_name` makes them."""
     source: str | None = None
     """A table in ``shared/inputs``; ``{year}``, ``{month}``, ``{day}`` and ``{hour}`` are those of the run's date."""
-    start: date = date(2026, 1, 1)
-    """The first day; what was missed since is not made up for."""
 
 
 def asset_name(environment: str, name: str = DEFAULT_NAME) -> str:
@@ -97,7 +95,7 @@ def _schedule(table: dict[str, Any], called: str, environment: str, names: list[
     try:
         made = msgspec.convert(table, Schedule)
     except msgspec.ValidationError as error:
-        raise _refused(called, one_line(str(error)), "Write 'cron' as a text, 'start' as a date.") from None
+        raise _refused(called, one_line(str(error)), "Write each as a text.") from None
     if (made.cron is None) == (made.asset is None):
         told = "neither cron nor asset" if made.cron is None else "both cron and asset"
         raise _refused(called, f"it has {told}", "Give one of them.")

@@ -21,7 +21,9 @@ def check_project(against: Path | None) -> None:
 
     said = project_check.check()
     if against is not None and (others := project_check.differences(against)):
-        raise click.ClickException(f"the image has another {', '.join(others)} than the folder. Run just build-images.")
+        raise click.ClickException(
+            f"the image was built from another project/, with another {', '.join(others)}. Run just build-images."
+        )
     models = Path(paths.MODELS)
     if models.is_dir():
         project_check.check_gate(models)

@@ -41,9 +41,9 @@ def check() -> str:
 
 
 def differences(other: Path) -> list[str]:
-    """The models whose code is another in ``other``, a copy of the project; and the lock, where that is another."""
+    """Which files are others in ``other``, a copy of the project; what models share is told with each of them."""
     folder = project_models.folder()
-    found = [name for name in project_models.names() if fingerprint(name) != fingerprint(name, other)]
+    found = [f"{name}.py" for name in project_models.names() if fingerprint(name) != fingerprint(name, other)]
     for file in ("requirements.txt", "apt.txt"):
         theirs = other / file
         if not theirs.is_file() or theirs.read_bytes() != (folder / file).read_bytes():
