@@ -87,13 +87,20 @@ class Measured:
         definition: the model.
         problem: what it is.
         classes: of a classifier, its classes as the estimator has them, in the record's order.
+        with_probabilities: whether it gives them; where not, no metric of theirs is measured that nobody declared.
     """
 
-    def __init__(self, definition: Definition, problem: str, classes: list[Any]) -> None:
+    def __init__(
+        self, definition: Definition, problem: str, classes: list[Any], *, with_probabilities: bool = True
+    ) -> None:
         self._definition = definition
         self._classes = classes
         self._problem = problem
-        self.metrics = definition.metrics or METRICS[problem]
+        self.metrics = definition.metrics or {
+            name: metric
+            for name, metric in METRICS[problem].items()
+            if with_probabilities or metric.response == "predict"
+        }
 
     @property
     def goals(self) -> dict[str, str]:
