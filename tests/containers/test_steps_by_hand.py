@@ -55,7 +55,7 @@ def test_the_model_in_the_registry_is_the_one_that_the_record_describes(trained:
     (record,) = records(trained.models / "log.txt")
     model = joblib.load(trained.models / record["model_filename"])
     assert record["model_hash"] in record["model_filename"]
-    assert list(model.feature_names_in_) == record["features"] == ["feature1", "feature2"]
+    assert list(model[-1].feature_names_in_) == record["features"] == ["feature1", "feature2"]
 
 
 @pytest.mark.parametrize(("image", "step"), CHAIN)

@@ -1,10 +1,17 @@
-"""A transformation that is an attack: it runs inside the real step, which reads the user's table with it."""
+"""A model whose transformation is an attack: it runs inside the real step, which reads the user's table with it."""
 
 import json
 import os
 import socket
 
-FINGERPRINT = "as any other"
+from bulkhead.columns import number
+from modeling.linear import LinearRegression
+
+COLUMNS = {"*": number()}
+
+
+def build(parameters):
+    return LinearRegression()
 
 
 def _tried(attempt):

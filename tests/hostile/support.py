@@ -29,8 +29,9 @@ ENTRYPOINT ["python", "-B", "/evil"]
     "evil-transformation": """
 FROM {base}
 USER root
-COPY evil_transform.py /opt/bulkhead/lib/python3.13/site-packages/transformation/transform.py
-RUN rm -r /opt/bulkhead/lib/python3.13/site-packages/transformation/__pycache__
+COPY evil_transform.py /evil_model.py
+RUN folder=$(/opt/bulkhead/bin/python -c 'import project; print(*project.__path__)') \\
+    && rm -rf "$folder/__pycache__" && cp /evil_model.py "$folder/model.py"
 USER 50000:0
 """,
 }

@@ -240,13 +240,13 @@ def test_an_inference_is_the_authors_and_its_file_is_where_the_run_is(registry: 
         ({"model_sha256": "0" * 64}, "other hashes"),
         ({"model_hash": "0" * 32}, "other hashes"),
         ({"output_sha256": "0" * 64}, "not what the step says it has written"),
-        ({"rows": 3}, "one number for each of 3 rows"),
+        ({"rows": 3}, "one prediction for each of 3 rows"),
         ({"rows": None}, "how many rows"),
         ({"rows": -1}, "how many rows"),
         ({"predictions": ["1.0", "2.0"]}, "a finite number each"),
         ({"predictions": [True, 1.0]}, "a finite number each"),
-        ({"predictions": {"a": 1}}, "a short list of numbers"),
-        ({"predictions": [1.0] * 100_000, "rows": 100_000}, "a short list of numbers"),
+        ({"predictions": {"a": 1}}, "a short list of predictions"),
+        ({"predictions": [1.0] * 100_000, "rows": 100_000}, "a short list of predictions"),
         ({"inference_data": "/etc/passwd"}, "a path in the project"),
         ({"inference_data": "shared/../../x"}, "a path in the project"),
         ({"model_used": "nobody.joblib"}, "no record of a model file"),
@@ -259,6 +259,18 @@ def test_an_inference_that_cannot_be_believed_is_not_recorded(
     before = size_of(registry)
     with pytest.raises(Refused, match=fragment):
         recording.record(registry, inference_in(run, model, **changes), AUTHOR, run)
+    assert size_of(registry) == before
+
+
+@pytest.mark.parametrize("predictions", [["yes", "maybe"], [1.0, 0.0], ["yes", 1.0], ["yes", None], ["yes", True]])
+def test_a_classifiers_inference_is_recorded_if_it_holds_its_classes_alone(
+    predictions: list[Any], registry: Registry, run: Path
+) -> None:
+    model = publish(registry, classes=["no", "yes"])
+    recording.record(registry, inference_in(run, model, predictions=["no", "yes"]), AUTHOR, run)
+    before = size_of(registry)
+    with pytest.raises(Refused, match="a class of the model each"):
+        recording.record(registry, inference_in(run, model, predictions=predictions), AUTHOR, run)
     assert size_of(registry) == before
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.support.project import Project
+from tests.support.project_files import ProjectFiles, own_project
 
 from bulkhead import paths
 
@@ -53,3 +54,10 @@ def project_trained_on_the_table(project_with_a_table: Project) -> Project:
     """A project with a model of dev, trained on ``table.csv``."""
     project_with_a_table.train("--source", "table.csv")
     return project_with_a_table
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Iterator[ProjectFiles]:
+    """An empty ``project/`` of the test's own, which every step in this process imports."""
+    with own_project(tmp_path / "own") as files:
+        yield files

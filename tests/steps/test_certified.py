@@ -144,7 +144,7 @@ def test_a_certified_regression_is_right_to_nine_digits(name: str, project: Proj
     names = ["y", *(f"x{number}" for number in range(1, len(table[0])))]
     project.put("nist.csv", "\n".join(",".join(row) for row in [names, *table]) + "\n")
     record = project.train("--source", "nist.csv", "--target", "y", fraction="0")
-    model = project.registry.load(record)
+    model = project.registry.load(record)[-1]
     found = [model.intercept_, *model.coef_]
     assert found == pytest.approx([float(value) for value in exact(table)], rel=1e-9, abs=0)
 

@@ -126,7 +126,7 @@ def test_sigterm_while_publishing_waits_until_the_model_is_whole(
     monkeypatch.setattr(os, "link", terminate_after)
     project.done("trainer", "train_model")
     record = project.registry.latest("dev")
-    assert project.registry.load(record).coef_.shape == (2,)
+    assert project.registry.load(record)[-1].coef_.shape == (2,)
     assert (project.shared / "train_model.json").exists()
 
 
@@ -165,14 +165,14 @@ def test_sigterm_is_not_lost_in_a_transformation_that_catches_errors(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transformation is the user's to edit, and a broad ``except`` is soon written."""
-    from transformation import applying
+    from project import model
 
     def careless(frame: Any) -> Any:
         with contextlib.suppress(Exception):
             terminate()
         return frame
 
-    monkeypatch.setattr(applying, "transform", careless)
+    monkeypatch.setattr(model, "transform", careless)
     assert project.trainer("preprocessing").code == 143
     assert_only_this_failure_was_left(project, "trainer", "preprocessing", "killed")
 
@@ -181,11 +181,12 @@ SLEEPER = """
 import sys, time
 from bulkhead import paths
 paths.SHARED, paths.MODELS, paths.INPUTS = sys.argv[1:4]
-from trainer import cli, preprocessing
+from project import model
+from trainer import cli
 def sleep(*arguments):
     print("working", flush=True)
     time.sleep(60)
-preprocessing.transformation.apply = sleep
+model.transform = sleep
 sys.exit(cli.main(["preprocessing"]))
 """
 

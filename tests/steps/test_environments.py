@@ -151,9 +151,9 @@ def test_a_refused_step_stops_all_that_follow(trained_project: Project) -> None:
 def test_a_changed_transformation_refuses_the_models_of_before(
     trained_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import transformation
+    from inference import data_steps
 
-    monkeypatch.setattr(transformation, "fingerprint", lambda: "0" * 64)
+    monkeypatch.setattr(data_steps, "fingerprint", lambda _name: "0" * 64)
     trained_project.prepare_inference()
     ended = trained_project.inference("model_inference")
     trained_project.assert_refused(ended, "model_inference", "the transformation has changed since")

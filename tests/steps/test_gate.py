@@ -10,8 +10,9 @@ import pytest
 from tests.support.project import lines_of
 
 from bulkhead import environments
+from bulkhead.errors import Refused
 from bulkhead.registry import quality_gate
-from bulkhead.registry.quality_gate import QualityGate
+from bulkhead.registry.quality_gate import MetricGate, QualityGate
 from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def test_a_registry_without_settings_has_the_defaults(tmp_path: Path) -> None:
 
 def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path) -> None:
     (tmp_path / "gate.toml").write_text("[dev]\nmin_r2 = 1\n")
-    assert quality_gate.read(tmp_path, "dev") == QualityGate(min_r2=1.0)
+    assert quality_gate.read(tmp_path, "dev") == QualityGate(metrics={"r2": MetricGate(limit=1.0)})
     assert quality_gate.read(tmp_path, "prd") == QualityGate()
 
 
@@ -97,12 +98,12 @@ def test_a_model_below_the_least_r2_is_not_stored_and_its_record_holds_its_metri
     project.put("bad.csv", table(30))
     settle(project, "[dev]\nmin_r2 = 0.9\n")
     ended = train(project, "bad.csv", "dev")
-    project.assert_refused(ended, "train_model", "min_r2 for dev in models/gate.toml is 0.9")
+    project.assert_refused(ended, "train_model", "the limit for dev in models/gate.toml is 0.9")
     assert project.model_files() == []
     metrics = last_failure(project)["metrics"]
     assert metrics["r2"] < 0.9
     assert metrics["rmse"] > 0
-    assert metrics["gate"]["min_r2"] == 0.9
+    assert metrics["gate"]["metrics"]["r2"]["limit"] == 0.9
 
 
 def test_prd_asks_as_it_comes_for_more_than_the_mean_and_dev_asks_nothing(project: Project) -> None:
@@ -110,7 +111,7 @@ def test_prd_asks_as_it_comes_for_more_than_the_mean_and_dev_asks_nothing(projec
     rows = "".join(f"{x},{(-1) ** x * x}\n" for x in range(40))
     project.put("noise.csv", "x,target\n" + rows)
     ended = train(project, "noise.csv", "prd")
-    project.assert_refused(ended, "train_model", "min_r2 for prd in models/gate.toml is 0.", "prd")
+    project.assert_refused(ended, "train_model", "the limit for prd in models/gate.toml is 0.", "prd")
     assert train(project, "noise.csv", "dev").code == 0
 
 
@@ -123,7 +124,7 @@ def test_a_model_clearly_worse_than_the_served_one_on_the_same_rows_is_not_store
     ended = train(project, "good.csv", "prd", "--seed", "1", "--test-fraction", "0.9")
     project.assert_refused(ended, "train_model", f"the served {files[0]} has", "prd")
     found = last_failure(project)["metrics"]
-    assert found["r2"] < found["gate"]["served_r2"]
+    assert found["r2"] < found["gate"]["served_metrics"]["r2"]
     assert project.model_files() == files
 
 
@@ -135,7 +136,7 @@ def test_the_served_model_is_measured_on_the_very_rows_that_were_held_out(
     record = project.train("--source", "bad.csv", environment="prd")
     assert record.gate is not None
     assert record.metrics is not None
-    served = record.gate["served_r2"]
+    served = record.gate["served_metrics"]["r2"]
     # Both models saw nearly the same slopes, and the same noisy rows measure both.
     assert served == pytest.approx(record.metrics["r2"], abs=0.2)
     assert served < 0.9
@@ -158,10 +159,11 @@ def test_a_model_for_other_data_is_not_compared_and_its_record_says_why(
 ) -> None:
     project_serving_a_good_model.put("other.csv", content)
     target = content.split("\n", 1)[0].rsplit(",", 1)[1]
+    settle(project_serving_a_good_model, "[prd]\nmin_r2 = 0.0\n")  # which allows a change of the signature
     record = project_serving_a_good_model.train("--source", "other.csv", "--target", target, environment="prd")
     assert record.gate is not None
     assert record.gate["not_compared"] == reason
-    assert "served_r2" not in record.gate
+    assert "served_metrics" not in record.gate
 
 
 def test_a_served_model_that_is_gone_does_not_keep_the_next_from_being_published(
@@ -175,6 +177,7 @@ def test_a_served_model_that_is_gone_does_not_keep_the_next_from_being_published
 
 
 def test_an_unmeasured_model_passes_unless_the_settings_say_otherwise(project: Project) -> None:
+    settle(project, "[prd]\nmin_r2 = 0.0\n")
     assert train(project, "sample", "prd", "--test-fraction", "0").code == 0
     settle(project, "[prd]\nallow_unmeasured = false\n")
     ended = train(project, "sample", "prd", "--test-fraction", "0")
@@ -188,7 +191,9 @@ def test_the_first_model_is_compared_with_nothing(project: Project) -> None:
 
 
 def test_no_r2_that_is_not_a_number_passes() -> None:
-    assert QualityGate(min_r2=0.0).failing("prd", float("nan")) is not None
+    gate = QualityGate(metrics={"r2": MetricGate(limit=0.0)})
+    with pytest.raises(Refused, match="r2 is 'nan', which is no number"):
+        gate.failing("prd", {"r2": float("nan")}, {"r2": "maximize"})
 
 
 def test_a_record_holds_the_lineage_of_its_model(project: Project) -> None:
@@ -205,7 +210,7 @@ def test_a_record_holds_the_lineage_of_its_model(project: Project) -> None:
     assert record.duration_seconds > 0
     assert record.peak_memory_bytes is not None
     assert record.peak_memory_bytes > 1 << 20
-    model = project.registry.load(record)
+    model = project.registry.load(record)[-1]
     assert record.intercept == model.intercept_
     assert record.coefficients == dict(zip(model.feature_names_in_, model.coef_, strict=True))
 
@@ -217,4 +222,4 @@ def test_more_than_a_thousand_coefficients_stay_in_the_model_alone(project: Proj
     project.put("wide.csv", text)
     record = project.train("--source", "wide.csv")
     assert record.coefficients is None
-    assert len(project.registry.load(record).coef_) == 1001
+    assert len(project.registry.load(record)[-1].coef_) == 1001

@@ -99,7 +99,7 @@ def test_features_and_target_may_be_any_columns(project: Project) -> None:
     project.put("t.csv", "y,unused,b,a\n" + "".join(f"{3 * i + j},x,{i},{j}\n" for i in range(5) for j in range(3)))
     record = project.train("--source", "t.csv", "--target", "y", "--features", " a , b ", fraction="0")
     assert (set(record.features or []), record.target, record.left_out) == ({"a", "b"}, "y", ["unused"])
-    model = project.registry.load(record)
+    model = project.registry.load(record)[-1]
     assert dict(zip(model.feature_names_in_, model.coef_, strict=True)) == pytest.approx({"a": 1, "b": 3})
 
 
@@ -119,7 +119,7 @@ def test_small_and_large_numbers_that_a_float_holds_are_read(number: str, projec
 def test_a_column_of_one_value_trains(project: Project) -> None:
     project.put("t.csv", "a,b,target\n1,7,2\n2,7,4\n3,7,6\n")
     record = project.train("--source", "t.csv", fraction="0")
-    assert project.registry.load(record).coef_ == pytest.approx([2, 0])
+    assert project.registry.load(record)[-1].coef_ == pytest.approx([2, 0])
 
 
 def test_two_equal_columns_train(project: Project) -> None:

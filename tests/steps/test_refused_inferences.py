@@ -43,12 +43,10 @@ def test_data_that_a_model_was_not_trained_for_is_refused(table: str, project_tr
     content, fragment = DIFFERENT[table]
     project = project_trained_on_the_table
     project.put("new.csv", content)
+    ended = project.inference("generate_inf_data", "--source", "new.csv")
+    sentence = project.assert_refused(ended, "generate_inf_data", fragment)
     if fragment == "no rows":
-        ended = project.inference("generate_inf_data", "--source", "new.csv")
-        project.assert_refused(ended, "generate_inf_data", fragment)
         return
-    project.prepare_inference("new.csv")
-    sentence = project.assert_refused(project.inference("model_inference"), "model_inference", fragment)
     assert "shared/inputs/new.csv is not what model_" in sentence
     assert "predictions" not in lines_of(project.registry.inference_journal)[-1]
 
@@ -63,9 +61,8 @@ def test_what_is_no_data_is_refused_before_any_model_is_asked(table: str, projec
 def test_data_with_hundreds_of_other_columns_is_refused_with_what_to_do(project_trained_on_the_table: Project) -> None:
     names = [f"a column with quite a long name {number}" for number in range(500)]
     project_trained_on_the_table.put("wide.csv", ",".join(names) + "\n" + ",".join("1" * 500) + "\n")
-    project_trained_on_the_table.prepare_inference("wide.csv")
-    ended = project_trained_on_the_table.inference("model_inference")
-    project_trained_on_the_table.assert_refused(ended, "model_inference", "missing ['a', 'b']")
+    ended = project_trained_on_the_table.inference("generate_inf_data", "--source", "wide.csv")
+    project_trained_on_the_table.assert_refused(ended, "generate_inf_data", "missing ['a', 'b']")
 
 
 def test_a_prediction_that_is_not_finite_is_refused(project: Project) -> None:

@@ -167,13 +167,13 @@ BAD: dict[str, Bad] = {
     "Parquet, struct": parquet(lambda: pa.array([{"x": 1}] * 4), "its type is struct<"),
     "Parquet, bytes": parquet(lambda: pa.array([b"1", b"2", b"3", b"4"]), "its type is binary"),
     "Parquet, null": parquet(lambda: pa.array([1, 2, None, 4]), "column 'a', row 3: the cell is empty"),
-    "Parquet, all null": parquet(lambda: pa.array([None] * 4, pa.null()), "its type is null"),
+    "Parquet, all null": parquet(lambda: pa.array([None] * 4, pa.null()), "column 'a', row 1: the cell is empty"),
     "Parquet, NaN": parquet(lambda: pa.array([1.0, 2.0, float("nan"), 4.0]), "column 'a', row 3: the value is NaN"),
     "Parquet, infinity": parquet(lambda: pa.array([1.0, float("-inf"), 3.0, 4.0]), "row 2: the value is infinity"),
     "Parquet, 1e308": parquet(lambda: pa.array([1.0, 1e308, 3.0, 4.0]), "column 'a', row 2: 1e+308 is beyond"),
     # Choice of columns.
     "missing target": Bad(GOOD, "'price': no such column. The table has: 'a', 'target'", flags=("--target", "price")),
-    "empty target": Bad(GOOD, "target '': no such column", flags=("--target", "")),
+    "blank target": Bad(GOOD, "target ' ': no such column", flags=("--target", " ")),
     "target of another case": Bad(GOOD, "target 'Target': no such column", flags=("--target", "Target")),
     "half a character for a target": Bad(GOOD, "target '\\udcff': no such column", flags=("--target", "\udcff")),
     "a very long target": Bad(GOOD, "no such column", flags=("--target", "t" * 100_000)),
@@ -301,11 +301,16 @@ def test_the_sample_needs_no_inputs_folder(project: Project) -> None:
 
 
 @pytest.mark.parametrize("fraction", ["-0.1", "1", "1.0", "2", "nan", "inf", "-inf", "1e300"])
-def test_a_test_fraction_that_is_no_share_is_refused(fraction: str, project: Project) -> None:
+def test_a_test_fraction_that_is_no_share_is_wrong_usage(fraction: str, project: Project) -> None:
     project.done("trainer", "preprocessing")
     ended = project.trainer("train_model", "--test-fraction", fraction)
-    project.assert_refused(ended, "train_model", "must be at least 0 and less than 1")
+    assert ended.code == 2
+    assert "Usage:" in ended.err
+    bound = "< 1.0" if float(fraction) >= 1 else ">= 0.0"
+    sentence = f"parameter test_fraction: Expected `float` {bound}, and it is '{fraction}'. Give another value."
+    assert sentence in ended.err
     assert project.model_files() == []
+    assert lines_of(project.registry.training_journal) == []
 
 
 @pytest.mark.parametrize(
@@ -329,9 +334,9 @@ def test_too_few_rows_for_the_fraction_are_refused(rows: int, fraction: str, fra
 def test_a_transformation_that_takes_the_targets_name_is_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import transformation
+    from project import model
 
-    monkeypatch.setattr(transformation, "apply", lambda frame: frame.assign(target=0.0))
+    monkeypatch.setattr(model, "transform", lambda frame: frame.assign(target=0.0))
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", "makes a column called 'target'")
 
 
@@ -349,16 +354,16 @@ def test_a_transformation_that_takes_the_targets_name_is_refused(
 def test_an_edited_transformation_that_breaks_its_promise_is_refused(
     transform: Callable[[Any], Any], fragment: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformation import applying
+    from project import model
 
-    monkeypatch.setattr(applying, "transform", transform)
+    monkeypatch.setattr(model, "transform", transform)
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", fragment)
 
 
 def test_numbers_that_are_not_finite_after_the_transformation_are_refused(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformation import applying
+    from project import model
 
-    monkeypatch.setattr(applying, "transform", lambda frame: frame.assign(feature1=frame["feature1"] * 1e308))
+    monkeypatch.setattr(model, "transform", lambda frame: frame.assign(feature1=frame["feature1"] * 1e308))
     project.assert_refused(project.trainer("preprocessing"), "preprocessing", "made column 'feature1', row 3, inf")

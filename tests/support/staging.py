@@ -35,4 +35,5 @@ def tree_with_staging(root: Path, copy: Path) -> Path:
 
 def import_path(tree: Path) -> str:
     """``PYTHONPATH`` for the packages of ``tree``, before those that are installed."""
-    return ":".join(str(path) for pattern in ("packages/*/src", "images/*/src") for path in sorted(tree.glob(pattern)))
+    patterns = ("tests/box", "packages/*/src", "images/*/src")
+    return ":".join(str(path) for pattern in patterns for path in sorted(tree.glob(pattern)))

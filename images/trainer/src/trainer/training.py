@@ -101,7 +101,7 @@ def train(
             " another seed."
         )
     _fit(definition, estimator, frame, target)
-    measured = Measured(definition, problem, classes)
+    measured = Measured(definition, problem, classes, with_probabilities=hasattr(estimator, "predict_proba"))
     metrics: dict[str, Any] = {"evaluated_on": "held-out rows" if held_out else "nothing: all rows trained"}
     metrics |= measured.measure(estimator, *held_out) if held_out else dict.fromkeys(measured.metrics)
     metrics |= {"train_rows": len(frame), "test_rows": held}

@@ -48,6 +48,13 @@ class Field(msgspec.Struct, frozen=True):
         return self.name.replace("_", "-")
 
 
+TAKEN = frozenset(
+    {
+        *("source", "target", "features", "environment", "name", "help"),
+        *("serve", "allow_unmeasured", "allow_signature_change"),
+    }
+)
+"""What forms and command lines ask for besides."""
 _SIMPLE = ("Int", "Float", "Str", "Bool", "None", "Literal", "Enum")
 
 
@@ -63,6 +70,8 @@ def fields_of(parameters: Any) -> list[Field]:
     schemas = _whole(definitions[parameters.__name__]["properties"], definitions)
     found = []
     for one in msgspec.structs.fields(parameters):
+        if one.name in TAKEN:
+            raise Refused(f"the parameter {one.name} has a name that the trigger form uses already. Rename it.")
         if one.required:
             raise Refused(f"the parameter {one.name} has no default, and a step run by hand needs one. Give it one.")
         kind = msgspec.inspect.type_info(one.type)
@@ -71,7 +80,12 @@ def fields_of(parameters: Any) -> list[Field]:
         members = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
         if not all(type(member).__name__.removesuffix("Type") in _SIMPLE for member in members):
             raise Refused(f"the parameter {one.name} is no number, text, truth value or choice of some. Make it one.")
-        found.append(Field(one.name, one.default, schemas[one.name]))
+        default = one.default_factory() if one.default is msgspec.NODEFAULT else one.default
+        try:
+            msgspec.convert(default, one.type)
+        except msgspec.ValidationError as error:
+            raise Refused(f"the parameter {one.name} has a default that it does not take: {error}. Fix it.") from None
+        found.append(Field(one.name, default, schemas[one.name]))
     return found
 
 

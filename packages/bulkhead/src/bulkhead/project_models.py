@@ -106,21 +106,22 @@ def imported(module: str) -> Any:
     """
     try:
         return import_module(f"{PACKAGE}.{module}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failed(error, f"project/{module}.py cannot be imported") from error
 
 
-def failed(error: BaseException, what: str) -> BulkheadError:
+def failed(error: BaseException, what: str, where: str = "") -> BulkheadError:
     """What to raise where the user's code raised ``error``: the innermost place in ``project/`` that it passed.
 
     Args:
         error: what the user's code raised. Where memory ran out it is no fault of the code, and comes back as it is.
         what: what was being done, as the beginning of a sentence.
+        where: the file, where the error itself shows none: a hook that takes other arguments fails outside of it.
     """
     if isinstance(error, BulkheadError):
         return error
     here = str(folder())
-    place = ""
+    place = f", {where}" if where else ""
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename.startswith(here):
             place = f", project/{Path(frame.filename).relative_to(here)}, line {frame.lineno}"

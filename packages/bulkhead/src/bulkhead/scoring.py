@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import msgspec
 
-from bulkhead.registry.metrics import Goal  # msgspec reads the annotations
+from bulkhead.registry.metrics import GOALS, Goal  # msgspec reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Response = Literal["predict", "predict_proba"]
+RESPONSES = get_args(Response)
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +27,11 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     response: Response = "predict"
     """What the function measures: predictions; or probabilities: of a binary classifier those of the positive class,
     shape (rows,), else all, shape (rows, classes)."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether each of them is what it should be: nothing has looked while it was made."""
+        return callable(self.function) and self.goal in GOALS and self.response in RESPONSES
 
 
 def maximize(function: Callable[..., Any], response: Response = "predict") -> Metric:

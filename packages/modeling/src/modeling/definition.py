@@ -13,7 +13,7 @@ from bulkhead import project_models
 from bulkhead.columns import EVERY_OTHER, Column
 from bulkhead.errors import Refused, listed, one_line, short
 from bulkhead.registry.metrics import NOT_METRICS
-from bulkhead.scoring import Metric
+from bulkhead.scoring import RESPONSES, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +53,8 @@ class Definition:
         if self.problem not in (None, *PROBLEMS):
             raise Refused(f"{self.file}: PROBLEM is {short(str(self.problem))}. Make it one of: {', '.join(PROBLEMS)}.")
         positive = getattr(self._module, "POSITIVE", None)
+        if not isinstance(positive, str | bool | int | float | None):
+            raise Refused(f"{self.file}: POSITIVE is {short(repr(positive))}, and not a class. Name one, as text.")
         self.positive = None if positive is None else str(positive)
         self.metrics = self._metrics()
         for hook in ("build", "transform", "check", "plots", "explain"):
@@ -161,14 +163,16 @@ class Definition:
 
     def _column(self, name: str, column: Any, *, may_be_empty: bool) -> Any:
         """One column of what ``transform`` gave, in a type that files and estimators take."""
-        if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+        if pd.api.types.is_datetime64_any_dtype(column.dtype) or _has_plain_categories(column):
             return column.reset_index(drop=True)
         try:
-            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+            # NumPy would cut complex numbers to their real parts.
+            numbers = None if np.iscomplexobj(column) else column.to_numpy(dtype=float, na_value=np.nan)
         except (TypeError, ValueError):
-            raise self._bad_transform(
-                f"made column {name!r} something else than numbers, categories or dates ({column.dtype})"
-            ) from None
+            numbers = None
+        if numbers is None:
+            kind = column.cat.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+            raise self._bad_transform(f"made column {name!r} something else than numbers, categories or dates ({kind})")
         bad = np.flatnonzero(np.isinf(numbers) if may_be_empty else ~np.isfinite(numbers))
         if bad.size:
             raise Refused(
@@ -215,10 +219,10 @@ class Definition:
                     f"{self.file}: METRICS names {short(str(name))}. Use small letters, digits and '_', and none of"
                     f" {', '.join(sorted(NOT_METRICS))}."
                 )
-            if not isinstance(metric, Metric) or not callable(metric.function):
+            if not isinstance(metric, Metric) or not metric.is_sound:
                 raise Refused(
                     f"{self.file}: the metric {name} is {short(repr(metric))}. Use maximize(function) or"
-                    " minimize(function) of bulkhead.scoring."
+                    f" minimize(function) of bulkhead.scoring; what it measures is {' or '.join(RESPONSES)}."
                 )
         return metrics
 
@@ -230,8 +234,16 @@ class Definition:
             return getattr(self._module, hook)(*arguments)
         except MemoryError:
             raise
-        except Exception as error:
-            raise project_models.failed(error, f"{hook} fails") from error
+        except (Exception, SystemExit) as error:
+            raise project_models.failed(error, f"{hook} fails", self.file) from error
+
+
+def _has_plain_categories(column: Any) -> bool:
+    """Whether it is a category of words, numbers or dates, all of one kind: files have no other."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    kinds = {"string", "integer", "floating", "boolean", "datetime64", "empty"}
+    return pd.api.types.infer_dtype(column.cat.categories) in kinds
 
 
 def _listed(value: Any) -> Sequence[Any]:

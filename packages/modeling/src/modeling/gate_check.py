@@ -10,6 +10,9 @@ from bulkhead.errors import NotGoodEnough, Refused, one_line
 from bulkhead.prediction import libraries
 from bulkhead.prediction.predicting import NotFinite, estimator_of
 from bulkhead.registry import quality_gate
+from modeling import older
+from modeling.definition import Definition
+from modeling.fingerprint import OLDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,11 +82,12 @@ def _metrics_of(
     for what, theirs, ours in (
         ("other features", served.features, model.features),
         ("another target", served.target, model.target),
-        ("another transformation", served.transformation, model.transformation),
         ("other classes", served.classes, model.classes),
     ):
         if theirs != ours:
             raise _NotComparableError(f"the served model has {what}")
+    if served.transformation != model.transformation and not _is_alike(served, model):
+        raise _NotComparableError("the served model has another transformation")
     trained = served.libraries or {}
     if libraries.drift(trained, libraries.present(["python", *libraries.LIBRARIES, *trained])):
         raise _NotComparableError("the served model was made with other library versions")
@@ -97,3 +101,10 @@ def _metrics_of(
         raise
     except Exception as error:  # a pickle can fail in any way
         raise _NotComparableError(f"the served model does not predict: {one_line(repr(error), 300)}") from error
+
+
+def _is_alike(served: ModelRecord, model: Lineage) -> bool:
+    """Whether a model of before ``project/`` gets the columns that it was trained on."""
+    if served.transformation != OLDER or not model.features or not model.input_example:
+        return False
+    return older.is_alike(Definition(model.name), model.features, model.input_example)

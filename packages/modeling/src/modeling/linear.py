@@ -34,6 +34,7 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
         if sample_weight is not None:
             raise ValueError("this LinearRegression takes no weights; take sklearn.linear_model's.")
         frame = X.astype(float)
+        self.tol: float
         self.coef_: np.ndarray
         self.intercept_: float
         self.tol: float

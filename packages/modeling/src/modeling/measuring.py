@@ -36,6 +36,7 @@ _MOST_EXPLAINED = 100
 """Columns; with more, shuffling each of them would take longer than the fit."""
 _EXPLAINED_ROWS = 2000
 _SHUFFLES = 3
+_DEEPEST = 20
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray) -> float | None:
@@ -86,13 +87,20 @@ class Measured:
         definition: the model.
         problem: what it is.
         classes: of a classifier, its classes as the estimator has them, in the record's order.
+        with_probabilities: whether it gives them; where not, no metric of theirs is measured that nobody declared.
     """
 
-    def __init__(self, definition: Definition, problem: str, classes: list[Any]) -> None:
+    def __init__(
+        self, definition: Definition, problem: str, classes: list[Any], *, with_probabilities: bool = True
+    ) -> None:
         self._definition = definition
         self._classes = classes
         self._problem = problem
-        self.metrics = definition.metrics or METRICS[problem]
+        self.metrics = definition.metrics or {
+            name: metric
+            for name, metric in METRICS[problem].items()
+            if with_probabilities or metric.response == "predict"
+        }
 
     @property
     def goals(self) -> dict[str, str]:
@@ -175,7 +183,7 @@ class Measured:
         called = f"{self._definition.file}: plots"
         if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
             raise Refused(f"{called} returned {short(repr(given))}. Return a dict of numbers by name.")
-        plain = {name: _plain(value, f"{called}: {name}") for name, value in given.items()}
+        plain = {_plain(name, called): _plain(value, f"{called}: {name}") for name, value in given.items()}
         if (size := len(msgspec.json.encode(plain))) > LARGEST_PLOTS:
             raise Refused(f"{called} has {size} bytes, and {LARGEST_PLOTS} are kept. Return fewer points.")
         return plain
@@ -215,7 +223,10 @@ class Measured:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
             raise Refused(f"{self._definition.file}: the metric {name} gave {short(repr(value))}. Return one number.")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of hundreds of digits
+            return math.inf
 
 
 def coefficients(estimator: Any, names: list[str]) -> tuple[float, dict[str, float]] | None:
@@ -233,22 +244,28 @@ def _numbers_by_name(given: Any, called: str) -> dict[str, float]:
         raise Refused(f"{called} returned {short(repr(given))}. Return a dict of a number for each column.")
     if len(given) > MOST_INLINE:
         raise Refused(f"{called} has {len(given)} numbers, and {MOST_INLINE} are kept. Return fewer.")
-    plain = {name: _plain(value, f"{called}: {name}") for name, value in given.items()}
-    if not all(isinstance(value, int | float) for value in plain.values()):
+    plain = {_plain(name, called): _plain(value, f"{called}: {name}") for name, value in given.items()}
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in plain.values()):
         raise Refused(f"{called} has something else than a number in it. Return a number for each column.")
-    return plain
+    return {name: float(value) for name, value in plain.items()}
 
 
-def _plain(value: Any, called: str) -> Any:
+def _plain(value: Any, called: str, depth: int = 0) -> Any:
     """``value`` as JSON has it: numbers, text, and lists and dicts of them."""
+    if depth > _DEEPEST:
+        raise Refused(f"{called} has lists or dicts more than {_DEEPEST} deep. Return flatter ones.")
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
-        return {str(key): _plain(one, called) for key, one in value.items()}
+        return {_plain(str(key), called): _plain(one, called, depth + 1) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one, called) for one in value]
+        return [_plain(one, called, depth + 1) for one in value]
     if isinstance(value, float) and not math.isfinite(value):
         raise Refused(f"{called} has {value} in it, which is not finite. Leave it out.")
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        raise Refused(f"{called} has a whole number of {len(str(abs(value)))} digits in it. Return it as a float.")
+    if isinstance(value, str) and not value.isascii():
+        value = value.encode(errors="replace").decode()  # half a character is none that a record can hold
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise Refused(f"{called} has {short(repr(value))} in it. Return numbers, and lists and dicts of them.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bulkhead.errors import NotVerified, Refused
+from bulkhead.errors import NotVerified, Refused, one_line
 from bulkhead.prediction import compatibility, libraries
-from bulkhead.prediction.predicting import NotFinite, estimator_of, predict
+from bulkhead.prediction.predicting import DoesNotPredict, NotFinite, estimator_of, predict
 from bulkhead.prediction.signature import columns_of
 from modeling import older
 from modeling.definition import Definition
@@ -30,13 +30,18 @@ def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
     """
     try:
         _smoke(registry.load(record), record)
+    except DoesNotPredict as error:
+        raise _useless(record, error.__cause__ or error) from error
     except (Refused, MemoryError):
         raise
     except Exception as error:  # a pickle, and what comes out of it, can fail in any way
-        raise Refused(
-            f"{record.model_filename} cannot be loaded, or does not predict: {error!r}. Train a new model."
-        ) from error
+        raise _useless(record, error) from error
     return libraries.present(["python", *libraries.LIBRARIES, *(record.libraries or {})])
+
+
+def _useless(record: ModelRecord, error: BaseException) -> Refused:
+    told = one_line(repr(error), 500)
+    return Refused(f"{record.model_filename} cannot be loaded, or does not predict: {told}. Train a new model.")
 
 
 def _smoke(model: Any, record: ModelRecord) -> None:

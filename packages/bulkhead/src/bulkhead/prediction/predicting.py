@@ -21,6 +21,10 @@ class NotFinite(Refused):
     """A prediction is infinite, or no number."""
 
 
+class DoesNotPredict(Refused):
+    """The estimator, or what it calls, raised something."""
+
+
 class Predictions:
     """What a model says of a table.
 
@@ -62,6 +66,7 @@ def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predict
 
     Raises:
         NotFinite: a prediction is not; the sentence names the first such row.
+        DoesNotPredict: the estimator raised something.
         Refused: a column that the model was trained on is missing, or it does not give one prediction a row.
     """
     names = getattr(estimator, "feature_names_in_", None)
@@ -71,7 +76,7 @@ def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predict
             raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
         frame = frame[list(names)]
     with np.errstate(all="ignore"):  # what overflows is refused below
-        values = np.asarray(estimator.predict(frame))
+        values = np.asarray(_asked(estimator, "predict", frame, record))
         if values.shape == (len(frame), 1):
             values = values[:, 0]
         if values.shape != (len(frame),):
@@ -81,7 +86,7 @@ def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predict
             )
         if not record.classes:
             return Predictions(_finite(values, record), None, [])
-        probabilities = _probabilities(estimator, frame, record.classes)
+        probabilities = _probabilities(estimator, frame, record)
     return Predictions(np.array([label(one) for one in values], dtype=object), probabilities, record.classes)
 
 
@@ -125,9 +130,21 @@ def _finite(values: np.ndarray, record: ModelRecord) -> np.ndarray:
     return numbers
 
 
-def _probabilities(estimator: Any, frame: pd.DataFrame, classes: list[str]) -> np.ndarray | None:
+def _probabilities(estimator: Any, frame: pd.DataFrame, record: ModelRecord) -> np.ndarray | None:
     if not hasattr(estimator, "predict_proba"):
         return None
-    found = np.asarray(estimator.predict_proba(frame), dtype=float)
+    found = np.asarray(_asked(estimator, "predict_proba", frame, record), dtype=float)
     order = [label(one) for one in estimator.classes_]
-    return found[:, [order.index(name) for name in classes]]
+    return found[:, [order.index(name) for name in record.classes or []]]
+
+
+def _asked(estimator: Any, method: str, frame: pd.DataFrame, record: ModelRecord) -> Any:
+    try:
+        return getattr(estimator, method)(frame)
+    except (MemoryError, Refused):
+        raise
+    except Exception as error:  # a word that it has not seen, or a fault of the user's own class
+        told = one_line(f"{type(error).__name__}: {error}", 300)
+        raise DoesNotPredict(
+            f"{record.model_filename} does not predict from this table: {told}. Fix the table, or train a new model."
+        ) from error

@@ -196,7 +196,9 @@ def _dates(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     # By the form that goes furthest: a table of one zone-less moment and ten with a zone is told of the former.
     row = max(_first(partial(_begin_casts, column, one), len(column)) for one in _MOMENTS)
     raise BadCell(
-        name, row, f"{_cell(column, row)} is not a date like 2026-11-30 or 2026-11-30T12:00:00, as the others are."
+        name,
+        row,
+        f"{_cell(column, row)} is not a date like 2026-11-30 or 2026-11-30T12:00:00, as the others are. Fix the cell.",
     )
 
 

@@ -54,13 +54,23 @@ def inference(given: InferenceRecord) -> InferenceRecord:
         raise _unbelievable("rows", given.rows, "how many rows there are")
     if given.predictions is not None:
         if not isinstance(given.predictions, list) or len(given.predictions) > records.MOST_INLINE:
-            raise _unbelievable("predictions", type(given.predictions).__name__, "a short list of numbers")
+            raise _unbelievable("predictions", type(given.predictions).__name__, "a short list of predictions")
         if len(given.predictions) != given.rows:
-            raise _unbelievable("predictions", len(given.predictions), f"one number for each of {given.rows} rows")
-        for value in given.predictions:
-            if type(value) not in (int, float) or not math.isfinite(value):
-                raise _unbelievable("predictions", value, "a finite number each")
+            raise _unbelievable("predictions", len(given.predictions), f"one prediction for each of {given.rows} rows")
     return given
+
+
+def predictions(values: list[Any], classes: list[str] | None) -> None:
+    """Refuse ``values`` that no model of ``classes`` has predicted; None: it predicts numbers.
+
+    Raises:
+        Refused: the first of them.
+    """
+    for value in values:
+        if classes and (type(value) is not str or value not in classes):
+            raise _unbelievable("predictions", value, "a class of the model each")
+        if not classes and (type(value) not in (int, float) or not math.isfinite(value)):
+            raise _unbelievable("predictions", value, "a finite number each")
 
 
 def metrics(given: dict[str, Any]) -> dict[str, Any]:

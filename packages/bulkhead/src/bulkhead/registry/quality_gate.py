@@ -230,8 +230,18 @@ def read_hashed(
     """
     content = _content(registry)
     if content is None:
-        return msgspec.convert(environments.get(environment).gate, QualityGate), None
+        return _by_default(environment), None
     return _decoded(content, environment, name), files.sha256(content)
+
+
+def _by_default(environment: str) -> QualityGate:
+    try:
+        return msgspec.convert(environments.get(environment).gate, QualityGate)
+    except msgspec.ValidationError as error:
+        raise Refused(
+            f"environments.py: the gate of {environment}: {one_line(str(error))}."
+            f" Fix it, or write {_SHOWN}; docs/gate.md shows how it looks."
+        ) from None
 
 
 def _decoded(content: bytes, environment: str, name: str) -> QualityGate:

@@ -194,6 +194,7 @@ def _check_model(registry: Registry, made: InferenceRecord) -> None:
             f"{made.model_used}: the step says that it predicted with a file of other hashes than the one that"
             " models/log.txt records. Nothing is recorded. Run the step again."
         )
+    believable.predictions(made.predictions or [], model.classes)
 
 
 def _promote(registry: Registry, proposal: PromotionProposal, author: Author) -> ModelRecord:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from bulkhead.parameters import Field, TrainingParameters
 
-_MODEL = "bulkhead.model"
+_PARAMETERS = "bulkhead.parameters"
 
 environment_option = click.option(
     "--environment",
@@ -67,16 +67,19 @@ class WithParameters(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click's, once it is known which parameters there are."""
-        ctx.meta[_MODEL] = _named_in(args)
+        try:
+            ctx.meta[_PARAMETERS] = parameters_of(_named_in(args))
+        except Refused:
+            # The step itself refuses, and records it: what stands for the parameters is not looked at until then.
+            ctx.ignore_unknown_options = ctx.allow_extra_args = True
         return super().parse_args(ctx, args)
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """The command's own, and the model's."""
         own = super().get_params(ctx)
-        try:
-            parameters = parameters_of(ctx.meta[_MODEL])
-        except Refused as error:
-            raise click.ClickException(str(error)) from None
+        parameters = ctx.meta.get(_PARAMETERS)
+        if parameters is None:
+            return own
         return [*own[:-1], *(_option(field, parameters) for field in fields_of(parameters)), own[-1]]
 
 

@@ -168,7 +168,7 @@ def run(
         # From here on SIGTERM waits: what follows is both written and proven. Docker's SIGKILL ends a step that hangs.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         said = _finish(step, outcome, reservation)
-    except (Exception, Stopped) as error:  # noqa: BLE001  # every end of a step is told, a bug's too
+    except (Exception, Stopped, SystemExit) as error:  # noqa: BLE001  # every end of a step is told, a bug's too
         return _failed(step, error, reservation)
     _tell(task_id, said)
     return 0
@@ -220,7 +220,7 @@ def _reserve(step: Step) -> Reservation:
     return Reservation(step.shared, step.task_id)
 
 
-def _failed(step: Step, error: Exception | Stopped, reservation: Reservation | None) -> int:
+def _failed(step: Step, error: Exception | Stopped | SystemExit, reservation: Reservation | None) -> int:
     # A second SIGTERM must not cut off what is said of the first.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if isinstance(error, OSError):
