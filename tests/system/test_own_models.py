@@ -28,7 +28,7 @@ DAYS = ("2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04", "2026-11-05")
 def customers(stack: Stack) -> str:
     """The table of the example: 4,000 customers; and one for each of five days."""
     for name, rows, seed in (("churn.csv", 4000, 0), *((f"{day}.csv", 1000, int(day[-2:])) for day in DAYS)):
-        command = [sys.executable, ROOT / "examples/churn/make_table.py", str(rows), str(seed)]
+        command = [sys.executable, str(ROOT / "examples/churn/make_table.py"), str(rows), str(seed)]
         made = subprocess.run(command, capture_output=True, check=True).stdout
         (stack.inputs / name).write_bytes(made)
     return "churn.csv"
@@ -105,6 +105,7 @@ def test_a_backfill_publishes_five_days_and_what_is_served_stays(
         *("--from-date", DAYS[0], "--to-date", "2026-11-06"),
     )
     deadline = time.monotonic() + 240
+    made: list[dict[str, Any]] = []
     while time.monotonic() < deadline:
         made = [one for one in stack.trainings() if str(one.get("run_id")).startswith("backfill__")]
         if len(made) == len(DAYS):

@@ -9,7 +9,7 @@ import msgspec
 from bulkhead import clock, paths
 from bulkhead.errors import Refused
 from bulkhead.prediction import compatibility, libraries
-from bulkhead.prediction.predicting import estimator_of, predictions_of
+from bulkhead.prediction.predicting import estimator_of, predict
 from bulkhead.prediction.signature import InputSignature
 from bulkhead.registry.proposals import InferenceProposal
 from bulkhead.registry.records import MOST_INLINE, InferenceRecord
@@ -52,7 +52,7 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
     compatibility.check_signature(model_record, signature)
     drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
-    predictions = predictions_of(estimator_of(model), model_record, frame)
+    predictions = predict(estimator_of(model), model_record, frame)
     table = predictions.frame()
     table.insert(0, model_record.identifier or "row", _identifiers(step, model_record.identifier, len(frame)))
 

@@ -37,7 +37,6 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
         self.tol: float
         self.coef_: np.ndarray
         self.intercept_: float
-        self.tol: float
         with np.errstate(all="ignore"):  # what overflows gives coefficients that are not finite, which is refused
             span = (frame - frame.mean()).abs().max().to_numpy()
             scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))

@@ -44,7 +44,7 @@ class LoadedModel:
         Raises:
             Refused: a column or a cell is not what the model was trained for, or a prediction is not finite.
         """
-        from bulkhead.prediction.predicting import estimator_of, predictions_of
+        from bulkhead.prediction.predicting import estimator_of, predict
 
         if frame.empty:
             raise Refused("the frame has no rows, or no columns. Give a frame with at least one of both.")
@@ -54,7 +54,7 @@ class LoadedModel:
             transformed = steps["transform"].transform(typed) if hasattr(steps.get("transform"), "transform") else typed
         except Exception as error:
             raise Refused(f"the model's transformation fails: {one_line(repr(error), 300)}. Fix the table.") from error
-        found = predictions_of(estimator_of(self.pipeline), self.record, transformed).frame()
+        found = predict(estimator_of(self.pipeline), self.record, transformed).frame()
         found.insert(0, self.record.identifier or "row", identifiers)
         return found
 

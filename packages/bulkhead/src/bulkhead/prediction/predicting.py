@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bulkhead.errors import BulkheadError, Refused, one_line, short
+from bulkhead.errors import Refused, one_line, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,23 +88,6 @@ def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predict
             return Predictions(_finite(values, record), None, [])
         probabilities = _probabilities(estimator, frame, record)
     return Predictions(np.array([label(one) for one in values], dtype=object), probabilities, record.classes)
-
-
-def predictions_of(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predictions:
-    """As :func:`predict`, where it is the table that is new, and not the model.
-
-    Raises:
-        Refused: as there; or the estimator fails, as one does that meets a category it never saw.
-    """
-    try:
-        return predict(estimator, record, frame)
-    except (BulkheadError, MemoryError):
-        raise
-    except Exception as error:
-        raise Refused(
-            f"{record.model_filename} cannot predict this table: {one_line(f'{type(error).__name__}: {error}', 300)}."
-            " Fix the table, or train a model that takes it."
-        ) from error
 
 
 def label(value: Any) -> str:
