@@ -78,7 +78,7 @@ class Stack:
 
     def build_steps(self) -> None:
         """The images of steps with the stack's own project."""
-        command = [ROOT / "scripts/build-images.sh", "trainer", "inference"]
+        command = [str(ROOT / "scripts/build-images.sh"), "trainer", "inference"]
         built = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         assert built.returncode == 0, built.stderr[-2000:]
 

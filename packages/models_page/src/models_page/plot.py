@@ -35,7 +35,7 @@ _MOST_NAMES = 12
 _LONGEST_NAME = 40
 _ENOUGH = 50
 """Models from which on one far-out value no longer sets the scale."""
-_BEYOND = 1e15
+BEYOND = 1e15
 """Where coordinates would lose their digits."""
 
 
@@ -111,7 +111,7 @@ def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[st
     metric = one_line(metric, _LONGEST_NAME)
     first = min(point.time for point, _ in measured)
     last = max(point.time for point, _ in measured)
-    low, high = _range([value for _, value in measured])
+    low, high = span([value for _, value in measured])
 
     def x(time: int) -> float:
         share = (time - first) / (last - first) if last > first else 0.5
@@ -153,22 +153,24 @@ def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[st
             if not few
         ],
         across=[Tick(round(x(time), 1), _day(time)) for time in _times(first, last)],
-        up=[Tick(round(y(value), 1), formatting.metric(value)) for value in _steps(low, high)],
+        up=[Tick(round(y(value), 1), formatting.metric(value)) for value in steps(low, high)],
         summary=f"{metric} of {named(f'{len(measured):,} models', called)}, {_day(first)} to {_day(last)}, from"
         f" {formatting.metric(min(value for _, value in measured))}"
         f" to {formatting.metric(max(value for _, value in measured))}",
     )
 
 
-def _range(values: list[float]) -> tuple[float, float]:
-    values = sorted(max(-_BEYOND, min(_BEYOND, value)) for value in values)
+def span(values: list[float]) -> tuple[float, float]:
+    """Where an axis for ``values`` begins and ends; of many values the far-out ones do not count."""
+    values = sorted(max(-BEYOND, min(BEYOND, value)) for value in values)
     cut = len(values) // 100 if len(values) >= _ENOUGH else 0
     low, high = values[cut], values[-1 - cut]
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.5
     return low - margin, high + margin
 
 
-def _steps(low: float, high: float) -> list[float]:
+def steps(low: float, high: float) -> list[float]:
+    """Where an axis has its marks."""
     return [low + (high - low) * (step + 0.5) / _TICKS for step in range(_TICKS)]
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from models_page import filters
+from models_page.curves import curve
+from models_page.plot import Chart  # msgspec reads the annotations
 
 _PLOTS, _ROWS, _COLUMNS = 12, 30, 12
 
@@ -21,6 +23,8 @@ class PlotTable(msgspec.Struct, frozen=True):
     rows: list[list[str]]
     more: int
     """Rows that are not shown."""
+    curve: Chart | None = None
+    """Its picture, where it is lists of one length."""
 
 
 def tables(plots: dict[str, Any] | None) -> list[PlotTable]:
@@ -48,7 +52,7 @@ def _table(name: str, content: object) -> PlotTable:
             rows = [_cells(content[row]) for row in _spread(count, _ROWS)]
         case _:
             count, rows = 1, [[_text(content)]]
-    return PlotTable(filters.text(name, 60), header, rows, count - len(rows))
+    return PlotTable(filters.text(name, 60), header, rows, count - len(rows), curve(name, content))
 
 
 def _cells(value: object) -> list[str]:
