@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 KEYS_OF_A_RESULT = {
-    *("protocol", "identity", "environment", "container", "started", "finished", "outputs", "facts", "proposal")
+    *(
+        "protocol",
+        "identity",
+        "environment",
+        "model_name",
+        "container",
+        "started",
+        "finished",
+        "outputs",
+        "facts",
+        "proposal",
+    )
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Every refusal ends in what to do next.
 NEXT = re.compile(
-    r"\b(Add|Choose|Convert|Export|Fill|Give|Leave|Make|Fix|Name|Put|Rename|Restore|Run|Set|Train|Unpack|Use|Write"
+    r"\b(Add|Choose|Convert|Export|Fill|Give|Leave|Make|Fix|Name|Put|Rename|Restore|Return|Run|Set|Take|Train|Unpack|Use|Write"
     r"|choose|free|lists|give|leave|fix|mount|remove|run|train|use)\b[^.]*(\.[^.\s][^.]*)*\.$"
 )
 

@@ -16,6 +16,7 @@ import msgspec
 from bulkhead import clock, protocol, untrusted
 from bulkhead.errors import Refused
 from bulkhead.identity import Identity
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registry.proposals import FailureProposal, Proposal
 from bulkhead.registry.records import InferenceRecord, ModelRecord, Rollback, author
 
@@ -45,6 +46,8 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """Of a version that is not :mod:`bulkhead.protocol`'s only this, the container and the identity's image count."""
     identity: Identity
     environment: str
+    model_name: str = DEFAULT_NAME
+    """For which model the step ran."""
     container: str
     """Short id of the container that wrote this: the proof that it is of this very attempt."""
     started: str
@@ -171,6 +174,7 @@ def from_record(record: Success, environment: str, container: str) -> StepResult
         protocol=protocol.PROTOCOL,
         identity=Identity(**{key: getattr(author(record), key) for key in Identity.__struct_fields__}),
         environment=environment,
+        model_name=getattr(record, "model_name", None) or DEFAULT_NAME,
         container=container[:12],
         started=now,
         finished=now,

@@ -91,10 +91,10 @@ class Step:
         """What the step ``task_id`` left in this run folder: its facts as a ``facts``, and its outputs.
 
         Raises:
-            Refused: it left no result, it ran for another environment, its result is of another version, or
-                its facts are not such.
+            Refused: it left no result, it ran for another environment or model, its result is of another version,
+                or its facts are not such.
         """
-        return step_input.read(self.shared, task_id, facts, self.identity, self.environment)
+        return step_input.read(self.shared, task_id, facts, self.identity, self.environment, self.model_name)
 
     def write(self, name: str, content: bytes, rows: int) -> Output:
         """Write ``name`` into the run folder, whole or not at all.
@@ -129,6 +129,7 @@ class Step:
             protocol=protocol.PROTOCOL,
             identity=self.identity,
             environment=self.environment,
+            model_name=self.model_name,
             container=container_id(),
             started=self.started,
             finished=clock.in_record(clock.now()),

@@ -53,7 +53,9 @@ class StepInput(Generic[Facts]):
         return content
 
 
-def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, environment: str) -> StepInput[Facts]:
+def read(  # what it is, and who asks
+    folder: Path, task_id: str, facts: type[Facts], reader: Identity, environment: str, model_name: str
+) -> StepInput[Facts]:
     """What ``task_id`` left in the run folder ``folder``.
 
     Args:
@@ -62,10 +64,11 @@ def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, envir
         facts: what its facts are: a msgspec struct, or ``dict``.
         reader: the step that asks.
         environment: that step's.
+        model_name: for which model it runs.
 
     Raises:
-        Refused: it left no result, it ran for another environment, its result is of another version, or its
-            facts are not such.
+        Refused: it left no result, it ran for another environment or model, its result is of another version, or
+            its facts are not such.
     """
     where = f"{reader.run_path}/{task_id}.json"
     before = result.read(folder, task_id)
@@ -76,6 +79,11 @@ def read(folder: Path, task_id: str, facts: type[Facts], reader: Identity, envir
         raise Refused(
             f"{task_id} ran in this run folder for {before.environment}, and this step runs for {environment}."
             f" Run {task_id} for {environment} first, or use another run folder."
+        )
+    if before.model_name != model_name:
+        raise Refused(
+            f"{task_id} ran in this run folder for the model {before.model_name}, and this step runs for {model_name}."
+            f" Run {task_id} for {model_name} first, or use another run folder."
         )
     try:
         typed = msgspec.convert(before.facts, facts)
