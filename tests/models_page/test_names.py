@@ -127,7 +127,7 @@ def test_a_classifiers_page_tells_what_it_is_of(visit: Visit, two: TwoModels) ->
     for words in (
         "Name churn", "Problem binary : stays, leaves", "Identifier customer", "May be empty age", "Categories plan 3",
         "roc_auc : maximize", "log_loss : minimize", "Importances plan 0.125 age 0.03125",
-        "Plots roc false_positive_rate true_positive_rate 0 0 0.5 0.75 1 1",
+        "false_positive_rate true_positive_rate 0 0 0.5 0.75 1 1",
     ):  # fmt: skip
         assert words in text, words
 
