@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\nTraining on {arguments.table}")
         # Null: the model's own file says.
         conf = {"source": source, "target": arguments.target or None, "features": arguments.features or None}
+        conf["allow_signature_change"] = arguments.allow_signature_change
         _show_model(_run(airflow, dag_id(ENVIRONMENT, "train_model", arguments.name), conf, "log.txt"))
         print(f"\nPredicting {arguments.table}")
         pipe = dag_id(ENVIRONMENT, "inference_pipe", arguments.name)
@@ -63,6 +64,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--target", default="", help="the column to predict (default: the one that the model names)")
     parser.add_argument(
         "--features", default="", help="the columns to predict from: a,b,c (default: those that the model names)"
+    )
+    parser.add_argument(
+        "--allow-signature-change",
+        action="store_true",
+        help="replace a served model of other columns or another target",
     )
     return parser.parse_args(argv)
 

@@ -13,12 +13,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OWN_DAG = """
+from airflow.sdk import DAG
+
+from bulkhead_airflow import StepOperator
+
+with DAG(dag_id="own_dag", schedule=None, tags=["mine"]):
+    StepOperator(
+        task_id="preprocessing", image="trainer", journal="training", environment="dev", model_name="churn",
+        flags={"source": "churn.csv"},
+    )
+"""
+
+
 @pytest.fixture(scope="session")
 def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as it comes, with a second model: the example churn."""
     folder = tmp_path_factory.mktemp("own") / "project"
     shutil.copytree(ROOT / "tests/box/project", folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "examples/churn/project", folder, dirs_exist_ok=True)
+    (folder / "dags/own.py").write_text(OWN_DAG)
     return folder
 
 

@@ -170,7 +170,7 @@ def test_a_model_that_is_worse_than_its_environment_asks_is_not_stored(stack: St
     assert state == "failed"
     (failure,) = stack.trainings(run_id)
     assert failure["cause"] == "refused"
-    assert "min_r2 for dev in models/gate.toml is 0.9" in failure["detail"]
+    assert "the limit for dev in models/gate.toml is 0.9" in failure["detail"]
     assert failure["metrics"]["r2"] < 0.9
-    assert failure["metrics"]["gate"]["min_r2"] == 0.9
+    assert failure["metrics"]["gate"]["metrics"]["r2"]["limit"] == 0.9
     assert stack.model_files() == files

@@ -71,6 +71,16 @@ def test_two_models_side_by_side_keep_their_versions_and_predictions_apart(stack
     assert served(stack, "model") == stack.trainings(own)[0]["model_filename"]
 
 
+def test_a_dag_of_the_users_own_runs_a_step_of_the_users_model(stack: Stack, customers: str) -> None:
+    assert customers
+    run_id, state = stack.run("own_dag")
+    assert state == "success"
+    result = stack.airflow.request(
+        "GET", f"/api/v2/dags/own_dag/dagRuns/{run_id}/taskInstances/preprocessing/xcomEntries/return_value"
+    )
+    assert "signed_up" in str(result["value"])
+
+
 def test_a_version_of_the_other_model_is_refused_by_name(stack: Stack) -> None:
     other = served(stack, "model")
     run_id, state = stack.run("prd_churn_inference_pipe_dag", {"source": "churn.csv", "model": other})

@@ -55,6 +55,10 @@ def test_a_table_of_ones_own_trains_on_all_rows_to_the_digits_of_an_exact_fit(st
     table.to_csv(stack.inputs / "own.csv", index=False)
     conf = {"source": "own.csv", "target": "y", "features": 'a,"b, c",d', "test_fraction": 0}
     run_id, state = stack.run("prd_train_model_dag", conf)
+    assert state == "failed"
+    assert "allow_unmeasured is false for prd" in stack.trainings(run_id)[0]["detail"]
+    conf |= {"allow_unmeasured": True, "allow_signature_change": True}
+    run_id, state = stack.run("prd_train_model_dag", conf)
     assert state == "success"
     (record,) = stack.trainings(run_id)
     assert record["features"] == ["a", "b, c", "d"]
@@ -71,10 +75,12 @@ def test_a_table_of_ones_own_trains_on_all_rows_to_the_digits_of_an_exact_fit(st
 
 def test_the_shipped_table_goes_through_both_pipelines(stack: Stack) -> None:
     shutil.copy(ROOT / "shared/inputs/diabetes.csv", stack.inputs)
-    run_id, state = stack.run("prd_train_model_dag", {"source": "diabetes.csv"})
+    conf = {"source": "diabetes.csv", "allow_signature_change": True}
+    run_id, state = stack.run("prd_train_model_dag", conf)
     assert state == "success"
     (record,) = stack.trainings(run_id)
     assert record["data"]["rows"] == 442
+    assert record["gate"]["allow_signature_change"] is True
     assert 0.2 < record["metrics"]["r2"] < 0.7
     run_id, state = stack.run("prd_inference_pipe_dag", {"source": "diabetes.csv"})
     assert state == "success"
