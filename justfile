@@ -66,6 +66,23 @@ rotate-key:
 build-images *names:
     @scripts/build-images.sh "$@"
 
+# Begin a model of yours: its file, its test, its gate: just new-model churn [--target churned] [--kind binary]
+[group('project')]
+[no-exit-message]
+new-model *args:
+    @python3 scripts/new_model.py "$@"
+
+# The tests of your models, project/tests
+[group('project')]
+test-project *args: setup
+    @scripts/test-project.sh "$@"
+
+# Look whether images, locks, schedule and gate fit the project as it stands, as after an upgrade
+[group('project')]
+[no-exit-message]
+doctor:
+    @scripts/doctor.sh
+
 # Resolve the locks anew: just lock [--upgrade | --upgrade-package NAME]
 [group('build')]
 [no-exit-message]
@@ -93,22 +110,23 @@ fix: setup
 # Every test but the long suites of faults and hostile steps, with all it needs: images, containers, whole stacks
 [group('develop')]
 test *args: setup build-images chromium
-    .venv/bin/pytest --ignore tests/faults --ignore tests/hostile "$@"
+    scripts/with-box.sh .venv/bin/pytest --ignore tests/faults --ignore tests/hostile "$@"
+    scripts/test-project.sh
 
 # The fault suite: kills, full disks, lost engines on real stacks; ends in a table
 [group('develop')]
 test-faults *args: setup build-images
-    .venv/bin/pytest tests/faults -m 'not overload' "$@"
+    scripts/with-box.sh .venv/bin/pytest tests/faults -m 'not overload' "$@"
 
 # Steps that attack whatever they can reach, on a real stack
 [group('develop')]
 test-hostile *args: setup build-images
-    .venv/bin/pytest tests/hostile "$@"
+    scripts/with-box.sh .venv/bin/pytest tests/hostile "$@"
 
 # More steps than the machine has room for, on a real stack; takes a while, and the whole machine
 [group('develop')]
 test-overload *args: setup build-images
-    .venv/bin/pytest tests/faults -m overload "$@"
+    scripts/with-box.sh .venv/bin/pytest tests/faults -m overload "$@"
 
 # Write docs/registry-cli.md anew from what the commands say
 [group('develop')]
@@ -134,6 +152,11 @@ benchmark-verify: setup
 [group('develop')]
 benchmark-append: setup
     @PYTHONPATH=. .venv/bin/python benchmarks/append_record.py
+
+# What threads that wait cost in the seal: three estimators, one thread and two, active and passive
+[group('develop')]
+benchmark-threads: build-images
+    @python3 benchmarks/threads.py
 
 # What memory the registrar needs at a million records, beside none: prints MiB and times
 [group('develop')]

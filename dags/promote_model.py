@@ -2,18 +2,18 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import LAST, PROMOTED_TO, REASON, PromotionApproval, StepOperator, models_of
+from bulkhead_airflow import LAST, PROMOTED_TO, REASON, PromotionApproval, StepOperator, models_of, promotable_names
 
 DOC = """
 ### Promote a model
 
 `check_model` looks whether the environment could serve the model: its file's hash, its schema, the
-library versions, the environment's gate, and a prediction. `approve` waits for a person, under
-*Required Actions*, with both models side by side, as the registry has them. `promote_model` then
-proposes one record, which the registrar adds to `models/log.txt`, with the approver as Airflow's own
-record of the answer names them: the environment serves the same file too. Where it serves another model
-by then than the one that was shown, the promotion is refused, and has to be decided again. An approval
-counts once.
+library versions, the gate of the environment for this model, and a prediction. `approve` waits for a
+person, under *Required Actions*, with both versions of the model side by side, as the registry has them.
+`promote_model` then proposes one record, which the registrar adds to `models/log.txt`, with the approver
+as Airflow's own record of the answer names them: the environment serves the same file too. Where it serves
+another version by then than the one that was shown, the promotion is refused, and has to be decided again.
+An approval counts once.
 
 Rejected, or not answered in time, the run ends without a promotion, and a record says so.
 """
@@ -28,6 +28,7 @@ with DAG(
         "model": Param(
             type="string",
             minLength=1,
+            maxLength=200,
             title="Model",
             description="A model file, by its name: model_….joblib. 'just models' and the Models page list them.",
         ),
@@ -58,7 +59,7 @@ with DAG(
         environment="{{ params.environment }}",
         approved_by="approve",
         publishes=True,
-        outlets=[models_of(environment) for environment in PROMOTED_TO],
+        outlets=[models_of(environment, name) for environment in PROMOTED_TO for name in promotable_names()],
         flags={
             "model": "{{ params.model }}",
             "environment": "{{ params.environment }}",

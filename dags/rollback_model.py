@@ -2,13 +2,13 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import ENVIRONMENTS, LAST, REASON, StepOperator
+from bulkhead_airflow import ENVIRONMENTS, LAST, REASON, StepOperator, promotable_names
 
 DOC = """
 ### Roll back
 
-The environment serves the good model before the one it serves now, or the earlier one that is named.
-Good is a model whose file is there and is the one that was published. One record in
+The environment serves the good version of the model before the one it serves now, or the earlier one that
+is named. Good is a version whose file is there and is the one that was published. One record in
 `models/log.txt` says who started this run, why, and what was withdrawn; nothing is removed.
 """
 
@@ -26,9 +26,17 @@ with DAG(
             title="Environment",
             description="Whose served model changes.",
         ),
+        "name": Param(
+            promotable_names()[0],
+            type="string",
+            enum=promotable_names(),
+            title="Name",
+            description="Of which model: each has its own versions.",
+        ),
         "to": Param(
             None,
             type=["null", "string"],
+            maxLength=200,
             title="Back to",
             description="An earlier model file, by its name. Empty: the good one before the one served now.",
         ),
@@ -41,8 +49,10 @@ with DAG(
         image="inference",
         journal="training",
         environment="{{ params.environment }}",
+        model_name="{{ params.name }}",
         flags={
             "environment": "{{ params.environment }}",
+            "name": "{{ params.name }}",
             "to": "{{ params.to or '' }}",
             "reason": "{{ params.reason }}",
         },

@@ -1,57 +1,40 @@
-"""The training pipeline, once for each environment."""
+"""The training pipeline, once for each environment and each model of project/."""
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG
 
-from bulkhead_airflow import ENVIRONMENTS, SOURCE, StepOperator
+from bulkhead_airflow import StepOperator, plans, training_flags, training_params
 
 DOC = """
 ### Train a model
 
-`preprocessing` checks the source table and transforms its features; `train_model` fits a linear
-regression, measures it on held-out rows and publishes it in `models/`.
+`preprocessing` checks the source table and transforms its features; `train_model` fits the model's
+estimator, measures it on held-out rows and publishes it in `models/`. Which estimator, which columns and
+which parameters the form has is the word of the model's file in `project/`.
 
 A table that is not fit for training fails its task with the reason, and leaves one record in
-`models/log.txt` and no model.
+`models/log.txt` and no model. A backfill publishes models that are not served, unless its form says so.
 """
 
-PARAMS = {
-    "source": SOURCE,
-    "target": Param("target", type="string", minLength=1, title="Target", description="The column to predict."),
-    # Null, not "": the form takes an empty string for one that is still to be filled in.
-    "features": Param(
-        None,
-        type=["null", "string"],
-        title="Features",
-        description="The columns to predict from: a,b,c (one with a comma: quoted). Empty: all but the target.",
-    ),
-    "test_fraction": Param(
-        0.2,
-        type="number",
-        minimum=0,
-        exclusiveMaximum=1,
-        title="Hold-out share",
-        description="Share of the rows that only measure the model. 0: all rows train, and nothing is measured.",
-    ),
-}
-
-for environment in ENVIRONMENTS:
+for plan in plans("train_model"):
     with DAG(
-        dag_id=f"{environment}_train_model_dag",
-        description=f"Train a model and publish it for {environment}",
-        schedule=None,
+        dag_id=plan.dag_id,
+        description=f"Train {plan.model} and publish it for {plan.environment}",
+        schedule=plan.schedule,
         catchup=False,
-        tags=["bulkhead", "training", environment],
-        params=PARAMS,
+        tags=["bulkhead", "training", plan.environment, plan.name],
+        params=training_params(plan),
+        user_defined_macros=plan.macros,
         doc_md=DOC,
     ):
         preprocessing = StepOperator(
             task_id="preprocessing",
             image="trainer",
             journal="training",
-            environment=environment,
+            environment=plan.environment,
+            model_name=plan.name,
             flags={
-                "source": "{{ params.source }}",
-                "target": "{{ params.target }}",
+                "source": "{{ source_of(params.source, dag_run) }}",
+                "target": "{{ params.target or '' }}",
                 "features": "{{ params.features or '' }}",
             },
             doc_md="Reads the source table, checks its cells, transforms the features. Writes `preprocessing.parquet`.",
@@ -60,9 +43,10 @@ for environment in ENVIRONMENTS:
             task_id="train_model",
             image="trainer",
             journal="training",
-            environment=environment,
+            environment=plan.environment,
+            model_name=plan.name,
             publishes=True,
-            flags={"test-fraction": "{{ params.test_fraction }}"},
-            doc_md="Fits and measures a linear regression. Proposes the model for `models/` and `models/log.txt`.",
+            flags=training_flags(plan.environment, plan.name),
+            doc_md="Fits and measures the estimator. Proposes the model for `models/` and `models/log.txt`.",
         )
         preprocessing >> train_model

@@ -25,7 +25,10 @@ scripts/engine.sh
 scripts/env.sh
 scripts/base-images.sh
 
+# The user's models; tests build with a copy of the folder as it comes.
+project=${BULKHEAD_PROJECT_FOLDER:-project}
 common=(--load --progress "${BULKHEAD_PROGRESS:-auto}" --file images/Dockerfile)
+common+=(--build-context "project=$project")
 common+=(--build-arg "PYTHON_IMAGE=$(setting BULKHEAD_PYTHON_IMAGE python:3.13-slim-trixie)")
 for variable in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
   [[ -z ${!variable:-} ]] || common+=(--build-arg "$variable")
@@ -44,13 +47,21 @@ commit=$(scripts/commit.sh)
 tag=$(setting BULKHEAD_TAG latest)
 
 say "building ${names[*]}, commit ${commit:0:12}"
+steps=()
 for name in "${names[@]}"; do
   # An image that starts from more than its kind does has a stage of its own name.
   kind=$(python3 scripts/own_packages.py kind "$name")
   ! grep -q "^FROM .* AS $name\$" images/Dockerfile || kind=$name
+  [[ $kind != step ]] || steps+=("$name")
   docker buildx build "${common[@]}" --tag "bulkhead/$name:$tag" \
     --build-arg "IMAGE=$name" --build-arg "KIND=$kind" --build-arg "GIT_COMMIT=$commit" \
     --build-arg "DESCRIPTION=$(python3 scripts/own_packages.py description "$name")" \
     --build-arg "VERSION=$(python3 scripts/own_packages.py version "$name")" . ||
     fail "the image $name was not built." "Fix what the lines above say, then run 'just build-images $name' again."
+done
+
+# Whatever is trained can be served: each of the two imports all that the project asks for.
+for name in ${steps[@]+"${steps[@]}"}; do
+  docker run --rm --network none --read-only --tmpfs /tmp "bulkhead/$name:$tag" check_project ||
+    fail "the image $name cannot use the folder $project (above)." "Fix it there, then run 'just build-images' again."
 done

@@ -10,7 +10,7 @@ export PATH=$PWD/.venv/bin:$PATH
 ruff check
 ruff format --check
 # Each package from its own folder, whichever there are.
-MYPYPATH=scripts:$(printf '%s:' packages/*/src images/*/src)
+MYPYPATH=scripts:tests/box:$(printf '%s:' packages/*/src images/*/src)
 export MYPYPATH=${MYPYPATH%:}
 mypy
 mapfile -t shell_files < <(find . -name .venv -prune -o -name .git -prune -o -name '*.sh' -print)

@@ -14,8 +14,16 @@ from typing import Any
 from airflow_client import Airflow, AirflowError, read_env
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "packages/bulkhead/src"))
+
+from bulkhead.environments import LAST as ENVIRONMENT  # noqa: E402  # found by the line above; it needs nothing more
+from bulkhead.environments import dag_id  # noqa: E402  # as well
+from bulkhead.errors import Refused  # noqa: E402  # as well
+from bulkhead.model_name import DEFAULT_NAME, checked  # noqa: E402  # as well
+
 INPUTS = ROOT / "shared" / "inputs"
 SHOWN = 5
+NOT_METRICS = ("train_rows", "test_rows")
 
 
 class DemoError(Exception):
@@ -27,14 +35,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parse(argv)
     try:
         source = _source_of(arguments.table)
+        checked(arguments.name)
         airflow = Airflow(read_env(ROOT / ".env"))
         airflow.log_in()
         print(f"\nTraining on {arguments.table}")
-        conf = {"source": source, "target": arguments.target, "features": arguments.features}
-        _show_model(_run(airflow, "prd_train_model_dag", conf, "log.txt"))
+        # Null: the model's own file says.
+        conf = {"source": source, "target": arguments.target or None, "features": arguments.features or None}
+        _show_model(_run(airflow, dag_id(ENVIRONMENT, "train_model", arguments.name), conf, "log.txt"))
         print(f"\nPredicting {arguments.table}")
-        _show_predictions(_run(airflow, "prd_inference_pipe_dag", {"source": source}, "log_inference.txt"))
-    except (DemoError, AirflowError) as error:
+        pipe = dag_id(ENVIRONMENT, "inference_pipe", arguments.name)
+        _show_predictions(_run(airflow, pipe, {"source": source}, "log_inference.txt"))
+    except (DemoError, AirflowError, Refused) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     print(f"\nSee both runs at {airflow.address} (user {airflow.user}, password {airflow.password})")
@@ -48,9 +59,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "table", nargs="?", default="shared/inputs/diabetes.csv", help="a .csv or .parquet file in shared/inputs/"
     )
-    parser.add_argument("--target", default="target", help="the column to predict (default: target)")
+    parser.add_argument("--name", default=DEFAULT_NAME, help="the model of project/ (default: %(default)s)")
+    parser.add_argument("--target", default="", help="the column to predict (default: the one that the model names)")
     parser.add_argument(
-        "--features", default="", help="the columns to predict from: a,b,c (default: all but the target)"
+        "--features", default="", help="the columns to predict from: a,b,c (default: those that the model names)"
     )
     return parser.parse_args(argv)
 
@@ -95,27 +107,33 @@ def _decode(line: str) -> dict[str, Any]:
 
 
 def _show_model(record: dict[str, Any]) -> None:
-    metrics = record["metrics"]
+    metrics, data = record["metrics"], record["data"]
     print(f"  Registered models/{record['model_filename']}")
-    print(
-        f"    data     {record['data']['path']}, {record['data']['rows']} rows, sha256 {record['data']['sha256'][:12]}…"
-    )
+    print(f"    data     {data['path']}, {data['rows']} rows, sha256 {data['sha256'][:12]}…")
     print(f"    features {', '.join(record['features'])} → {record['target']}")
-    if metrics["rmse"] is None:
-        print(f"    metrics  none: {metrics['evaluated_on']}")
+    measured = [
+        f"{name} {metrics[name]:.4g}"
+        for name in record.get("goals") or metrics  # those that it declares, the leading one first
+        if isinstance(metrics.get(name), int | float) and name not in NOT_METRICS
+    ]
+    if measured:
+        rows = f"on {metrics.get('test_rows')} held-out rows of {data['rows']}"
+        print(f"    metrics  {', '.join(measured)}  ({rows})")
     else:
-        measured = ", ".join(
-            f"{name} {metrics[name]:.4g}" for name in ("r2", "rmse", "mae") if metrics[name] is not None
-        )
-        print(f"    metrics  {measured}  (on {metrics['test_rows']} held-out rows of {record['data']['rows']})")
+        print(f"    metrics  none: {metrics.get('evaluated_on')}")
 
 
 def _show_predictions(record: dict[str, Any]) -> None:
     print(f"  {record['rows']} predictions by {record['model_used']}")
     print(f"    file     {record['predictions_path']}")
     if record["predictions"]:
-        first = ", ".join(f"{value:.6g}" for value in record["predictions"][:SHOWN])
+        first = ", ".join(_shown(value) for value in record["predictions"][:SHOWN])
         print(f"    first    {first}{', …' if record['rows'] > SHOWN else ''}")
+
+
+def _shown(prediction: object) -> str:
+    """A number in six digits; a class by its name."""
+    return f"{prediction:.6g}" if isinstance(prediction, float) else str(prediction)
 
 
 if __name__ == "__main__":

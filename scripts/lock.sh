@@ -43,10 +43,12 @@ while read -r image reference; do
   [[ -z $reference ]] || constraint=(--constraint "images/$reference/requirements.txt")
   lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" ${constraint[@]+"${constraint[@]}"} "$@"
 done <<<"$resolutions"
+# What the user's models need besides, for both step images: by the versions that those have.
+lock project/requirements.txt "$IMAGE_PYTHON" project/requirements.in --constraint images/trainer/requirements.txt "$@"
 # The Models page is tested here with the very FastAPI that it runs with there.
 lock requirements-dev.txt "$OLDEST_PYTHON" --group dev --constraint images/airflow/requirements.txt "$@"
 
 # A lock is tracked, so an address or a path of this machine must never be in one.
-if grep -nE '://|(^|[ =])/[a-z]|^-' images/build-requirements.txt images/*/requirements.txt requirements-dev.txt >&2; then
+if grep -nE '://|(^|[ =])/[a-z]|^-' images/build-requirements.txt images/*/requirements.txt project/requirements.txt requirements-dev.txt >&2; then
   fail "a lock names an address or a path of this machine (above)." "Take it out of the inputs or of uv's settings, then run 'just lock' again."
 fi

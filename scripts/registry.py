@@ -3,7 +3,8 @@
 Sealed like a step, with as much of models/ and shared/ as the command needs: reading commands write nothing, deciding
 ones and repair write models/, and only gc can remove run folders. What writes has the registry's key too, and so has
 verify, which checks signatures by it. A model that is to be promoted is loaded first, by a sealed step in the inference
-image that sees neither. Who decides is the user of this shell, or BULKHEAD_BY.
+image that sees neither. Predictions are Parquet, so what shows them runs in the inference image. Who decides is the
+user of this shell, or BULKHEAD_BY.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 WRITING_MODELS = {"promote", "rollback", "revoke", "repair", "gc"}
 WRITING_SHARED = {"gc"}
 WITH_THE_KEY = {*WRITING_MODELS, "verify"}
+READING_PARQUET = {"predictions"}
 VALUED = {"--models", "--shared"}
 
 
@@ -58,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     verb = verb_of(argv)
     if verb == "accept":
         return accept(argv, settings)
-    image = image_of(settings.tag_of("registrar"))
+    image = image_of(settings.tag_of("inference" if verb in READING_PARQUET else "registrar"))
     variables = {
         "BULKHEAD_BY": os.environ.get("BULKHEAD_BY") or user(),
         "BULKHEAD_IMAGE": str(image),

@@ -2,7 +2,7 @@
 
 The step proposes, as under Airflow, and the registrar records: the one that runs, else one that is started for it.
 The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
-(BULKHEAD_ENVIRONMENT, BULKHEAD_RUN_ID, ...) is passed on from this shell's environment where it is set. The journal
+(BULKHEAD_ENVIRONMENT, BULKHEAD_MODEL_NAME, ...) is passed on from this shell's environment where it is set. The journal
 that its failures go to is log.txt for the trainer image and for decisions about models, and log_inference.txt for any
 other; BULKHEAD_JOURNAL=training or BULKHEAD_JOURNAL=inference says otherwise (or BULKHEAD_PIPELINE, its older name).
 """
@@ -34,6 +34,7 @@ from by_hand import (
     with_keys,
 )
 
+from bulkhead import model_name
 from bulkhead.paths import JOURNALS
 from engine import seal
 from engine.step_spec import StepSpec
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from engine.settings import Settings
 
 DECISIONS = {"check_model", "promote_model", "rollback_model"}
-IDENTITY = ("ENVIRONMENT", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
+IDENTITY = ("ENVIRONMENT", "MODEL_NAME", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
 NOTHING_TO_RECORD = (2, 125, 126, 127)
 """Exit codes of a step that was called wrongly, and of Docker where it started none."""
 
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
     if not container or code in NOTHING_TO_RECORD:
         return code
     said = ["--run-folder", folder, "--container", container[:12], "--journal", spec.journal]
-    said += ["--environment", environment_of(command), task]
+    said += ["--environment", environment_of(command), "--name", name_of(command), task]
     recorded = record(said, environment, settings, who | {"GIT_COMMIT": found.commit or None})
     return code or recorded
 
@@ -112,15 +113,29 @@ def record(said: list[str], environment: Mapping[str, str], settings: Settings, 
 
 def environment_of(command: list[str]) -> str:
     """The environment that the step runs in, as its flags or this shell say; the step itself has read the same."""
-    for number, word in enumerate(command):
-        if word == "--environment" and number + 1 < len(command):
-            return command[number + 1]
-        if word.startswith("--environment="):
-            return word.partition("=")[2]
+    if (flag := flag_in(command, "--environment")) is not None:
+        return flag
     given = os.environ.get("BULKHEAD_ENVIRONMENT") or ""
     if command and command[0] in {"check_model", "promote_model"}:
         return ""  # where it is promoted to is the proposal's word
     return given or "dev"
+
+
+def name_of(command: list[str]) -> str:
+    """The model that the step works for, as its flags or this shell say; the step itself has read the same."""
+    flag = flag_in(command, "--name")
+    return os.environ.get(model_name.VARIABLE) or model_name.DEFAULT_NAME if flag is None else flag
+
+
+def flag_in(command: list[str], flag: str) -> str | None:
+    """The value that ``command`` gives ``flag``, the last one as the step reads it; None: it gives none."""
+    found = None
+    for number, word in enumerate(command):
+        if word == flag and number + 1 < len(command):
+            found = command[number + 1]
+        if word.startswith(f"{flag}="):
+            found = word.partition("=")[2]
+    return found
 
 
 def journal_of(image: str, task: str) -> JournalName:

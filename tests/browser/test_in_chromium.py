@@ -67,8 +67,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def trained(stack: Stack) -> Stack:
     """A stack with two models of dev, one of prd, an inference, a failure, and a hostile record of each kind."""
     for environment in ("dev", "prd", "dev"):
-        stack.run(f"{environment}_train_model_dag")
-    stack.run("prd_inference_pipe_dag")
+        stack.run(f"{environment}_train_model_dag", {"source": "sample"})
+    stack.run("prd_inference_pipe_dag", {"source": "sample"})
     stack.run("dev_train_model_dag", {"source": "nowhere.csv"})
     identity = {"dag_id": HOSTILE, "run_id": HOSTILE, "task_id": HOSTILE}
     model = {

@@ -30,7 +30,7 @@ def rows_of(table: str) -> list[list[str]]:
 def states(registry: Command, *flags: str) -> list[tuple[str, str]]:
     """The model file and its STATE, line by line."""
     rows = [row[1:] if row[0] == "*" else row for row in rows_of(registry.done("list", *flags))]
-    return [(row[1], row[2]) for row in rows]
+    return [(row[2], row[3]) for row in rows]
 
 
 def test_the_list_has_a_line_for_each_model_and_marks_those_that_are_served(registry: Command) -> None:
@@ -38,12 +38,12 @@ def test_the_list_has_a_line_for_each_model_and_marks_those_that_are_served(regi
     registry.registry.record_failure("training", training_failure())
     ended = registry("list")
     header, *_ = ended.out.splitlines()
-    assert header.split() == ["ENVIRONMENT", "MODEL", "STATE", "TRAINED", "ROWS", "R2", "RMSE", "SOURCE"]
-    told = ["3", "0.5", "1.25", "shared/inputs/t.csv"]
+    assert header.split() == ["ENVIRONMENT", "NAME", "MODEL", "STATE", "TRAINED", "ROWS", "METRICS", "SOURCE"]
+    told = ["3", "r2 0.5, rmse 1.25", "shared/inputs/t.csv"]
     assert rows_of(ended.out) == [
-        ["prd", old.model_filename, "previous", formatting.time(old.training_timestamp), *told],
-        ["*", "dev", dev.model_filename, "served", formatting.time(dev.training_timestamp), *told],
-        ["*", "prd", new.model_filename, "served", formatting.time(new.training_timestamp), *told],
+        ["prd", "model", old.model_filename, "previous", formatting.time(old.training_timestamp), *told],
+        ["*", "dev", "model", dev.model_filename, "served", formatting.time(dev.training_timestamp), *told],
+        ["*", "prd", "model", new.model_filename, "served", formatting.time(new.training_timestamp), *told],
     ]
     assert (ended.code, ended.err) == (0, "")
 
@@ -132,14 +132,14 @@ def test_a_registry_of_legacy_records_is_listed_and_its_models_are_told_to_be_un
     registry: Command,
 ) -> None:
     assert rows_of(registry.done("list")) == [
-        ["*", env, f"model_{time}_{digest}.pkl", state, formatting.time(time), "-", "-", "-", "-"]
+        ["*", env, "model", f"model_{time}_{digest}.pkl", state, formatting.time(time), "-", "-", "-"]
         for env, time, digest, state in (
             ("prd", "2024-01-31:23-59-59", "3f2a", "served, unverifiable"),
             ("dev", "2024-02-02:10-00-00", "77aa", "served, missing, unverifiable"),
         )
     ]
     assert "no model" in registry.done("list", "--failures")
-    assert rows_of(registry.done("list", "--inferences"))[0][:3] == ["2024-02-03:10-00-00", "prd", "2"]
+    assert rows_of(registry.done("list", "--inferences"))[0][:4] == ["2024-02-03:10-00-00", "prd", "model", "2"]
 
 
 @pytest.mark.parametrize("r2", [None, "good", [1], {"a": 1}, True, 10**400], ids=lambda r2: repr(r2)[:9])
@@ -162,9 +162,9 @@ def test_failures_of_both_pipelines_are_listed_by_time_with_cause_and_sentence(r
         InferenceFailure(error_time="2026-01-01T02:00:00.000000+00:00", error_message="no model", **failed),  # type: ignore[arg-type]
     )
     assert rows_of(registry.done("list", "--failures")) == [
-        ["2026-01-01 01:00:00", "prd", "train_model", "crashed", "manual__1", "it failed"],
-        ["2026-01-01 02:00:00", "dev", "model_inference", "refused", "r", "no model"],
-        ["2026-01-01 03:00:00", "prd", "train_model", "crashed", "manual__1", "it failed"],
+        ["2026-01-01 01:00:00", "prd", "model", "train_model", "crashed", "manual__1", "it failed"],
+        ["2026-01-01 02:00:00", "dev", "model", "model_inference", "refused", "r", "no model"],
+        ["2026-01-01 03:00:00", "prd", "model", "train_model", "crashed", "manual__1", "it failed"],
     ]
     assert [row[0][11:13] for row in rows_of(registry.done("list", "--failures", "--limit", "2"))] == ["02", "03"]
     assert [row[1] for row in rows_of(registry.done("list", "--failures", "--environment", "dev"))] == ["dev"]
@@ -181,8 +181,8 @@ def test_inferences_are_listed_newest_last_under_names_that_trace_takes(
     assert [row[0] for row in rows_of(ended.out)] == [record.inference_time[:26] for record in records[1:]]
     assert ended.said == ["The newest 2, and there are more; --limit 0 lists all."]
     (row, _) = rows_of(ended.out)
-    assert row[1:] == ["prd", "2", model.model_filename, "shared/inputs/new.csv", records[1].run_id]
-    for name in (row[0], row[5]):
+    assert row[1:] == ["prd", "model", "2", model.model_filename, "shared/inputs/new.csv", records[1].run_id]
+    for name in (row[0], row[6]):
         assert str(records[1].predictions_path) in registry.done("trace", name)
 
 

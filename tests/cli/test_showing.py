@@ -125,7 +125,7 @@ def test_compare_puts_two_models_side_by_side_and_marks_what_differs(registry: C
     told = registry.done("compare", a.model_filename, b.model_hash[:10])
     assert told.splitlines()[:2] == [f"A  {a.model_filename}", f"B  {b.model_filename}"]
     table = cells(told)
-    assert table["metrics", "r2"] == ["≠", "0.5", "0.75", "+0.25"]
+    assert table["metrics", "r2"] == ["≠", "0.5", "0.75", "+0.25", "B"]
     assert table["metrics", "rmse"] == ["", "1.25", "1.25"]
     assert table["coefficients", "x"] == ["≠", "1.5", "1", "-0.5"]
     assert table["coefficients", "y"] == ["≠", "2", "-"]
@@ -140,7 +140,7 @@ def test_compare_puts_two_models_side_by_side_and_marks_what_differs(registry: C
     } == {"≠"}
     as_json = msgspec.json.decode(registry.done("compare", a.model_hash, b.model_hash, "--json"))
     assert [as_json["a"]["model_hash"], as_json["b"]["model_hash"]] == [a.model_hash, b.model_hash]
-    r2 = {"section": "metrics", "name": "r2", "left": 0.5, "right": 0.75, "same": False}
+    r2 = {"section": "metrics", "name": "r2", "left": 0.5, "right": 0.75, "same": False, "better": "B"}
     assert r2 in as_json["rows"]
 
 

@@ -20,8 +20,10 @@ class Docker:
 
     label: str
 
-    def run(self, image: str, *command: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        arguments = ["docker", "run", "--rm", "--label", self.label, *options, f"bulkhead/{image}:{TAG}", *command]
+    def run(
+        self, image: str, *command: str, options: tuple[str, ...] = (), tag: str = TAG
+    ) -> subprocess.CompletedProcess[str]:
+        arguments = ["docker", "run", "--rm", "--label", self.label, *options, f"bulkhead/{image}:{tag}", *command]
         return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
 
 

@@ -6,15 +6,22 @@ import json
 import sys
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk.definitions._internal.types import NOTSET
 
 bag = DagBag(sys.argv[1])
 dags = {
     dag_id: {
         "schedule": type(dag.timetable).__name__,
+        "cron": getattr(dag.timetable, "expression", None),
+        "at_once": getattr(dag.timetable, "run_immediately", None),
+        "assets": sorted(asset.uri for asset in getattr(dag.timetable.asset_condition, "objects", ())),
+        "start": str(dag.start_date) if dag.start_date else None,
         "catchup": dag.catchup,
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
         "params": {name: param.schema | {"default": param.dump()["value"]} for name, param in dag.params.items()},
+        # Without a default: the form waits for it, and the API refuses a trigger that does not give it.
+        "required": sorted(name for name, param in dag.params.items() if param.value is NOTSET),
         "descriptions": {name: param.description for name, param in dag.params.items()},
         "tasks": {
             task.task_id: {
@@ -24,6 +31,7 @@ dags = {
                 "command": getattr(task, "command", None),
                 "image": getattr(task, "image", None),
                 "environment": getattr(task, "bulkhead_environment", None),
+                "model_name": getattr(task, "bulkhead_model_name", None),
                 "publishes": getattr(task, "publishes", False),
                 "approved_by": getattr(task, "approved_by", None),
                 "engine": getattr(task, "docker_url", None),

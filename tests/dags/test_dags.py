@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.containers.support import TAG
+from tests.dags.described import describe
 from tests.support.staging import import_path, tree_with_staging
 
-from bulkhead.environments import NAMES, PROMOTED_TO
+from bulkhead.environments import FIRST, NAMES, PROMOTED_TO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.container
 
 PIPELINES = {f"{environment}_{pipeline}_dag" for environment in NAMES for pipeline in ("train_model", "inference_pipe")}
+SWITCHES = ("allow_unmeasured", "allow_signature_change")
 DAG_IDS = PIPELINES | {"promote_model_dag", "rollback_model_dag"}
 
 
@@ -29,17 +29,6 @@ from bulkhead_airflow import StepOperator
 with DAG("one_dag", schedule=None):
     StepOperator(task_id="profile", image="trainer", journal="training", environment="dev", {arguments})
 """
-
-
-def describe(dags: Path, *options: str, **variables: str) -> dict[str, Any]:
-    """What Airflow makes of the DAG files, with these environment variables and options of ``docker run``."""
-    mounts = ("-v", f"{dags}:/dags:ro", "-v", f"{Path(__file__).parent}:/tests:ro")
-    settings = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-    start = ["docker", "run", "--rm", "--entrypoint", "python", *settings, *mounts, *options, f"bulkhead/airflow:{TAG}"]
-    output = subprocess.run(
-        [*start, "/tests/describe_dags.py", "/dags"], capture_output=True, text=True, check=True
-    ).stdout
-    return dict(json.loads(output.splitlines()[-1]))
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +147,7 @@ def test_an_added_environment_has_its_dags_and_its_place_in_every_form(
 ) -> None:
     tree = tree_with_staging(pytestconfig.rootpath, tmp_path / "tree")
     inside = import_path(tree).replace(str(tree), "/tree")
-    found = describe(
-        tree / "dags", "-v", f"{tree}:/tree:ro", "--env", f"PYTHONPATH={inside}", BULKHEAD_INFERENCE_FOLLOWS="staging"
-    )
+    found = describe(tree / "dags", "-v", f"{tree}:/tree:ro", packages=inside, BULKHEAD_INFERENCE_FOLLOWS="staging")
     dags = found["dags"]
     assert found["errors"] == {}
     assert set(dags) == DAG_IDS | {"staging_train_model_dag", "staging_inference_pipe_dag"}
@@ -173,12 +160,14 @@ def test_an_added_environment_has_its_dags_and_its_place_in_every_form(
 
 def test_an_inference_pipe_can_be_switched_to_follow_its_models(pytestconfig: pytest.Config) -> None:
     dags = describe(pytestconfig.rootpath / "dags", BULKHEAD_INFERENCE_FOLLOWS="prd")["dags"]
+    assert dags["prd_inference_pipe_dag"]["required"] == []
+    assert dags["prd_inference_pipe_dag"]["params"]["source"]["default"] is None
     assert dags["prd_inference_pipe_dag"]["schedule"] == "AssetTriggeredTimetable"
     assert dags["dev_inference_pipe_dag"]["schedule"] == "NullTimetable"
 
 
 def test_a_crashed_step_is_tried_twice_more_by_default_and_as_often_as_is_set(pytestconfig: pytest.Config) -> None:
-    def retries(**variables: str) -> set[int]:
+    def retries(**variables: Any) -> set[int]:
         dags = describe(pytestconfig.rootpath / "dags", **variables)["dags"].values()
         return {task["retries"] for dag in dags for task in dag["tasks"].values() if task["command"]}
 
@@ -230,22 +219,56 @@ def one_step(tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.mark.parametrize("pipeline", ["train_model", "inference_pipe"])
-def test_the_twins_differ_in_nothing_but_their_environment(described: dict[str, Any], pipeline: str) -> None:
+def test_the_twins_differ_in_their_environment_and_in_what_is_safe_by_default(
+    described: dict[str, Any], pipeline: str
+) -> None:
     def without_environment(environment: str) -> str:
         dag = described["dags"][f"{environment}_{pipeline}_dag"]
-        dag = dag | {"tags": sorted(set(dag["tags"]) - {environment})}
+        dag = dag | {"tags": sorted(set(dag["tags"]) - {environment}), "required": []}
+        for form in ("params", "descriptions"):
+            dag[form] = {name: one for name, one in dag[form].items() if name not in {"source", *SWITCHES}}
+        for task in dag["tasks"].values():
+            task["command"] = [word for word in task["command"] if not word.startswith("--allow-")]
         return json.dumps(dag, sort_keys=True).replace(environment, "ENV")
 
     assert without_environment("dev") == without_environment("prd")
 
 
+def test_only_the_first_environment_falls_back_on_the_sample(described: dict[str, Any]) -> None:
+    for dag_id in PIPELINES:
+        dag, is_first = described["dags"][dag_id], dag_id.startswith(f"{FIRST}_")
+        assert dag["required"] == ([] if is_first else ["source"]), dag_id
+        assert dag["params"]["source"]["default"] == ("sample" if is_first else None), dag_id
+
+
+def test_only_where_the_gate_can_refuse_is_there_a_switch_that_allows(described: dict[str, Any]) -> None:
+    for environment in NAMES:
+        form = described["dags"][f"{environment}_train_model_dag"]["params"]
+        assert set(SWITCHES) & set(form) == (set() if environment == FIRST else set(SWITCHES))
+        assert all(form[switch]["default"] is False for switch in SWITCHES if switch in form)
+
+
 @pytest.mark.parametrize("dag_id", sorted(PIPELINES))
-def test_a_click_on_trigger_needs_no_other(described: dict[str, Any], dag_id: str) -> None:
+def test_a_click_on_trigger_needs_no_other_than_what_is_required(described: dict[str, Any], dag_id: str) -> None:
     """Airflow's form takes an empty string for a field that is still to be filled in, and waits."""
     for name, param in described["dags"][dag_id]["params"].items():
         assert param["default"] != "", name
 
 
+def test_every_text_of_a_form_has_a_longest(described: dict[str, Any]) -> None:
+    longest = {"source": 500, "target": 200, "features": 8000, "model": 200, "to": 200, "reason": 500}
+    for dag in described["dags"].values():
+        for name, param in dag["params"].items():
+            if "string" in str(param.get("type")) and "enum" not in param:
+                assert param["maxLength"] == longest[name]
+
+
 def test_the_form_checks_the_hold_out_share(described: dict[str, Any]) -> None:
     share = described["dags"]["prd_train_model_dag"]["params"]["test_fraction"]
     assert (share["minimum"], share["exclusiveMaximum"], share["default"]) == (0, 1, 0.2)
+
+
+def test_a_rollback_is_of_a_model_that_is_named(described: dict[str, Any]) -> None:
+    dag = described["dags"]["rollback_model_dag"]
+    assert (dag["params"]["name"]["default"], dag["params"]["name"]["enum"]) == ("model", ["model"])
+    assert dag["tasks"]["rollback_model"]["model_name"] == "{{ params.name }}"

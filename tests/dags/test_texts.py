@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.dags.without_airflow import load
 
 from bulkhead.errors import Refused
@@ -131,9 +132,30 @@ def test_both_models_who_asks_and_why_are_shown() -> None:
     new, old = a_model("new.joblib", r2=0.9), a_model("old.joblib", "prd", r2=0.8)
     body = approval_text.side_by_side(new, old, "prd", "it is better", "ann", four_eyes=False)
     assert "| model | ` new.joblib ` | ` old.joblib ` |" in body
-    assert "| r2 | ` 0.9 ` | ` 0.8 ` |" in body
+    assert "| ` r2 ` (more is better) | ` 0.9 ` | ` 0.8 ` |" in body
     assert "| by | ` ann ` |" in body
     assert "| reason | ` it is better ` |" in body
+
+
+def test_the_approval_shows_whatever_metrics_the_two_declare_the_leading_one_first_and_what_differs() -> None:
+    given = {"model_name": "churn", "problem": "binary", "target": "left", "features": ["age"]}
+    goals = {"roc_auc": "maximize", "log_loss": "minimize"}
+    new = structs.replace(a_model("new.joblib", roc_auc=0.9, log_loss=0.2), **given, goals=goals)
+    old = structs.replace(a_model("old.joblib", "prd", roc_auc=0.8, lift=3.0), **given, goals={"lift": "maximize"})
+    body = approval_text.side_by_side(new, old, "prd", "why", "ann", four_eyes=False)
+    assert "signature" not in body
+    assert "| name | ` churn ` | ` churn ` |" in body
+    assert "| problem | ` binary ` | ` binary ` |" in body
+    shown = [line for line in body.splitlines() if "is better" in line]
+    assert shown == [
+        "| ` roc_auc ` (more is better) | ` 0.9 ` | ` 0.8 ` |",
+        "| ` log_loss ` (less is better) | ` 0.2 ` | - |",
+        "| ` lift ` (more is better) | - | ` 3.0 ` |",
+    ]
+    other = structs.replace(new, features=["age", "town"], target="gone")
+    first = approval_text.side_by_side(other, old, "prd", "why", "ann", four_eyes=False).splitlines()[0]
+    assert first.startswith("Not of the served model's signature: ` new [")
+    assert "the target is gone, was left" in first
 
 
 def test_approvers_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:

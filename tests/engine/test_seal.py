@@ -60,15 +60,21 @@ def test_a_step_may_do_what_the_page_about_the_seal_says_and_nothing_more() -> N
 
 
 def test_a_step_is_told_who_it_is_and_how_many_threads_it_has() -> None:
-    assert sealed(spec(environment="dev"), RUN_ID="r", TRY_NUMBER=2, DAG_ID=None).variables == {
+    assert sealed(spec(environment="dev", model_name="churn"), RUN_ID="r", TRY_NUMBER=2, DAG_ID=None).variables == {
         "BULKHEAD_ENVIRONMENT": "dev",
+        "BULKHEAD_MODEL_NAME": "churn",
         "BULKHEAD_PROTOCOL": str(protocol.PROTOCOL),
         "BULKHEAD_RUN_ID": "r",
         "BULKHEAD_TRY_NUMBER": "2",
         "OMP_NUM_THREADS": "2",
         "OPENBLAS_NUM_THREADS": "2",
         "MKL_NUM_THREADS": "2",
+        "OMP_WAIT_POLICY": "passive",
     }
+
+
+def test_a_step_whose_flags_say_which_model_is_not_told() -> None:
+    assert "BULKHEAD_MODEL_NAME" not in sealed(spec()).variables
 
 
 def test_a_folder_with_a_comma_or_a_quote_is_one_value_of_docker_runs_mount() -> None:

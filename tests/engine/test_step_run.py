@@ -40,6 +40,16 @@ def test_a_proven_end_is_concluded_and_nothing_is_removed(host: Host) -> None:
     assert not host.engine.names()[0].endswith(".failed-000000000000")
 
 
+def test_what_a_task_may_not_ask_for_is_recorded_and_nothing_is_started(host: Host) -> None:
+    attempt = host.attempt()
+    assert not attempt.look()
+    with pytest.raises(StepFailedError) as caught:
+        attempt.refuse("the conf has 'sorce'")
+    assert (caught.value.failed.cause, caught.value.failed.retry) == ("refused", False)
+    assert host.registrar.failures == [(None, "refused", "the conf has 'sorce'")]
+    assert host.engine.created == 0
+
+
 # One outcome, whichever try made it.
 
 

@@ -43,7 +43,8 @@ def test_a_hundred_kills_while_many_runs_wait_leave_one_outcome_each(stack: Stac
     for dag_id in RUNS:
         stack.airflow.wait_for_dag(dag_id)
     with burning(BURNERS):
-        runs = {stack.airflow.trigger(dag_id): dag_id for dag_id, count in RUNS.items() for _ in range(count)}
+        conf = {"source": "sample"}
+        runs = {stack.airflow.trigger(dag_id, conf): dag_id for dag_id, count in RUNS.items() for _ in range(count)}
         kills = 0
         while kills < KILLS and not has_ended(stack, runs):
             time.sleep(dice.uniform(1, 10))

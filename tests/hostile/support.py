@@ -80,7 +80,7 @@ class Attacked(Stack):
         (self.inputs / "t.csv").write_text("a,target\n1,2\n2,4\n3,6\n")
         self.up()
         for environment in ("dev", "prd"):
-            _, state = self.run(f"{environment}_train_model_dag")
+            _, state = self.run(f"{environment}_train_model_dag", {"source": "sample"})
             assert state == "success"
         self.before = self.registry()
 

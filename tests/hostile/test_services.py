@@ -180,7 +180,7 @@ print(json.dumps([asked(REGISTRAR, b"POST", path.encode(), json.dumps(body).enco
 
 
 def test_a_failure_of_what_has_succeeded_is_told_in_vain(attacked: Attacked) -> None:
-    run_id, state = attacked.run("prd_train_model_dag")
+    run_id, state = attacked.run("prd_train_model_dag", {"source": "sample"})
     assert state == "success"
     (record,) = attacked.trainings(run_id)
     path = f"/api/v2/dags/prd_train_model_dag/dagRuns/{run_id}/taskInstances"

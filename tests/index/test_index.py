@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.generated import TIME, environment, failure, inference, name, write
+from tests.support.generated import TIME, called, environment, failure, inference, name, write
 from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, training_failure
 
 from bulkhead.index import Index, attempts, record_reader, store
@@ -31,14 +31,13 @@ if TYPE_CHECKING:
 
 
 attempt = st.one_of(
-    st.builds(inference, st.integers(0, 9), environment, model_used=name),
-    st.builds(
-        failure, st.integers(0, 9), st.sampled_from(["dev", "prd", None]), st.sampled_from(["killed", "refused"])
-    ),
+    st.builds(inference, st.integers(0, 9), environment, model_used=name, model_name=called),
+    st.builds(failure, st.integers(0, 9), st.none() | environment, st.sampled_from(["killed", "refused"]), called),
 )
 wish = st.builds(
     AttemptFilter,
     environment=st.none() | environment,
+    name=st.none() | st.sampled_from(["model", "churn", "unheard of"]),
     model=st.none() | name,
     outcome=st.sampled_from([None, "success", "failed"]),
     cause=st.sampled_from([None, "killed", "refused", "unheard of"]),
@@ -53,6 +52,7 @@ def is_wanted(record: InferenceRecord | InferenceFailure, wanted: AttemptFilter)
     time = moment(record.error_time if isinstance(record, InferenceFailure) else record.inference_time, 0)
     return (
         wanted.environment in (None, record.environment)
+        and wanted.name in (None, record.name)
         and wanted.model in (None, getattr(record, "model_used", None))
         and wanted.outcome in (None, "failed" if failed else "success")
         and wanted.cause in (None, getattr(record, "cause", None))

@@ -15,8 +15,9 @@ from tests.support.project import LEGACY_TRAININGS, publish
 
 from bulkhead.index import state_reader
 from bulkhead.index.filling import moment
-from bulkhead.index.state_reader import StateReader, measure
-from bulkhead.registry import record_lines
+from bulkhead.index.state_reader import StateReader
+from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.registry import metrics, record_lines
 from bulkhead.registry.serving import RegistryState
 from bulkhead.untrusted import Untrusted
 
@@ -34,7 +35,12 @@ def told(state: RegistryState | None) -> Told:
     assert state is not None
     return {
         "environments": state.environments,
-        "order": {name: [one.model_filename for one in state.serving_order(name)] for name in state.environments},
+        "order": {
+            " of ".join(place) if place[1] != DEFAULT_NAME else place[0]: [
+                one.model_filename for one in state.serving_order(*place)
+            ]
+            for place in state.places
+        },
         "states": [(one.model_filename, one.environment, state.state_of(one)) for one in state.records],
         "gone": {name: known.out_of_service for name, known in state.models.items()},
         "decisions": {
@@ -160,8 +166,8 @@ def test_wide_records_leave_no_more_in_memory_than_narrow_ones(empty_registry: R
     with reader.reading() as state:
         assert state is not None
         (summary,) = state.summaries
-    assert (summary.r2, summary.rmse) == (0.25, None)
-    assert (summary.coefficients, summary.features, summary.metrics) == (None, None, None)
+    assert summary.metrics == {"r2": 0.25}
+    assert (summary.coefficients, summary.features) == (None, None)
     line = empty_registry.training_journal.read_bytes()[summary.offset :]
     assert record_lines.decode(line) == published
 
@@ -183,4 +189,20 @@ def test_a_time_that_is_none_is_filed_under_the_one_before(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("value", ["0.5", None, True, [1], {}, 10**400])
 def test_a_metric_that_is_no_number_is_none(value: object) -> None:
-    assert measure(value) is None
+    assert metrics.finite(value) is None
+
+
+def test_of_very_many_metrics_and_goals_the_first_are_kept(empty_registry: Registry) -> None:
+    many = {f"metric{number}": 0.5 for number in range(1000)}
+    published = publish(
+        empty_registry, "prd", model_name="churn", metrics=many, goals=dict.fromkeys(["unmeasured", *many], "maximize")
+    )
+    reader = StateReader(empty_registry.folder)
+    reader.wait()
+    with reader.reading() as state:
+        assert state is not None
+        (summary,) = state.summaries
+    assert (published.name, summary.name, summary.serve) == ("churn", "churn", None)
+    assert list(summary.metrics) == [f"metric{number}" for number in range(19)]
+    assert summary.goals is not None
+    assert len(summary.goals) == 20

@@ -82,10 +82,25 @@ def test_labels_say_who_it_is_and_what_is_to_be_recorded_of_it(host: Host) -> No
         "try-id": TRY,
         "first-try": TRY,
         "environment": "dev",
+        "model-name": "model",
         "journal": "training",
         "approval-task": "approve",
         "seconds": "3600.0",
     }
+
+
+def test_a_steps_model_is_its_label_and_its_variable_whatever_its_command_says(host: Host) -> None:
+    host.create(model_name="churn", command=["train_model", "--name=other"])
+    body = created(host)
+    assert body["Labels"]["io.bulkhead.model-name"] == "churn"
+    assert "BULKHEAD_MODEL_NAME=churn" in body["Env"]
+
+
+def test_a_request_of_before_models_had_names_is_for_the_one_that_comes_with_the_project(host: Host) -> None:
+    host.create()
+    body = created(host)
+    assert body["Labels"]["io.bulkhead.model-name"] == "model"
+    assert "BULKHEAD_MODEL_NAME=model" in body["Env"]
 
 
 def test_a_steps_own_limits_are_its_own_and_those_of_this_host_win_where_they_name_it(host: Host) -> None:
@@ -155,6 +170,16 @@ def test_a_body_without_a_request_starts_nothing(host: Host, body: bytes) -> Non
         {"command": ["x"] * 1000},
         {"environment": "staging"},
         {"environment": "dev\n"},
+        {"model_name": ""},
+        {"model_name": None},
+        {"model_name": "Churn"},
+        {"model_name": "churn\n"},
+        {"model_name": "../churn"},
+        {"model_name": "churn,io.bulkhead.project=x"},
+        {"model_name": "x" * 41},
+        {"model_name": "parameters"},
+        {"model_name": "churn_parameters"},
+        {"model_name": ["churn"]},
         {"journal": "log.txt"},
         {"identity": {"task_id": "a/b"}},
         {"identity": {"dag_id": ""}},

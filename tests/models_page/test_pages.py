@@ -142,13 +142,16 @@ def test_filters_of_the_audit_are_those_of_the_form(visit: Visit, registry_with_
             assert re.search(rf"<h1>{found} inferences?</h1>", on_page.text)
             return found
 
-        assert {"environment", "model", "outcome", "cause", "run_id", "since", "until"} == {*names} - {"viewport"}
+        assert {"environment", "name", "model", "outcome", "cause", "run_id", "since", "until"} == {*names} - {
+            "viewport"
+        }
         assert total() == 4
         assert total(environment="prd") == 3
         assert total(outcome="failed") == 0
         assert total(run_id="manual__30") == 1
         assert total(since="2026-02-01T00:00:01", until="2026-02-01T00:00:30") == 2
         assert total(model=registry.latest("dev").model_filename) == 1
+        assert (total(name="model"), total(name="model", environment="dev"), total(name="churn")) == (4, 1, 0)
 
 
 def test_a_filter_that_is_none_is_refused_in_words(visit: Visit, registry_with_two_models: Registry) -> None:

@@ -16,7 +16,7 @@ def points(values: list[float | None], environment: str = "prd") -> list[ModelSu
     return [
         ModelSummary(
             model_hash="h", model_filename="m", training_timestamp="t", environment=environment, offset=0,
-            number=number, time=NOON + number * DAY, r2=value, rmse=None,
+            number=number, time=NOON + number * DAY, metrics={} if value is None else {"r2": value},
         )
         for number, value in enumerate(values)
     ]  # fmt: skip
@@ -78,3 +78,45 @@ def test_without_a_number_there_is_no_picture() -> None:
 
     assert plot.chart(points([None, None]), "r2", ["prd"]) is None
     assert plot.chart([], "rmse", ["prd"]) is None
+
+
+def test_a_plot_of_lists_of_one_length_is_a_curve_of_each_over_the_first() -> None:
+    from models_page import plot
+    from models_page.curves import curve
+
+    drawn = curve("calibration", {"predicted": [0.0, 0.5, 1.0], "observed": [0, 0.4, 1], "ideal": [0, 0.5, 1]})
+    assert drawn is not None
+    assert [one.environment for one in drawn.series] == ["observed", "ideal"]
+    first, middle, last = (tuple(map(float, point.split(","))) for point in drawn.series[0].line.split())
+    assert plot.LEFT < first[0] < middle[0] < last[0] < plot.WIDTH
+    assert first[1] > middle[1] > last[1]
+    assert "3 points" in drawn.summary
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"x": [1.0, 2.0]},
+        {"x": [1.0, 2.0], "y": [1.0]},
+        {"x": [1.0], "y": [1.0]},
+        {"x": [1.0, 2.0], "y": ["1", "2"]},
+        {"x": [1.0, 2.0], "y": [True, False]},
+        {"x": [1.0, 2.0], "y": [1e300, 2.0]},
+        {"x": list(range(6000)), "y": list(range(6000))},
+        {"x": 1.0, "y": 2.0},
+        [1.0, 2.0],
+        None,
+    ],
+)
+def test_what_is_no_curve_is_not_drawn(content: object) -> None:
+    from models_page.curves import curve
+
+    assert curve("p", content) is None
+
+
+def test_a_curve_that_stands_still_has_an_axis_all_the_same() -> None:
+    from models_page.curves import curve
+
+    drawn = curve("p", {"x": [1, 1], "y": [0, 0]})
+    assert drawn is not None
+    assert len(drawn.across) == len(drawn.up) == 4

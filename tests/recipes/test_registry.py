@@ -54,7 +54,9 @@ def test_models_are_listed_traced_rolled_back_and_revoked_by_the_names_of_the_ho
     assert "clean" in registry("verify")
     assert not list((clone.folder / "shared/runs").glob("check-*"))
     refused = registry("latest", "--environment", "dev", code=1)
-    assert refused.startswith("registry: models/log.txt: every model of the environment dev was revoked or rolled back")
+    assert refused.startswith(
+        "registry: models/log.txt: every model of the environment dev was revoked, rolled back or"
+    )
     registry("nonsense", code=2)
 
 
@@ -101,7 +103,7 @@ def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> N
     ("verbs", "expected", "has_key"),
     [
         (
-            ["--help", "list", "show", "latest", "compare", "trace", "impact"],
+            ["--help", "list", "show", "latest", "compare", "trace", "impact", "predictions"],
             ["/models,readonly", "/shared,readonly"],
             False,
         ),

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.container
 
 TRY = "0199c0de-0000-7000-8000-000000000001"
 ATTEMPT = Attempt(identity(), TRY, TRY)
-TOLD = ("environment", "journal", "approval-task", "seconds")
+TOLD = ("environment", "model-name", "journal", "approval-task", "seconds")
 OF_THE_TASK = {*ATTEMPT.labels(), *(f"io.bulkhead.{name}" for name in TOLD)}
 LIMITS = {
     "BULKHEAD_STEP_CPUS": "1.5",
@@ -42,7 +42,8 @@ LIMITS = {
 # docker run keeps no container here, says its terminal's size, and names the policy that docker-py leaves unsaid.
 CLIENTS_OWN = {"AutoRemove", "ConsoleSize", "ContainerIDFile", "RestartPolicy"}
 IDENTITY = {
-    f"BULKHEAD_{name}" for name in ("ENVIRONMENT", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
+    f"BULKHEAD_{name}"
+    for name in ("ENVIRONMENT", "MODEL_NAME", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
 }
 
 

@@ -125,8 +125,9 @@ def test_no_step_by_hand_sees_a_writable_registry(clone: Clone) -> None:
 
 def test_a_step_is_told_what_the_shell_says_of_it(clone: Clone) -> None:
     said = {"BULKHEAD_RUN_FOLDER": "a/b", "BULKHEAD_RUN_ID": "manual+1", "BULKHEAD_ENVIRONMENT": "prd"}
+    said["BULKHEAD_MODEL_NAME"] = "churn"
     arguments = clone.docker_run("just", "step", "trainer", "preprocessing", "--source", "a b.csv", **said)
-    assert {"BULKHEAD_RUN_ID=manual+1", "BULKHEAD_ENVIRONMENT=prd"} <= set(arguments)
+    assert {"BULKHEAD_RUN_ID=manual+1", "BULKHEAD_ENVIRONMENT=prd", "BULKHEAD_MODEL_NAME=churn"} <= set(arguments)
     assert f"type=bind,source={clone.folder}/shared/runs/a/b,target=/shared" in arguments
     assert arguments[-3:] == ["preprocessing", "--source", "a b.csv"]
 

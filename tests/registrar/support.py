@@ -187,6 +187,7 @@ class Service:
             **Attempt(identity, try_id(number), try_id(1)).labels(),
             "io.bulkhead.project": PROJECT,
             "io.bulkhead.environment": changes.get("environment", "dev"),
+            **({"io.bulkhead.model-name": changes["name"]} if "name" in changes else {}),
             "io.bulkhead.journal": changes.get("journal", "training"),
             "io.bulkhead.approval-task": changes.get("approval_task", ""),
             "org.opencontainers.image.revision": "c0ffee",
@@ -248,7 +249,7 @@ class Service:
         with suppress(Exception):
             self.ask(path, body)
 
-    def fail(self, number: int = 1, container: str | None = None, **changes: Any) -> Any:
+    def fail(self, number: int = 1, container: str | None = None, *, name: str = "model", **changes: Any) -> Any:
         """Tell the failure of a try."""
         who = Identity(dag_id=DAG, run_id=RUN, task_id="train_model", try_number=number, map_index=-1)
         failed = {"cause": "crashed", "detail": "it broke", "retry": True, **changes}
@@ -257,6 +258,7 @@ class Service:
             "identity": msgspec.to_builtins(who),
             "try_id": try_id(number),
             "environment": "dev",
+            "model_name": name,
             "journal": "training",
             "failed": failed,
         }

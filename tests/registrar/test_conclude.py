@@ -294,7 +294,7 @@ def test_the_gate_is_asked_again(service: Service) -> None:
     service.leave(container, service.model())
     said = conclude(service, container)
     assert said["verdict"] == "refused"
-    assert "min_r2 for dev" in said["failed"]["detail"]
+    assert "the limit for dev in models/gate.toml is 0.9" in said["failed"]["detail"]
     service.leave(container, service.model(lineage=lineage(metrics={"r2": 0.95})))
     assert conclude(service, container)["verdict"] == "recorded"
     assert models(service)[0]["gate_sha256"]

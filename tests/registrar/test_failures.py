@@ -35,6 +35,19 @@ def test_a_container_says_whose_failure_it_is(service: Service) -> None:
     assert (one["try_number"], one["dag_id"], one["environment"]) == (1, DAG, "dev")
 
 
+def test_a_failure_is_of_the_model_that_the_containers_label_names(service: Service) -> None:
+    service.tries("running")
+    container = service.container(1, name="churn", state={"ExitCode": 1})
+    service.fail(1, container, name="another")
+    assert failures(service)[0]["model_name"] == "churn"
+
+
+def test_a_failure_without_a_container_is_of_the_model_that_is_asked_for(service: Service) -> None:
+    service.tries("running")
+    service.fail(1, name="churn", cause="refused")
+    assert failures(service)[0]["model_name"] == "churn"
+
+
 def test_the_metrics_of_a_refused_model_come_from_its_result(service: Service) -> None:
     service.tries("running")
     container = service.container(1, state={"ExitCode": 1})
@@ -76,7 +89,13 @@ def test_what_is_told_is_bounded_and_one_line(service: Service) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"environment": "staging"}, {"journal": "gate.toml"}, {"try_id": "1; DROP TABLE head"}, {"failed": {}}],
+    [
+        {"environment": "staging"},
+        {"model_name": "../x"},
+        {"journal": "gate.toml"},
+        {"try_id": "1; DROP TABLE head"},
+        {"failed": {}},
+    ],
     ids=str,
 )
 def test_a_request_that_is_none_is_refused(service: Service, changes: dict[str, Any]) -> None:

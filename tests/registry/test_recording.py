@@ -178,7 +178,7 @@ def test_a_model_that_is_no_plain_file_is_refused(kind: str, registry: Registry,
 def test_the_gate_judges_again_and_its_hash_is_recorded(registry: Registry, run: Path) -> None:
     settings = registry.folder / "gate.toml"
     settings.write_text("[prd]\nmin_r2 = 0.6\n")
-    with pytest.raises(NotGoodEnough, match="min_r2 for prd") as caught:
+    with pytest.raises(NotGoodEnough, match=r"the limit for prd in models/gate.toml is 0.6") as caught:
         recording.record(registry, model_in(run, lineage=lineage(metrics={"r2": 0.5})), AUTHOR, run)
     assert caught.value.metrics["r2"] == 0.5
     made = recording.record(registry, model_in(run, lineage=lineage(metrics={"r2": 0.7})), AUTHOR, run).record

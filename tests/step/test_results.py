@@ -18,6 +18,7 @@ from bulkhead.errors import Refused
 from bulkhead.identity import Identity
 from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.records import Promotion
 from bulkhead.step import result
 
 if TYPE_CHECKING:
@@ -36,6 +37,16 @@ def test_the_result_of_a_training_names_its_attempt_its_container_and_its_model(
     assert CONTAINER.startswith(made.container)
     assert made.facts["model_filename"] == record.model_filename
     assert made.facts["sha256"] == record.sha256
+    assert made.facts["model_name"] == "model"
+    assert "serve" not in made.facts
+
+
+def test_the_result_says_of_which_model_it_is_a_version_and_that_it_is_not_served(empty_registry: Registry) -> None:
+    record = msgspec.structs.replace(publish(empty_registry, model_name="churn"), serve=False)
+    assert {"model_name": "churn", "serve": False}.items() <= result.facts_of(record).items()
+    promotion = Promotion(promotion_time="t", origin="dev", replaces=None, by="ann", reason="r")
+    promoted = msgspec.structs.replace(record, promotion=promotion)
+    assert "serve" not in result.facts_of(promoted)
 
 
 def test_the_result_of_a_promotion_names_the_task_that_promoted_and_not_the_training(

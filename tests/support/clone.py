@@ -56,8 +56,17 @@ class Clone:
             capture_output=True,
             text=True,
             check=False,
-            timeout=300,
+            timeout=600,
         )
+
+
+def copy_of_tracked_files(root: Path, folder: Path) -> None:
+    """Copy what git tracks in ``root``, as it stands."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (root / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(root / name, folder / name)
 
 
 def settings(clone: Clone) -> dict[str, str]:

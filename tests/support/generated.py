@@ -52,18 +52,27 @@ def inference(second: int = 0, environment: str = "dev", **changes: Any) -> Infe
     return InferenceRecord(**{**given, **changes})
 
 
-def failure(second: int = 0, environment: str | None = "dev", cause: str | None = "killed") -> InferenceFailure:
-    run_id = f"run{second}"
+def failure(
+    second: int = 0, environment: str | None = "dev", cause: str | None = "killed", model_name: str | None = None
+) -> InferenceFailure:
     return InferenceFailure(
-        error_time=TIME.format(second), error_message="m", environment=environment, cause=cause, run_id=run_id
+        error_time=TIME.format(second),
+        error_message="m",
+        environment=environment,
+        model_name=model_name,
+        cause=cause,
+        run_id=f"run{second}",
     )
 
 
 decision: dict[str, Any] = {"by": "b", "reason": "r"}
 name = st.sampled_from(NAMES)
 environment = st.sampled_from(["dev", "prd"])
+called = st.sampled_from([None, "model", "churn"])
 anything = st.one_of(
-    st.builds(model, name, environment, promoted=st.booleans()),
+    st.builds(
+        model, name, environment, promoted=st.booleans(), model_name=called, serve=st.sampled_from([None, False])
+    ),
     st.builds(model, name, environment),
     st.builds(
         lambda to, where, away: Rollback(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead.identity import Identity
-from bulkhead.registry import record_lines
+from bulkhead.registry import publishing, record_lines
 from bulkhead.registry.records import Data, InferenceRecord, Lineage, TrainingFailure
 from bulkhead.registry.store import Registry
 
@@ -44,6 +44,25 @@ LEGACY_INFERENCES = (
 """``log_inference.txt`` of legacy records."""
 
 
+CHURN: dict[str, Any] = {
+    "model_name": "churn",
+    "dag_id": "prd_churn_train_model_dag",
+    "problem": "binary",
+    "classes": ["stays", "leaves"],
+    "target": "left",
+    "features": ["plan", "age"],
+    "dtypes": {"plan": "category", "age": "double"},
+    "missing": ["age"],
+    "categories": {"plan": 3},
+    "identifier": "customer",
+    "metrics": {"accuracy": 0.81, "roc_auc": 0.792, "log_loss": 0.45, "brier": 0.15, "test_rows": 200},
+    "goals": {"roc_auc": "maximize", "accuracy": "maximize", "log_loss": "minimize", "brier": "minimize"},
+    "importances": {"plan": 0.125, "age": 0.03125},
+    "plots": {"roc": {"false_positive_rate": [0.0, 0.5, 1.0], "true_positive_rate": [0.0, 0.75, 1.0]}},
+}
+"""What the lineage of a classifier has, a version of the model ``churn``."""
+
+
 INFERENCE_STEPS = {"generate_inf_data", "preprocess_inf_data", "model_inference"}
 
 
@@ -71,6 +90,14 @@ def lineage(**changes: Any) -> Lineage:
 def publish(registry: Registry, environment: Environment = "prd", model: Any = None, **changes: Any) -> ModelRecord:
     """A model, published."""
     return registry.publish({"weights": [1.0, 2.0]} if model is None else model, environment, lineage(**changes))
+
+
+def published_unserved(registry: Registry, environment: Environment, model: Any, **changes: Any) -> ModelRecord:
+    """A model, published without being served: of a training of the past."""
+    with publishing.dumped(registry.folder, model) as (copy, model_hash):
+        return publishing.publish(
+            registry, copy, model_hash=model_hash, environment=environment, lineage=lineage(**changes), serve=False
+        )
 
 
 def inferred(registry: Registry, model: ModelRecord, number: int = 0, **changes: Any) -> InferenceRecord:

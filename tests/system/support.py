@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 
 
+BOX = str(ROOT / "tests/box/project")
+"""The project as it comes, which the images that are there were built with."""
+
+
 class Stack:
     """Compose's services under a project of their own, on folders below ``folder``."""
 
@@ -40,6 +44,8 @@ class Stack:
             "BULKHEAD_TAG": self.project,
             "BULKHEAD_ENV_FILE": str(env_file),
             "BULKHEAD_HOST_DIR": str(folder),
+            # As it comes, whatever a user has made of project/.
+            "BULKHEAD_PROJECT_FOLDER": BOX,
             "BULKHEAD_PORT": str(_free_port()),
             "BULKHEAD_STEP_MEMORY": "400m",
             "BULKHEAD_STEP_RETRIES": "0",
@@ -65,8 +71,25 @@ class Stack:
     def up(self) -> None:
         for image in own_packages.images():
             self.tag(image)
+        if self.environment.get("BULKHEAD_PROJECT_FOLDER") != BOX:
+            self.build_steps()
         self.compose("up", "--detach", "--wait", "--no-build")
         self.airflow.log_in()
+
+    def build_steps(self) -> None:
+        """The images of steps with the stack's own project."""
+        command = [str(ROOT / "scripts/build-images.sh"), "trainer", "inference"]
+        built = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stderr[-2000:]
+
+    def wait_for_schedule(self, dag_id: str, seconds: float = 60) -> None:
+        """Until Airflow has read that the DAG runs by itself."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.airflow.request("GET", f"/api/v2/dags/{dag_id}")["timetable_summary"]:
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"Airflow has not read the schedule of {dag_id} after {seconds} s")
 
     def down(self) -> None:
         self.compose("down", "--volumes", "--timeout", "5")

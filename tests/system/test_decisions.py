@@ -28,7 +28,7 @@ def served(stack: Stack, environment: str) -> str | None:
 
 
 def train(stack: Stack, environment: str) -> str:
-    run_id, state = stack.run(f"{environment}_train_model_dag")
+    run_id, state = stack.run(f"{environment}_train_model_dag", {"source": "sample"})
     assert state == "success"
     (record,) = stack.trainings(run_id)
     return str(record["model_filename"])
@@ -99,7 +99,7 @@ def test_an_approved_promotion_serves_the_same_file_in_prd_and_says_who_approved
     assert promotion["reason"] == "it is better"
     assert (promotion["dag_id"], promotion["run_id"]) == ("promote_model_dag", run_id)
     assert stack.model_files() == files
-    inference, state = stack.run("prd_inference_pipe_dag")
+    inference, state = stack.run("prd_inference_pipe_dag", {"source": "sample"})
     assert state == "success"
     assert [line["model_used"] for line in stack.inferences(inference)] == [model]
 

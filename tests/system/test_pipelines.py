@@ -23,14 +23,14 @@ pytestmark = pytest.mark.system
 def test_dev_and_prd_trained_in_turn_each_predict_with_their_own_model(stack: Stack) -> None:
     newest = {}
     for environment in ("prd", "dev", "prd"):
-        run_id, state = stack.run(f"{environment}_train_model_dag")
+        run_id, state = stack.run(f"{environment}_train_model_dag", {"source": "sample"})
         assert state == "success"
         (record,) = stack.trainings(run_id)
         assert record["environment"] == environment
         newest[environment] = record["model_filename"]
     assert set(newest.values()) <= stack.model_files()
     for environment in ("prd", "dev"):
-        run_id, state = stack.run(f"{environment}_inference_pipe_dag")
+        run_id, state = stack.run(f"{environment}_inference_pipe_dag", {"source": "sample"})
         assert state == "success"
         (record,) = stack.inferences(run_id)
         assert (record["environment"], record["model_used"]) == (environment, newest[environment])
@@ -128,6 +128,22 @@ def test_a_bad_table_fails_the_task_and_leaves_one_record_and_nothing_else(stack
 def test_the_form_refuses_a_hold_out_share_of_one(stack: Stack) -> None:
     with pytest.raises(AirflowError, match="400"):
         stack.airflow.trigger("dev_train_model_dag", {"test_fraction": 1})
+
+
+def test_prd_trains_and_predicts_on_no_table_that_nobody_named(stack: Stack) -> None:
+    for dag_id in ("prd_train_model_dag", "prd_inference_pipe_dag"):
+        with pytest.raises(AirflowError, match="400"):
+            stack.airflow.trigger(dag_id)
+
+
+def test_a_mistyped_key_starts_no_container_and_leaves_one_record(stack: Stack) -> None:
+    run_id, state = stack.run("dev_train_model_dag", {"sorce": "x.csv"})
+    assert state == "failed"
+    (record,) = stack.trainings(run_id)
+    assert (record["cause"], record["environment"], record["model_name"]) == ("refused", "dev", "model")
+    assert record["detail"].startswith("the conf of this run has 'sorce', which its DAG does not know.")
+    assert record["try_number"] == 1
+    assert run_id not in {one["Config"]["Labels"]["io.bulkhead.run"] for one in stack.step_containers()}
 
 
 def test_nobody_gets_in_without_the_password(stack: Stack) -> None:

@@ -1,6 +1,6 @@
 """A step that is told secrets, in every way that Airflow has to know one."""
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Param
 from airflow.sdk.log import mask_secret
 
 from bulkhead_airflow import StepOperator
@@ -12,7 +12,9 @@ def registered(value: str) -> str:
     return value
 
 
-with DAG("dev_tell_dag", schedule=None, catchup=False, user_defined_macros={"registered": registered}):
+FORM = {"registered": Param("", type="string")}
+
+with DAG("dev_tell_dag", schedule=None, catchup=False, params=FORM, user_defined_macros={"registered": registered}):
     StepOperator(
         task_id="preprocessing",
         image="trainer",

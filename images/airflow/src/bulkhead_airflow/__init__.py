@@ -4,19 +4,25 @@ from bulkhead.environments import LAST, PROMOTED_TO
 from bulkhead.environments import NAMES as ENVIRONMENTS
 from bulkhead.identity import Environment
 from bulkhead_airflow.approval import PromotionApproval
-from bulkhead_airflow.defaults import follows
-from bulkhead_airflow.operator import StepOperator, models_of
-from bulkhead_airflow.params import REASON, SOURCE
+from bulkhead_airflow.assets import models_of
+from bulkhead_airflow.forms import training_flags
+from bulkhead_airflow.operator import StepOperator
+from bulkhead_airflow.params import REASON, source_param, training_params
+from bulkhead_airflow.plan import Plan, plans, promotable_names
 
 __all__ = [
     "ENVIRONMENTS",
     "LAST",
     "PROMOTED_TO",
     "REASON",
-    "SOURCE",
     "Environment",
+    "Plan",
     "PromotionApproval",
     "StepOperator",
-    "follows",
     "models_of",
+    "plans",
+    "promotable_names",
+    "source_param",
+    "training_flags",
+    "training_params",
 ]

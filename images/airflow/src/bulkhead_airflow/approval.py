@@ -62,7 +62,7 @@ class PromotionApproval(ApprovalOperator):
             candidate = registry.find(params["model"], environments.origin_of(environment))
         except Refused as error:
             raise AirflowFailException(str(error)) from None
-        served = registry.served(environment)
+        served = registry.served(environment, candidate.name)
         self.subject = question(candidate.model_filename, environment, served and served.model_filename)
         self.body = approval_text.side_by_side(
             candidate,

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.exceptions import AirflowException
 from airflow.providers.docker.operators.docker import DockerOperator
-from airflow.sdk import Asset
 from airflow.sdk._shared.secrets_masker import redact
 from airflow.sdk.bases.resumablejobmixin import ResumableJobMixin
 from airflow.sdk.exceptions import (
@@ -31,7 +30,9 @@ from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
-from bulkhead_airflow import defaults
+from bulkhead.model_name import DEFAULT_NAME
+from bulkhead_airflow import defaults, forms
+from bulkhead_airflow.assets import models_of
 from bulkhead_airflow.task_identity import identity_of, try_id_of
 from bulkhead_airflow.xcom import bounded
 from engine import step_run
@@ -59,11 +60,6 @@ _ENGINE_SECONDS = 300
 _EVENT_FACTS = ("model_filename", "model_hash", "sha256")
 
 
-def models_of(environment: Environment) -> Asset:
-    """The asset that a published model of ``environment`` updates."""
-    return Asset(name=f"{environment}_models", uri=f"bulkhead://models/{environment}")
-
-
 class StepOperator(ResumableJobMixin, DockerOperator):
     """Runs ``<image> <task_id> --flag=value ...`` and returns the step's result.
 
@@ -71,8 +67,10 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         image: the image's purpose, ``trainer`` or ``inference``; ``bulkhead/`` and the tag are added.
         journal: which of the registry's journals its failures go to.
         environment: its name; templated.
+        model_name: for which model of ``project/`` it works; templated.
         flags: the step's long flags without dashes; values are templated.
-        publishes: whether its success changes what the environment serves, and updates its asset.
+        publishes: whether its success changes what the environment serves, and updates the asset of that model, which
+            is one of its outlets.
         approved_by: the task of this run in which a person approves what the step does.
         seconds: how long it may run; ``BULKHEAD_STEP_SECONDS`` if not given.
         cpus: its quota of CPUs; ``BULKHEAD_STEP_CPUS`` if not given.
@@ -86,7 +84,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
     external_id_key = "container"
     # Nothing else is ours to template: a host path or a label with braces in it is not.
-    template_fields = ("command", "bulkhead_environment")
+    template_fields = ("command", "bulkhead_environment", "bulkhead_model_name")
     template_ext = ()
 
     def __init__(  # noqa: PLR0913  # what a step may be given; all by name
@@ -95,6 +93,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         image: str,
         journal: JournalName,
         environment: Environment,
+        model_name: str = DEFAULT_NAME,
         flags: dict[str, str] | None = None,
         publishes: bool = False,
         approved_by: str | None = None,
@@ -109,13 +108,14 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         # flag, because a value may begin with a dash.
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
         if publishes:
-            kwargs.setdefault("outlets", [models_of(environment)])
+            kwargs.setdefault("outlets", [models_of(environment, model_name)])
         # The engine that is spoken to is the launcher's part of it.
         ours = {"pool": defaults.POOL, "docker_url": defaults.launcher_url(), **defaults.retry_arguments(retries)}
         kwargs = ours | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.journal: JournalName = journal
         self.bulkhead_environment: Environment = environment
+        self.bulkhead_model_name = model_name
         self.publishes = publishes
         self.approved_by = approved_by
         self.limits = Limits(seconds=seconds, cpus=cpus, memory=memory, disk=disk)
@@ -141,6 +141,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             step = self._step = StepRun(self._spec(), settings, attempt, self._caller())
             if step.look():
                 return self.get_job_result(None, context)
+            self._check_trigger(context, step)
             step.connect()
             try:
                 return dict(self._attach_or_start(context))
@@ -186,10 +187,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         if outcome is None:
             raise RuntimeError("the step has not been concluded")
         if self.publishes:
-            asset = models_of(self.bulkhead_environment)
-            # Of all that a DAG declares, the one that changed: Airflow asks for them when the task has ended.
-            self.outlets = [asset]
-            context["outlet_events"][asset].extra = {key: outcome.facts.get(key) for key in _EVENT_FACTS}
+            self._update_asset(outcome.facts, context)
         return bounded(outcome.result or {"facts": outcome.facts})
 
     # What the engine is told.
@@ -208,12 +206,33 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             self.log.warning("going on without the task state store: %s", one_line(str(error), 300))
             return self.poll_until_complete(self.submit_job(context), context)
 
+    def _check_trigger(self, context: Context, step: StepRun) -> None:
+        """Refuse a run that asks for what its DAG does not know, or on a table that nobody names."""
+        known = dict.fromkeys([*context["dag"].params, *self.params])  # their keys: a value that is required has none
+        refusal = forms.unknown_keys(context["dag_run"].conf, known)
+        if refusal is None and "--source=" in self.command:
+            refusal = (
+                "no source table is named for this run: neither by its form nor for its DAG in project/schedule.toml."
+                " Trigger the DAG with a source, or give one there."
+            )
+        if refusal is not None:
+            step.refuse(refusal)
+
+    def _update_asset(self, facts: dict[str, Any], context: Context) -> None:
+        """Of all assets that the DAG declares, update the one that changed: Airflow asks when the task has ended."""
+        changed = models_of(self.bulkhead_environment, facts.get("model_name", self.bulkhead_model_name))
+        # A model that is not served changes nothing for those who follow; one without a file here, nothing declared.
+        self.outlets = [one for one in context["outlets"] if one == changed and facts.get("serve") is not False]
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {key: facts.get(key) for key in _EVENT_FACTS}
+
     def _spec(self) -> StepSpec:
         return StepSpec(
             image=self.image,
             command=self.command,
             journal=self.journal,
             environment=self.bulkhead_environment,
+            model_name=self.bulkhead_model_name,
             approval_task=self.approved_by,
         )
 

@@ -1,16 +1,15 @@
-"""Parameters that more than one pipeline has."""
+"""The forms of pipelines, as Airflow has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
 
-from bulkhead.paths import SAMPLE
+from bulkhead_airflow import forms
 
-SOURCE = Param(
-    SAMPLE,
-    type="string",
-    minLength=1,
-    title="Source table",
-    description="A .csv or .parquet file in shared/inputs/, by its name there; or: sample, a built-in table.",
-)
+if TYPE_CHECKING:
+    from bulkhead_airflow.plan import Plan
 
 REASON = Param(
     type="string",
@@ -21,3 +20,18 @@ REASON = Param(
     description="Why. The record keeps it, beside who.",
 )
 """Why a person decides about a model; there is no default for that."""
+
+
+def source_param(plan: Plan) -> Param:
+    """The table that a pipeline reads."""
+    return Param(**forms.source_field(plan.environment, scheduled=plan.is_scheduled, pattern=plan.pattern))
+
+
+def training_params(plan: Plan) -> dict[str, Param]:
+    """The whole form of a training.
+
+    Raises:
+        Refused: the project's parameters are none that a form can hold.
+    """
+    source = forms.source_field(plan.environment, scheduled=plan.is_scheduled, pattern=plan.pattern)
+    return {key: Param(**field) for key, field in forms.training(plan.environment, plan.name, source).items()}

@@ -13,6 +13,7 @@ import click
 from bulkhead import environments
 from bulkhead.cli import entry_point
 from bulkhead.step import options
+from modeling.check_command import check_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,6 +153,9 @@ def rollback_model(by: str, reason: str, to: str, name: str, environment: Enviro
         lambda s: decision_steps.rollback_model(s, by or None, reason, to or None),
         model_name=name,
     )
+
+
+inference.add_command(check_project)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

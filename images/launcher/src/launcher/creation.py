@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from bulkhead import environments
+from bulkhead import environments, model_name
 from bulkhead.errors import Refused
 from bulkhead.unix_http import Refusal
 from engine import seal
@@ -55,6 +55,7 @@ def request_in(body: bytes) -> StepRequest:
     try:
         request = StepRequest.decode(text)
         environments.get(str(request.environment))
+        model_name.checked(request.model_name)
     except (ValueError, RecursionError, Refused) as error:
         raise Refusal(400, f"the step request is none: {str(error)[:300]}") from None
     return request
@@ -114,6 +115,7 @@ def body_of(request: StepRequest, settings: Settings, attempt: Attempt, image: I
         **sealed.labels,
         **attempt.labels(),
         "io.bulkhead.environment": str(request.environment),
+        "io.bulkhead.model-name": request.model_name,
         "io.bulkhead.journal": request.journal,
         "io.bulkhead.approval-task": request.approval_task or "",
         "io.bulkhead.seconds": str(settings.seconds),

@@ -29,6 +29,7 @@ def record(  # noqa: PLR0913  # all by name
     container: str,
     journal: JournalName,
     environment: str,
+    model_name: str,
     identity: Identity,
     by: str | None,
 ) -> str | None:
@@ -41,6 +42,7 @@ def record(  # noqa: PLR0913  # all by name
         container: its id, whole or short.
         journal: where its failure goes.
         environment: the step's; empty: where a promotion goes to.
+        model_name: for which model it worked.
         identity: who it was.
         by: who decides, of a decision; None: what the step was told.
 
@@ -61,12 +63,18 @@ def record(  # noqa: PLR0913  # all by name
         return None
     if isinstance(proposal, FailureProposal):
         failure = records.failure(
-            journal, proposal.cause, proposal.detail, environment=environment, identity=identity, evidence=Evidence()
+            journal,
+            proposal.cause,
+            proposal.detail,
+            environment=environment,
+            model_name=model_name,
+            identity=identity,
+            evidence=Evidence(),
         )
         registry.record_failure(journal, failure)
         return f"recorded failure: {proposal.cause}"
     if EXPECTED.get(step) is not type(proposal):
         raise Refused(f"{step} does not propose what that step makes. Nothing is recorded.")
-    author = Author(identity=identity, environment=environment, by=by)
+    author = Author(identity=identity, environment=environment, model_name=model_name, by=by)
     made = recording.record(registry, proposal, author, run_folder)
     return f"recorded: {summary(made.record, environment)}"

@@ -13,6 +13,7 @@ import click
 from bulkhead.cli import entry_point
 from bulkhead.errors import EXIT_REFUSED, Refused
 from bulkhead.paths import JOURNALS
+from bulkhead.step.options import name_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,8 +83,9 @@ def accept(reason: str) -> None:
 @click.option("--container", required=True, help="The id of the step's container.")
 @click.option("--journal", required=True, type=click.Choice(tuple(JOURNALS)), help="Where a failure goes.")
 @click.option("--environment", required=True, help="The step's; empty: where a promotion goes to.")
+@name_option
 @click.argument("step")
-def record(run_folder: str, container: str, journal: str, environment: str, step: str) -> None:
+def record(run_folder: str, container: str, journal: str, environment: str, name: str, step: str) -> None:
     """Record what the step STEP, started by hand, has left. Who it was is in BULKHEAD_*."""
     from bulkhead.identity import Identity
     from bulkhead.registry.chain import KeyRing
@@ -104,6 +106,7 @@ def record(run_folder: str, container: str, journal: str, environment: str, step
         container=container,
         journal=cast("Any", journal),
         environment=environment,
+        model_name=name,
         identity=Identity.from_environment(step),
         by=os.environ.get("BULKHEAD_BY") or None,
     )

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bulkhead import environments
 from bulkhead.errors import NotGoodEnough, Refused, one_line
+from bulkhead.model_name import named
 from bulkhead.registrar_protocol import LONGEST_RESULT, Concluded, FailedOutcome
 from bulkhead.registry import recording, records
 from bulkhead.registry.lock import LockHeld
@@ -95,14 +97,17 @@ class Conclusions:
     ) -> Recorded:
         registry, served = self._books.registry, None
         if isinstance(proposal, PromotionProposal):
-            # Whatever the step was told to replace: what is served now is what the approver must have read.
-            found = registry.served(container.environment)
+            # Whatever the step was told to replace: what is served now is what the approver must have read. Of which
+            # model, the registry says: the task that promotes is for all of them.
+            origin = environments.origin_of(container.environment)
+            found = registry.served(container.environment, registry.find(proposal.model_filename, origin).name)
             served = found.model_filename if found else None
             proposal = msgspec.structs.replace(proposal, replacing=served or "none")
         deciders = approvals.deciders(self._airflow, container, proposal, self.rules, served)
         author = Author(
             identity=container.identity,
             environment=container.environment,
+            model_name=container.model_name,
             first_try=standing.first_try,
             by=deciders.by,
             requested_by=deciders.requested_by,
@@ -168,9 +173,9 @@ def summary(record: Success, environment: str) -> str:
     """``record`` in a few words."""
     match record:
         case records.ModelRecord(promotion=None):
-            return f"model {record.model_filename} in {environment}"
+            return f"{named(f'model {record.model_filename}', record.name)} in {environment}"
         case records.ModelRecord():
-            return f"promotion of {record.model_filename} to {environment}"
+            return f"promotion of {named(record.model_filename, record.name)} to {environment}"
         case records.InferenceRecord():
             return f"inference with {record.model_used} in {environment}"
     return f"rollback of {environment} to {record.model_filename}"

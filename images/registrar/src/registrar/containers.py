@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from bulkhead import environments
+from bulkhead import environments, model_name
 from bulkhead.errors import EXIT_UNKNOWN, Refused, short
 from bulkhead.identity import Identity
 from bulkhead.paths import JOURNALS, JournalName
@@ -41,6 +41,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     try_id: str
     environment: str
+    model_name: str = model_name.DEFAULT_NAME
+    """As its label says; a container of before models had names has none."""
     journal: JournalName
     approval_task: str | None
     command: str
@@ -186,6 +188,7 @@ def parse(inspected: Mapping[str, Any], project: str) -> Container:
             ),
             try_id=as_id(labels[f"{_PREFIX}try-id"]),
             environment=environment,
+            model_name=model_name.checked(labels.get(f"{_PREFIX}model-name", model_name.DEFAULT_NAME)),
             journal=journal,
             approval_task=labels.get(f"{_PREFIX}approval-task") or None,
             command=str((config.get("Cmd") or [""])[0]),

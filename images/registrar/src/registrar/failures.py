@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bulkhead import environments
+from bulkhead import environments, model_name
 from bulkhead.errors import Refused, one_line
 from bulkhead.identity import Identity
 from bulkhead.paths import JournalName
@@ -37,6 +37,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     try_id: str
     environment: str
+    model_name: str
     journal: JournalName
 
     @classmethod
@@ -46,6 +47,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
             identity=container.identity,
             try_id=container.try_id,
             environment=container.environment,
+            model_name=container.model_name,
             journal=container.journal,
         )
 
@@ -58,7 +60,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
         """As whoever asks says: there is no container that could say it.
 
         Raises:
-            Refused: there is no such environment.
+            Refused: there is no such environment, or that is no name of a model.
         """
         environments.get(request.environment)
         named = {name: _short(getattr(request.identity, name)) for name in request.identity.__struct_fields__}
@@ -66,6 +68,7 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
             identity=msgspec.structs.replace(request.identity, **named),
             try_id=try_id,
             environment=request.environment,
+            model_name=model_name.checked(request.model_name),
             journal=request.journal,
         )
 
@@ -84,6 +87,7 @@ def fail(
         one_line(report.cause, _LONGEST_NAME),
         report.detail,
         environment=whose.environment,
+        model_name=whose.model_name,
         identity=whose.identity,
         evidence=_bounded(report.evidence),
         try_id=whose.try_id,

@@ -12,6 +12,7 @@ import click
 
 from bulkhead.cli import entry_point
 from bulkhead.step import options
+from modeling.check_command import check_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +92,9 @@ def example_data() -> None:
     from trainer.examples import diabetes_csv
 
     click.echo(diabetes_csv(), nl=False)
+
+
+trainer.add_command(check_project)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

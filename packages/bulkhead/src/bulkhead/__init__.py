@@ -2,12 +2,10 @@
 
 The names below are the public API: import them from here, in a notebook or in a step::
 
-    from pathlib import Path
+    import bulkhead
 
-    from bulkhead import Registry
-
-    registry = Registry(Path("models"))
-    model = registry.load(registry.latest("prd"))
+    model = bulkhead.load("prd")
+    model.predict(frame)
 
 Each is imported when it is first used, so that ``import bulkhead.paths`` needs the standard library alone.
 """
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     from bulkhead.identity import Environment as Environment
     from bulkhead.identity import Identity as Identity
     from bulkhead.paths import JournalName as JournalName
+    from bulkhead.prediction.loaded import LoadedModel as LoadedModel
+    from bulkhead.prediction.loaded import load as load
     from bulkhead.registry.records import Acceptance as Acceptance
     from bulkhead.registry.records import Anchor as Anchor
     from bulkhead.registry.records import Decision as Decision
@@ -70,6 +70,7 @@ _MODULE_OF = {
     "InferenceRecord": "bulkhead.registry.records",
     "JournalName": "bulkhead.paths",
     "Lineage": "bulkhead.registry.records",
+    "LoadedModel": "bulkhead.prediction.loaded",
     "ModelRecord": "bulkhead.registry.records",
     "ModelVersion": "bulkhead.registry.serving",
     "NoModel": "bulkhead.errors",
@@ -94,6 +95,7 @@ _MODULE_OF = {
     "Stopped": "bulkhead.errors",
     "TrainingFailure": "bulkhead.registry.records",
     "Unreadable": "bulkhead.registry.records",
+    "load": "bulkhead.prediction.loaded",
 }
 
 __all__ = list(_MODULE_OF)

@@ -66,7 +66,8 @@ def fields_of(parameters: Any) -> list[Field]:
     """
     if not (isinstance(parameters, type) and issubclass(parameters, TrainingParameters)):
         raise Refused("Parameters must be a class of its own that extends bulkhead.parameters.TrainingParameters.")
-    schemas = msgspec.json.schema(parameters)["$defs"][parameters.__name__]["properties"]
+    definitions = msgspec.json.schema(parameters)["$defs"]
+    schemas = _whole(definitions[parameters.__name__]["properties"], definitions)
     found = []
     for one in msgspec.structs.fields(parameters):
         if one.name in TAKEN:
@@ -88,6 +89,17 @@ def fields_of(parameters: Any) -> list[Field]:
     return found
 
 
+def _whole(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    """``schema`` with the definitions that it refers to in their places: a form sees one field alone."""
+    if isinstance(schema, list):
+        return [_whole(one, definitions) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = definitions.get(str(schema.get("$ref")).removeprefix("#/$defs/"), {})
+    own = {key: _whole(value, definitions) for key, value in schema.items() if key != "$ref"}
+    return {key: value for key, value in named.items() if key != "title"} | own
+
+
 def from_words(parameters: type[TrainingParameters], words: Mapping[str, str]) -> TrainingParameters:
     """The parameters that a command line gives as text, by the names of their fields.
 
@@ -95,12 +107,23 @@ def from_words(parameters: type[TrainingParameters], words: Mapping[str, str]) -
         Refused: one is not what its field takes, or there is no such field.
     """
     known = [field.name for field in fields_of(parameters)]
+    given: dict[str, Any] = {}
     for name, text in words.items():
         if name not in known:
             raise Refused(f"there is no parameter {short(name)}. Name one of: {', '.join(known)}.")
         try:
-            msgspec.convert({name: text}, parameters, strict=False)
+            given[name] = _value(parameters, name, text)
         except msgspec.ValidationError as error:
             reason = str(error).partition(" - at")[0]
             raise Refused(f"parameter {name}: {reason}, and it is {short(text)}. Give another value.") from None
-    return msgspec.convert(dict(words), parameters, strict=False)
+    return msgspec.convert(given, parameters)
+
+
+def _value(parameters: type[TrainingParameters], name: str, text: str) -> Any:
+    """``text`` as the field ``name`` takes it; ``null`` is nothing where it takes that, text or not."""
+    try:
+        if text == "null":
+            return getattr(msgspec.convert({name: None}, parameters), name)
+    except msgspec.ValidationError:
+        pass
+    return getattr(msgspec.convert({name: text}, parameters, strict=False), name)

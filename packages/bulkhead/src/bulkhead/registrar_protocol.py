@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from bulkhead.identity import Identity
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.paths import JournalName
 from bulkhead.registry.records import Evidence
 
@@ -91,6 +92,7 @@ class FailRequest(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity
     try_id: str
     environment: str
+    model_name: str = DEFAULT_NAME
     journal: JournalName
     failed: FailedReport
 

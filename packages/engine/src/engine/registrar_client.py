@@ -10,6 +10,7 @@ import msgspec
 
 from bulkhead import unix_http
 from bulkhead.errors import short
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registrar_protocol import (
     DEFAULT_SOCKET,
     SOCKET_VARIABLE,
@@ -99,6 +100,7 @@ class RegistrarClient:
             identity=attempt.identity,
             try_id=attempt.try_id,
             environment=str(spec.environment),
+            model_name=spec.model_name or DEFAULT_NAME,
             journal=spec.journal,
             failed=report,
         )

@@ -35,6 +35,9 @@ _OOM_SCORE_ADJ = 500
 # The libraries that scikit-learn computes with read these; without them each starts a thread for
 # every core of the host, however small the quota.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# A thread that waits gives its processor away. Spinning instead uses the quota up, and then the engine stops those
+# threads too that have work: a gradient-boosted fit took 147.6 s with active waiting, and 8.8 s with passive.
+_WAITING = {"OMP_WAIT_POLICY": "passive"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +200,15 @@ def _mounts(settings: Settings, run_folder: str) -> list[Mount]:
 
 def _variables(spec: StepSpec, settings: Settings, identity: Mapping[str, object]) -> dict[str, str]:
     """The environment variables of a step: its identity, and threads to match its quota."""
-    known = {"ENVIRONMENT": spec.environment, "PROTOCOL": protocol.PROTOCOL, **identity}
+    known = {
+        "ENVIRONMENT": spec.environment,
+        "MODEL_NAME": spec.model_name,
+        "PROTOCOL": protocol.PROTOCOL,
+        **identity,
+    }
     threads = str(max(1, math.ceil(settings.cpus)))
     return {
         **{f"BULKHEAD_{name}": str(value) for name, value in known.items() if value is not None},
         **dict.fromkeys(_THREAD_VARIABLES, threads),
+        **_WAITING,
     }

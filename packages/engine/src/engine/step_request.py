@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from bulkhead import model_name
 from bulkhead.identity import Identity
 from bulkhead.paths import JournalName
 from engine.attempt import Attempt
@@ -23,6 +24,7 @@ REQUEST_LABEL = "io.bulkhead.request"
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}\Z")]
 """An image's purpose, or an environment's name."""
+ModelName = Annotated[str, msgspec.Meta(pattern=rf"^{model_name.PATTERN}\Z")]
 AirflowId = Annotated[str, msgspec.Meta(min_length=1, max_length=250, pattern=r"^[^\x00-\x1f\x7f/]+\Z")]
 """Of a DAG or a task: it becomes a label, and a task's becomes a file's name."""
 RunId = Annotated[str, msgspec.Meta(min_length=1, max_length=250, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
@@ -50,6 +52,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     identity: TaskIdentity
     try_id: TryId
     first_try: TryId
+    model_name: ModelName = model_name.DEFAULT_NAME
     approval_task: AirflowId | None = None
     cpus: float | None = None
     memory: Annotated[str, msgspec.Meta(max_length=32)] | None = None
@@ -73,6 +76,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             command=self.command,
             journal=self.journal,
             environment=self.environment,
+            model_name=self.model_name,
             approval_task=self.approval_task,
         )
 
@@ -110,6 +114,7 @@ def create_arguments(spec: StepSpec, settings: Settings, attempt: Attempt) -> di
         "try_id": attempt.try_id,
         "first_try": attempt.first_try,
         "approval_task": spec.approval_task,
+        **({} if spec.model_name is None else {"model_name": spec.model_name}),
         **{name: value for name, value in own.items() if name in _LIMITS},
     }
     return {

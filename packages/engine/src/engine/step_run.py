@@ -120,6 +120,14 @@ class StepRun:
             self._log.info("an earlier try has done this: %s", looked.outcome.sentence)
         return looked.outcome is not None
 
+    def refuse(self, detail: str) -> NoReturn:
+        """Have it recorded that this task was asked for what it does not do; nothing is started.
+
+        Raises:
+            StepFailedError: always.
+        """
+        self._fail(Failed("refused", detail, retry=False))
+
     def connect(self) -> None:
         """Connect to the engine: from here on only the engine itself can be lost.
 

@@ -23,6 +23,8 @@ class StepSpec:
     """Where its failures are recorded."""
     environment: str | None = None
     """An environment's name; None leaves it to the flags."""
+    model_name: str | None = None
+    """For which model of ``project/`` it works; None leaves it to the flags."""
     approval_task: str | None = None
     """The task of the same run in which a person approves what the step does."""
 

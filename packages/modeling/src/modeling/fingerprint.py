@@ -15,13 +15,17 @@ OLDER = "82850feed1ba0f19d0077754bbffdb5fe9c71ecde228fdfdb30908b0d97b2933"
 """Of the file that models of before ``project/`` were trained with; :mod:`modeling.older` has what it did."""
 
 
-def fingerprint(name: str) -> str:
+def fingerprint(name: str, folder: Path | None = None) -> str:
     """SHA-256, in hex, of the code of the model ``name``: any edit changes it, a comment's too.
 
     That is its own file, and what models share: files that begin with ``_``, and folders. Other models' files are not
     in it, nor are parameters: what they do is in the record.
+
+    Args:
+        name: the model.
+        folder: another copy of the project; None: the one that is imported.
     """
-    folder = project_models.folder()
+    folder = folder or project_models.folder()
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
         if _counts(path.relative_to(folder), name):

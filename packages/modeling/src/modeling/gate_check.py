@@ -36,7 +36,7 @@ def check(  # what a model is judged by
     Args:
         step: whose environment, and where the served model is.
         conditions: what is asked.
-        asked: what this run allows.
+        asked: what this run allows, and whether the model is to be served.
         model: what the new model is, its metrics on ``held_out`` among it.
         measured: measures the served model likewise.
         held_out: features, shape (rows, columns), and target, shape (rows,); None: nothing was held out.
@@ -56,7 +56,7 @@ def check(  # what a model is judged by
     try:
         served = step.registry.latest(step.environment, model.name)
         found["served"] = served.model_filename
-        found["served_metrics"] = theirs = _metrics_of(served, step, model, measured, held_out)
+        found["served_metrics"] = theirs = _metrics_of(served, step, model, measured, held_out if asked.serve else None)
         where = quality_gate.where(step.environment, model.name)
         reason = reason or conditions.failing_beside(where, metrics, measured.goals, served.model_filename, theirs)
     except (_NotComparableError, Refused) as error:
@@ -78,7 +78,7 @@ def _metrics_of(
     held_out: tuple[pd.DataFrame, pd.Series[Any]] | None,
 ) -> dict[str, Any]:
     if held_out is None or len(held_out[1]) < 2:  # noqa: PLR2004  # r2 of one row is undefined
-        raise _NotComparableError("fewer than two rows were held out")
+        raise _NotComparableError("fewer than two rows were held out, or the new model is not to be served")
     for what, theirs, ours in (
         ("other features", served.features, model.features),
         ("another target", served.target, model.target),

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from bulkhead import clock, formatting
 from bulkhead.index.attempts import AttemptFilter
 from models_page import filters, query_parameters, responses
-from models_page.query_parameters import PAGE, Cursor, Data, Environment, Limit
+from models_page.query_parameters import PAGE, Cursor, Data, Environment, Limit, Name
 from models_page.registry_view import NoSuchModel
 
 if TYPE_CHECKING:
@@ -31,11 +31,12 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
     """The API's routes."""
     api = APIRouter(prefix="/api/v1", responses=_REFUSALS, dependencies=[Depends(registry_view.look)])
 
-    @api.get("/environments", summary="What each environment serves")
+    @api.get("/environments", summary="What each environment serves of each model")
     def get_environments() -> responses.EnvironmentCollectionResponse:
         found = [
             responses.EnvironmentResponse(
                 environment=served.environment,
+                name=served.name,
                 served=responses.ModelResponse.of(served.version) if served.version else None,
                 rolls_back_to=served.previous,
                 unreadable_at=served.unreadable,
@@ -49,12 +50,13 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
     @api.get("/models", summary="Published and promoted model versions, newest first")
     def get_models(
         environment: Environment = None,
+        name: Name = None,
         data_sha256: Data = None,
         limit: Limit = PAGE,
         cursor: Cursor = None,
     ) -> responses.ModelCollectionResponse:
         found = registry_view.models(
-            limit, environment=environment, data=data_sha256, cursor=query_parameters.number(cursor)
+            limit, environment=environment, name=name, data=data_sha256, cursor=query_parameters.number(cursor)
         )
         return responses.ModelCollectionResponse(
             models=[responses.ModelResponse.of(version) for version in found.listed],
@@ -86,10 +88,17 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
         summary="Metrics of published model versions, oldest first",
         response_model=responses.PointCollectionResponse,
     )
-    def get_metrics(environment: Environment = None) -> Response:
+    def get_metrics(environment: Environment = None, name: Name = None) -> Response:
         points = [
-            {"at": formatting.moment(point.time), "environment": point.environment, "r2": point.r2, "rmse": point.rmse}
-            for point in registry_view.points(environment)
+            {
+                "at": formatting.moment(point.time),
+                "environment": point.environment,
+                "name": point.name,
+                "metrics": point.metrics,
+                "r2": point.metrics.get("r2"),
+                "rmse": point.metrics.get("rmse"),
+            }
+            for point in registry_view.points(environment, name)
         ]
         # There may be ten thousand: encoded at once, and not validated once more.
         content = msgspec.json.encode({"points": points, "total_entries": len(points)})

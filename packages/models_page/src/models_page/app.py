@@ -67,7 +67,7 @@ def create_app(models: Path, shared: Path, access: Access, folder: Path | None =
         return JSONResponse({"detail": jsonable_encoder(error.errors(), exclude={"ctx", "input"})}, 422)
 
     app.add_middleware(query_parameters.WithoutEmptyFields)
-    app.add_middleware(LoginMiddleware, access=access, recorded=registry_view.recorded_environments)
+    app.add_middleware(LoginMiddleware, access=access, recorded=registry_view.recorded_places)
     _say_how_to_log_in(app)
     return app
 

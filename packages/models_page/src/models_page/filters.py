@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,12 +12,14 @@ from jinja2 import Undefined
 
 from bulkhead import formatting
 from bulkhead.errors import one_line
+from bulkhead.registry import metrics
 from bulkhead.registry.store import MODEL_NAME
 
 if TYPE_CHECKING:
     from starlette.datastructures import URL
 
     from bulkhead.identity import Identity
+    from bulkhead.registry.records import Lineage
 
 _SHORT_HASH = 12
 _PREDICTIONS = 5
@@ -89,6 +92,19 @@ def model_name(name: str) -> str:
     """The name of a model file as short as a table wants it: its time to the second, and the beginning of its hash."""
     parts = MODEL_NAME.fullmatch(name)
     return text(name, 44) if parts is None else f"{parts[1][:15]}Z_{parts[2][:8]}"
+
+
+def leading_metrics(record: Lineage, most: int) -> list[tuple[str, float | None]]:
+    """The first metrics that ``record`` is judged by; None for one that was not measured."""
+    found = metrics.measured(record)
+    return [(name, found.get(name)) for name in islice(metrics.goals_of(record), most)]
+
+
+def with_query(url: URL, **changes: str | None) -> str:
+    """The query of ``url`` for the first page, ``changes`` applied; None takes a parameter out."""
+    kept = url.remove_query_params(["cursor", *changes])
+    given = {key: value.encode(errors="replace").decode() for key, value in changes.items() if value is not None}
+    return kept.include_query_params(**given).query
 
 
 def with_cursor(url: URL, cursor: object) -> str:

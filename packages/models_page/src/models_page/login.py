@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from bulkhead import environments
+from bulkhead.model_name import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -54,15 +55,19 @@ class Visitor:
     """The DAG of this id; blocks."""
 
 
-def dags_of_records(recorded: Iterable[str]) -> list[str]:
-    """The ids of the DAGs whose runs the records tell of; ``recorded``: the environments that these name.
+def dags_of_records(recorded: Iterable[tuple[str, str]]) -> list[str]:
+    """The ids of the DAGs whose runs the records tell of; ``recorded``: the environments and models that these name.
 
-    Those of every environment of the definition, whatever is recorded. An environment that was removed from it has
+    Those of every environment of the definition, whatever is recorded. An environment or a model that was removed has
     no DAG any more, and its records stay: who could not read such a DAG does not see them. The page shows all
     records or none, so one that nobody may read as a single DAG is left to those who may read every DAG.
     """
-    names = dict.fromkeys([*environments.NAMES, *sorted(recorded)])
-    return [f"{name}_{pipeline}_dag" for name in names for pipeline in ("train_model", "inference_pipe")]
+    places = dict.fromkeys([*((name, DEFAULT_NAME) for name in environments.NAMES), *sorted(recorded)])
+    return [
+        environments.dag_id(environment, pipeline, name)
+        for environment, name in places
+        for pipeline in ("train_model", "inference_pipe")
+    ]
 
 
 class NotLoggedIn(Exception):  # as Airflow says it
@@ -81,9 +86,9 @@ class Access(Protocol):
 
 
 class LoginMiddleware:
-    """Lets logged-in readers through to ``app``; ``recorded`` gives the environments that its records name."""
+    """Lets logged-in readers through to ``app``; ``recorded``: the environments and models that its records name."""
 
-    def __init__(self, app: ASGIApp, access: Access, recorded: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, app: ASGIApp, access: Access, recorded: Callable[[], Iterable[tuple[str, str]]]) -> None:
         self._app = app
         self._access = access
         self._recorded = recorded

@@ -12,7 +12,7 @@ from bulkhead.environments import ENVIRONMENTS
 from bulkhead.index.attempts import AttemptFilter
 from models_page import query_parameters
 from models_page.api import BOTH, Wants
-from models_page.query_parameters import PAGE, Cursor, Data, Environment
+from models_page.query_parameters import PAGE, Cursor, Data, Environment, Name
 from models_page.registry_view import NoSuchModel, NotReady
 
 if TYPE_CHECKING:
@@ -34,20 +34,27 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
 
     @pages.get("/")
     def models(
-        request: Request, environment: Environment = None, data: Data = None, cursor: Cursor = None
+        request: Request,
+        environment: Environment = None,
+        name: Name = None,
+        data: Data = None,
+        cursor: Cursor = None,
     ) -> HTMLResponse:
-        found = registry_view.models(PAGE, environment=environment, data=data, cursor=query_parameters.number(cursor))
+        at = query_parameters.number(cursor)
+        found = registry_view.models(PAGE, environment=environment, name=name, data=data, cursor=at)
         served = registry_view.served()
         return templates.page(
             request,
             "models.html",
-            environments=[one.environment for one in served],
+            environments=list(dict.fromkeys(one.environment for one in served)),
+            names=list(dict.fromkeys(one.name for one in served)),
             environment=environment,
+            called=name,
             data=data,
             found=found,
             served=served,
             unreadable=registry_view.unreadable(_UNREADABLE_ON_MODELS, "training"),
-            charts=registry_view.charts(environment, ("r2", "rmse")),
+            charts=registry_view.charts(environment, name),
             may_roll_back=request.state.visitor.may_trigger(ROLL_BACK),
         )
 
@@ -78,14 +85,12 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
     def _attempts(
         request: Request, journals: Sequence[JournalName], wanted: AttemptFilter, cursor: str | None
     ) -> HTMLResponse:
-        environments, causes = registry_view.choices(journals)
         found = registry_view.attempts(journals, wanted, PAGE, query_parameters.position(cursor))
         return templates.page(
             request,
             "attempts.html",
             of_failures=len(journals) > 1,
-            environments=environments,
-            causes=causes,
+            choices=registry_view.choices(journals),
             found=found,
             wanted=wanted,
             cursor=query_parameters.cursor_of(found.cursor),

@@ -7,12 +7,15 @@ range of what was published in its time, and the median.
 from __future__ import annotations
 
 import statistics
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bulkhead import formatting
 from bulkhead.errors import one_line
+from bulkhead.model_name import named
+from bulkhead.registry.metrics import goals_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +29,13 @@ _COLUMNS = (WIDTH - LEFT - RIGHT) // COLUMN
 _FEW = 120
 """Up to so many models each has a dot of its own."""
 _TICKS = 4
+_METRICS = 2
+"""Of each model, the leading one first."""
+_MOST_NAMES = 12
 _LONGEST_NAME = 40
 _ENOUGH = 50
 """Models from which on one far-out value no longer sets the scale."""
-_BEYOND = 1e15
+BEYOND = 1e15
 """Where coordinates would lose their digits."""
 
 
@@ -69,8 +75,10 @@ class Tick(msgspec.Struct, frozen=True):
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """One metric."""
+    """One metric of one model."""
 
+    name: str
+    """Of which model."""
     metric: str
     series: list[Series]
     columns: list[Column]
@@ -80,14 +88,30 @@ class Chart(msgspec.Struct, frozen=True):
     """The picture in a sentence."""
 
 
+def charts(points: Sequence[ModelSummary], names: Sequence[str], environments: Sequence[str]) -> list[Chart]:
+    """Of each of ``names`` the leading metric of its newest version, and the next one, where any version has it."""
+    own: dict[str, list[ModelSummary]] = {name: [] for name in names[:_MOST_NAMES]}
+    for point in points:
+        if point.name in own:
+            own[point.name].append(point)
+    drawn = [
+        chart(found, metric, environments)
+        for found in own.values()
+        if found
+        for metric in islice(goals_of(found[-1]), _METRICS)
+    ]
+    return [one for one in drawn if one is not None]
+
+
 def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[str]) -> Chart | None:
-    """The picture of ``metric`` (``r2`` or ``rmse``), a series for each of ``environments``; None: no model has it."""
-    measured = [(point, value) for point in points if (value := getattr(point, metric)) is not None]
+    """The picture of ``metric`` of one model, a series for each of ``environments``; None: no version has it."""
+    measured = [(point, value) for point in points if (value := point.metrics.get(metric)) is not None]
     if not measured:
         return None
+    metric = one_line(metric, _LONGEST_NAME)
     first = min(point.time for point, _ in measured)
     last = max(point.time for point, _ in measured)
-    low, high = _range([value for _, value in measured])
+    low, high = span([value for _, value in measured])
 
     def x(time: int) -> float:
         share = (time - first) / (last - first) if last > first else 0.5
@@ -118,7 +142,9 @@ def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[st
         line = " ".join(f"{dot.x},{dot.y}" for dot in dots) if few else _medians(columns, y)
         series.append(Series(name, line, "" if few else _band(columns, y), dots))
     width = (last - first) / _COLUMNS
+    called = one_line(measured[-1][0].name, _LONGEST_NAME)
     return Chart(
+        name=called,
         metric=metric,
         series=series,
         columns=[
@@ -127,22 +153,24 @@ def chart(points: Sequence[ModelSummary], metric: str, environments: Sequence[st
             if not few
         ],
         across=[Tick(round(x(time), 1), _day(time)) for time in _times(first, last)],
-        up=[Tick(round(y(value), 1), formatting.metric(value)) for value in _steps(low, high)],
-        summary=f"{metric} of {len(measured):,} models, {_day(first)} to {_day(last)}, from"
+        up=[Tick(round(y(value), 1), formatting.metric(value)) for value in steps(low, high)],
+        summary=f"{metric} of {named(f'{len(measured):,} models', called)}, {_day(first)} to {_day(last)}, from"
         f" {formatting.metric(min(value for _, value in measured))}"
         f" to {formatting.metric(max(value for _, value in measured))}",
     )
 
 
-def _range(values: list[float]) -> tuple[float, float]:
-    values = sorted(max(-_BEYOND, min(_BEYOND, value)) for value in values)
+def span(values: list[float]) -> tuple[float, float]:
+    """Where an axis for ``values`` begins and ends; of many values the far-out ones do not count."""
+    values = sorted(max(-BEYOND, min(BEYOND, value)) for value in values)
     cut = len(values) // 100 if len(values) >= _ENOUGH else 0
     low, high = values[cut], values[-1 - cut]
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.5
     return low - margin, high + margin
 
 
-def _steps(low: float, high: float) -> list[float]:
+def steps(low: float, high: float) -> list[float]:
+    """Where an axis has its marks."""
     return [low + (high - low) * (step + 0.5) / _TICKS for step in range(_TICKS)]
 
 

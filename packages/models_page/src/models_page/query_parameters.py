@@ -27,6 +27,7 @@ Cursor = Annotated[
 ]
 _NAMES = ", ".join(f"`{name}`" for name in environments.NAMES)
 Environment = Annotated[str | None, Query(max_length=300, description=f"Only this environment; one of {_NAMES}.")]
+Name = Annotated[str | None, Query(max_length=300, description="Only versions of the model of this name.")]
 Moment = Annotated[datetime | None, Query(description="ISO 8601; UTC if it names no time zone.")]
 Data = Annotated[str | None, Query(max_length=300, description="Only models trained on the data with this SHA-256.")]
 
@@ -51,6 +52,7 @@ def number(cursor: str | None) -> int | None:
 
 def wanted(  # noqa: PLR0913, PLR0917  # one for each field of the form
     environment: Environment = None,
+    name: Annotated[str | None, Query(max_length=300, description="Only attempts for the model of this name.")] = None,
     model: Annotated[str | None, Query(max_length=300, description="Only inferences by this model file.")] = None,
     outcome: Annotated[AttemptOutcome | None, Query(description="Only successful, or only failed ones.")] = None,
     cause: Annotated[str | None, Query(max_length=300, description="Only failures with this cause.")] = None,
@@ -61,6 +63,7 @@ def wanted(  # noqa: PLR0913, PLR0917  # one for each field of the form
     """The attempts that a request asks for."""
     return AttemptFilter(
         environment=environment,
+        name=name,
         model=model,
         outcome=outcome,
         cause=cause,

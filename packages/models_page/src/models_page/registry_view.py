@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _CHARTS = 8
 
+Place = tuple[str, str]
+"""An environment, and the name of a model."""
 AttemptRecord = InferenceRecord | InferenceFailure | TrainingFailure
 
 
@@ -66,11 +68,13 @@ class ListedVersion(msgspec.Struct, frozen=True):
 
 
 class ServedVersion(msgspec.Struct, frozen=True):
-    """What an environment serves."""
+    """What an environment serves of one model."""
 
     environment: str
+    name: str
+    """Of which model."""
     version: ListedVersion | None
-    """None: everything was revoked or rolled back."""
+    """None: every version was revoked, rolled back or published without being served."""
     previous: str | None
     """The model file that a rollback would serve."""
     unreadable: int | None
@@ -92,6 +96,14 @@ class Attempts(msgspec.Struct, frozen=True):
     shown: list[tuple[IndexedAttempt, AttemptRecord]]
     total: int
     cursor: Position | None
+
+
+class Choices(msgspec.Struct, frozen=True):
+    """What attempts can be filtered by; each word is one that a form can hold."""
+
+    environments: list[str]
+    names: list[str]
+    causes: list[str]
 
 
 class ModelDetails(msgspec.Struct, frozen=True):
@@ -116,7 +128,7 @@ class RegistryView:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._reader = StateReader(index.models)
-        self._charts: dict[tuple[str | None, object], list[Chart]] = {}
+        self._charts: dict[tuple[str | None, str | None, object], list[Chart]] = {}
 
     def look(self) -> IndexProgress:
         """Bring everything up to date, first of all that a request does: what was just written is seen."""
@@ -136,37 +148,43 @@ class RegistryView:
         self._reader.close()
         self._index.close()
 
-    def recorded_environments(self) -> set[str]:
-        """Every environment that a record names; of a journal that is not read yet, nothing is shown."""
+    def recorded_places(self) -> set[Place]:
+        """Every environment and model that a record is of; of a journal that is not read yet, nothing is shown."""
         self.look()
-        found: set[str] = set()
+        found: set[Place] = set()
         with suppress(NotReady), self._state() as state:
-            found.update(state.environments)
+            found.update(state.places)
         for journal in get_args(JournalName):
             with suppress(NotReady), self._reading((journal,)) as db:
-                found.update(attempts.environments(db, (journal,)))
-        return found - {""}  # legacy records name none
+                found.update(attempts.places(db, (journal,)))
+        return {place for place in found if place[0]}  # legacy records name no environment
 
     def served(self) -> list[ServedVersion]:
-        """What each environment serves, by name."""
+        """What each environment serves of each model."""
         with self._state() as state:
-            names = state.environments
-            served = [state.served(name) for name in names]
-            previous = [state.previous(name) for name in names]
+            places = state.places
+            served = [state.served(*place) for place in places]
+            previous = [state.previous(*place) for place in places]
             chosen = self._with_states(state, [record for record in served if record is not None])
-        listed = {version.record.environment: version for version in self._listed(chosen)}
+        listed = {(version.summary.environment, version.summary.name): version for version in self._listed(chosen)}
         last = self._last_unreadable()
         found = []
-        for name, below in zip(names, previous, strict=True):
-            version = listed.get(name)
+        for place, below in zip(places, previous, strict=True):
+            version = listed.get(place)
             hidden = last is not None and (version is None or last > version.summary.offset)
             found.append(
-                ServedVersion(name, version, below.model_filename if below else None, last if hidden else None)
+                ServedVersion(*place, version, below.model_filename if below else None, last if hidden else None)
             )
         return found
 
     def models(
-        self, limit: int, *, environment: str | None = None, data: str | None = None, cursor: int | None = None
+        self,
+        limit: int,
+        *,
+        environment: str | None = None,
+        name: str | None = None,
+        data: str | None = None,
+        cursor: int | None = None,
     ) -> Models:
         """A page of publications and promotions, newest first."""
         with self._state() as state:
@@ -174,6 +192,7 @@ class RegistryView:
                 summary
                 for summary in state.summaries
                 if environment in (None, summary.environment)
+                and name in (None, summary.name)
                 and (data is None or (summary.data is not None and summary.data.sha256 == data))
             ]
             before = [summary for summary in reversed(matching) if cursor is None or summary.number < cursor]
@@ -181,22 +200,21 @@ class RegistryView:
         following = chosen[-1][0].number if len(before) > limit else None
         return Models(self._listed(chosen), len(matching), following)
 
-    def points(self, environment: str | None = None) -> list[ModelSummary]:
+    def points(self, environment: str | None = None, name: str | None = None) -> list[ModelSummary]:
         """Every publication with its metrics, oldest first; a promotion is the same model once more, and left out."""
         with self._state() as state:
-            return _points(state, environment)
+            return _points(state, environment, name)
 
-    def charts(self, environment: str | None, metrics: Sequence[str]) -> list[Chart]:
-        """The picture of each of ``metrics`` that a model has; drawn again only when ``log.txt`` was written to."""
+    def charts(self, environment: str | None, name: str | None = None) -> list[Chart]:
+        """For each model the pictures of its first metrics; drawn again only when ``log.txt`` was written to."""
         with self._state() as state:
-            key = (environment, state.seen)
+            key = (environment, name, state.seen)
             if key in self._charts:
                 return self._charts[key]
-            environments, points = state.environments, _points(state, environment)
-        drawn = [plot.chart(points, metric, environments) for metric in metrics]
+            environments, names, points = state.environments, state.names, _points(state, environment, name)
+        charts = plot.charts(points, [one for one in names if name in (None, one)], environments)
         # An old picture is of no use to anybody: those of this state alone are kept, and few of them.
-        kept = {known: charts for known, charts in self._charts.items() if known[1] == key[1]}
-        charts = [chart for chart in drawn if chart is not None]
+        kept = {known: drawn for known, drawn in self._charts.items() if known[2] == key[2]}
         self._charts = dict([*kept.items()][-_CHARTS:]) | {key: charts}
         return charts
 
@@ -227,10 +245,11 @@ class RegistryView:
             shown = [(one, self._attempt(one)) for one in found[:limit]]
         return Attempts(shown, total, found[limit - 1].position if len(found) > limit else None)
 
-    def choices(self, journals: Sequence[JournalName]) -> tuple[list[str], list[str]]:
-        """The environments and the causes that attempts of ``journals`` have; those that a form can hold."""
+    def choices(self, journals: Sequence[JournalName]) -> Choices:
+        """What attempts of ``journals`` have."""
         with self._reading(journals) as db:
-            return _printable(attempts.environments(db, journals)), _printable(attempts.causes(db, journals))
+            found = (attempts.environments(db, journals), attempts.names(db, journals), attempts.causes(db, journals))
+        return Choices(*map(_printable, found))
 
     def unreadable(self, most: int, journal: JournalName | None = None) -> list[UnreadableLine]:
         """The newest lines, of one journal or of both, that cannot be read as records and are not in quarantine."""
@@ -320,11 +339,11 @@ class RegistryView:
             raise NotReady(self.look()) from None
 
 
-def _points(state: LoadedState, environment: str | None) -> list[ModelSummary]:
+def _points(state: LoadedState, environment: str | None, name: str | None) -> list[ModelSummary]:
     return [
         summary
         for summary in state.summaries
-        if summary.promotion is None and environment in (None, summary.environment)
+        if summary.promotion is None and environment in (None, summary.environment) and name in (None, summary.name)
     ]
 
 

@@ -9,6 +9,7 @@ import msgspec
 from pydantic import BaseModel, Field
 
 from bulkhead import formatting
+from bulkhead.registry.metrics import goals_of
 from models_page.registry_view import ListedVersion  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
@@ -31,10 +32,13 @@ class ModelResponse(BaseModel):
 
     model_filename: str
     environment: str
+    name: str = Field(description="Of which model it is a version.")
+    problem: str = Field(description="`regression`, `binary` or `multiclass`.")
+    goals: dict[str, str] = Field(description="By metric, `maximize` or `minimize`; the first one leads.")
     published_at: str = Field(description="When it was published or promoted, as recorded.")
     states: list[str] = Field(
-        description="First `served`, `previous`, `earlier`, `rolled back` or `revoked`; then, where it applies,"
-        " `removed`, `quarantined`, `missing`, `unverifiable` and `promoted from …`."
+        description="First `served`, `previous`, `earlier`, `rolled back`, `revoked` or `not served`; then, where it"
+        " applies, `removed`, `quarantined`, `missing`, `unverifiable` and `promoted from …`."
     )
     inferences: int = Field(description="Finished inferences in this environment that used it.")
     by_hand: bool = Field(description="Whether its record was made without the registrar, and is not signed.")
@@ -47,6 +51,9 @@ class ModelResponse(BaseModel):
         return cls(
             model_filename=sound(record.model_filename),
             environment=sound(record.environment),
+            name=sound(record.name),
+            problem=sound(record.problem or "regression"),
+            goals=sound(dict(goals_of(record))),
             published_at=sound(record.promotion.promotion_time if record.promotion else record.training_timestamp),
             states=version.states,
             inferences=version.uses,
@@ -76,9 +83,10 @@ class ModelHistoryResponse(BaseModel):
 
 
 class EnvironmentResponse(BaseModel):
-    """What an environment serves."""
+    """What an environment serves of one model."""
 
     environment: str
+    name: str = Field(description="Of which model.")
     served: ModelResponse | None
     rolls_back_to: str | None = Field(description="The model file that a rollback would serve.")
     unreadable_at: int | None = Field(
@@ -88,7 +96,7 @@ class EnvironmentResponse(BaseModel):
 
 
 class EnvironmentCollectionResponse(BaseModel):
-    """Every environment that ever had a model."""
+    """Every environment and model that ever had a version."""
 
     environments: list[EnvironmentResponse]
     total_entries: int
@@ -131,8 +139,10 @@ class PointResponse(BaseModel):
 
     at: str
     environment: str
-    r2: float | None
-    rmse: float | None
+    name: str = Field(description="Of which model it is a version.")
+    metrics: dict[str, float] = Field(description="Those of its goals that were measured, the leading one first.")
+    r2: float | None = Field(description="As in `metrics`.")
+    rmse: float | None = Field(description="As in `metrics`.")
 
 
 class PointCollectionResponse(BaseModel):

@@ -9,7 +9,8 @@ import jinja2
 from fastapi.responses import HTMLResponse
 
 from bulkhead import environments, formatting
-from models_page import PREFIX, filters
+from bulkhead.model_name import DEFAULT_NAME
+from models_page import PREFIX, filters, plot_tables
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -33,6 +34,9 @@ _FILTERS = {
     "typed": filters.typed,
     "is_file_name": filters.is_file_name,
     "model_name": filters.model_name,
+    "leading_metrics": filters.leading_metrics,
+    "plot_tables": plot_tables.tables,
+    "with_query": filters.with_query,
     "with_cursor": filters.with_cursor,
     "without_cursor": filters.without_cursor,
 }
@@ -69,6 +73,7 @@ class Templates:
             "root": root,
             "airflow": root.removesuffix(PREFIX),
             "first_environment": environments.FIRST,
+            "default_name": DEFAULT_NAME,
             "visitor": request.state.visitor,
             "query": request.query_params,
             "url": request.url,

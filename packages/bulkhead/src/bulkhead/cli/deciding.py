@@ -11,10 +11,11 @@ import msgspec
 
 from bulkhead import environments
 from bulkhead.cli import output
-from bulkhead.cli.group import by_option, examples
+from bulkhead.cli.group import by_option, examples, name_option
 from bulkhead.cli.listing import read_state
 from bulkhead.errors import Refused
 from bulkhead.identity import Identity
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.queries import references
 from bulkhead.queries.lineage import twins
 from bulkhead.registry import decisions, journal
@@ -97,18 +98,25 @@ def promote(  # noqa: PLR0913, PLR0917  # its options
     record = decisions.promote(registry, name, context, check, environment=environment, replacing=replacing)
     replaced = record.promotion.replaces if record.promotion else None
     if replaced:
-        back = f"just registry rollback --environment {environment} --reason ..."
+        of_it = "" if record.name == DEFAULT_NAME else f" --name {quote(record.name)}"
+        back = f"just registry rollback --environment {environment}{of_it} --reason ..."
     else:
         back = "nothing to roll back to: a training or promotion comes on top of it, a revocation is for ever"
     libraries = record.promotion.libraries if record.promotion else None
     output.pairs(
         [
+            *_named(record.name),
             (f"{environment} serves", f"{name}, promoted from {environments.origin_of(environment)} by {by}"),
             ("it served", replaced or "nothing"),
             ("checked with", output.value(libraries)),
             ("to take back", back),
         ]
     )
+
+
+def _named(name: str) -> list[tuple[str, str]]:
+    """Of which model it is told, where that is not the one that comes with the project."""
+    return [] if name == DEFAULT_NAME else [("model", name)]
 
 
 def _checked(libraries: dict[str, str]) -> Check:
@@ -146,15 +154,19 @@ def serving_check() -> Check:
     "rollback",
     epilog=examples(
         "rollback --environment prd --reason 'r2 fell on the new data'",
+        "rollback --environment prd --name churn --reason 'drifted'",
         "rollback --environment prd --to MODEL --reason 'that of May'",
     ),
 )
 @click.option("--environment", type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
 @_deciding
+@name_option(f"Of which model.  [default: that of --to, else {DEFAULT_NAME}]")
 @click.option("--to", "model", metavar="MODEL", help="An earlier model of it; default: the one before.")
 @click.pass_obj
-def rollback(place: Place, environment: str, by: str, reason: str, model: str | None) -> None:
-    """Serve the previous good model of an environment again.
+def rollback(  # its options
+    place: Place, environment: str, by: str, reason: str, name: str | None, model: str | None
+) -> None:
+    """Serve the previous good version of a model in an environment again.
 
     Good is one whose file is there, and is the one that was published; others are passed over. What was served is
     withdrawn: a later rollback does not come back to it. MODEL is a file, or 6 or more characters of its hash.
@@ -162,21 +174,23 @@ def rollback(place: Place, environment: str, by: str, reason: str, model: str | 
     registry = place.registry_to_write
     state = read_state(registry)
     to = None if model is None else references.resolve_model(state, model).record.model_filename
-    record = decisions.roll_back(registry, environment, _context(by, reason), to)
+    record = decisions.roll_back(registry, environment, _context(by, reason), to, name=name)
     withdrawn = record.withdrawn[0]
     output.pairs(
         [
+            *_named(state.models[withdrawn].name),
             (f"{environment} serves", f"{record.model_filename}, rolled back to by {by}"),
-            *(("withdrawn" if i else "it served", name) for i, name in enumerate(record.withdrawn)),
+            *(("withdrawn" if i else "it served", file) for i, file in enumerate(record.withdrawn)),
             ("to take back", _serve_again(state, withdrawn, environment)),
         ]
     )
 
 
 def _serve_again(state: RegistryState, filename: str, environment: str) -> str:
-    if environments.get(environment).promotes_from in state.models[filename].environments:
+    known = state.models[filename]
+    if environments.get(environment).promotes_from in known.environments:
         return f"{environments.promotion_command(quote(filename), environment)} --reason ..."
-    return f"train again: {environment}_train_model_dag"
+    return f"train again: {environments.dag_id(environment, 'train_model', known.name)}"
 
 
 @click.command("revoke", epilog=examples("revoke MODEL --reason 'trained on leaked data'"))
@@ -194,11 +208,12 @@ def revoke(place: Place, model: str, by: str, reason: str) -> None:
     name = references.resolve_model(before, model).record.model_filename
     decisions.revoke(registry, name, _context(by, reason))
     after = RegistryState(journal.read(registry.training_journal))
-    rows = [("revoked", f"{name}, by {by}, for ever")]
-    for environment in after.environments:
+    called = after.models[name].name
+    rows = [*_named(called), ("revoked", f"{name}, by {by}, for ever")]
+    for environment in (one for one, other in after.places if other == called):
         served, now = (
             record.model_filename if record else "nothing"
-            for record in (before.served(environment), after.served(environment))
+            for record in (before.served(environment, called), after.served(environment, called))
         )
         as_before = ", as before" if served == now else ""
         rows.append((environment, f"served it, and serves {now} now" if served == name else f"serves {now}{as_before}"))

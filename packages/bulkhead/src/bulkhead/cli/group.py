@@ -6,18 +6,22 @@ import logging
 import os
 import pwd
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
 
+from bulkhead import model_name
+from bulkhead.errors import Refused
 from bulkhead.maintenance import seen_heads
 from bulkhead.registry import journal
 from bulkhead.registry.chain import KeyRing
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
 
 HELP = """Look into the model registry, decide what it serves, and keep it in order.
 
@@ -56,6 +60,20 @@ by_option = click.option(
     callback=_who,
     help="Who decides; the record keeps it.  [default: $BULKHEAD_BY, else your login name]",
 )
+
+
+def _name(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
+    try:
+        return name if name is None else model_name.checked(name)
+    except Refused as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def name_option(explained: str, default: str | None = None) -> Callable[[Command], Command]:
+    """The option that says of which model."""
+    return click.option("--name", default=default, show_default=default is not None, callback=_name, help=explained)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 
 

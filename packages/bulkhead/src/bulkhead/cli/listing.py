@@ -11,11 +11,11 @@ import msgspec
 
 from bulkhead import environments, formatting
 from bulkhead.cli import output
-from bulkhead.cli.group import examples, json_option
+from bulkhead.cli.group import examples, json_option, name_option
 from bulkhead.queries import references
 from bulkhead.queries.lineage import rows_of
 from bulkhead.queries.status import VersionStatus, version_statuses
-from bulkhead.registry import journal, record_lines
+from bulkhead.registry import journal, metrics, record_lines
 from bulkhead.registry.records import Failure, InferenceFailure, InferenceRecord, TrainingFailure, Unreadable
 from bulkhead.registry.serving import RegistryState
 
@@ -24,13 +24,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.cli.group import Place
+    from bulkhead.registry.records import ModelRecord
     from bulkhead.registry.store import Registry
 
 _IN_A_TABLE = 50
 
-_MODELS = ("", "ENVIRONMENT", "MODEL", "STATE", "TRAINED", "ROWS", "R2", "RMSE", "SOURCE")
-_FAILURES = ("TIME", "ENVIRONMENT", "STEP", "CAUSE", "RUN", "WHAT")
-_INFERENCES = ("TIME", "ENVIRONMENT", "ROWS", "MODEL", "INPUT", "RUN")
+_METRICS = 3
+
+_MODELS = ("", "ENVIRONMENT", "NAME", "MODEL", "STATE", "TRAINED", "ROWS", "METRICS", "SOURCE")
+_FAILURES = ("TIME", "ENVIRONMENT", "NAME", "STEP", "CAUSE", "RUN", "WHAT")
+_INFERENCES = ("TIME", "ENVIRONMENT", "NAME", "ROWS", "MODEL", "INPUT", "RUN")
+
+
+class _Chosen(msgspec.Struct, frozen=True):
+    """Which records are listed; None: any."""
+
+    environment: str | None
+    name: str | None
+
+    def has(self, record: ModelRecord | Failure | InferenceRecord) -> bool:
+        """Whether ``record`` is listed."""
+        return self.environment in (None, record.environment) and self.name in (None, record.name)
 
 
 @click.command(
@@ -38,11 +52,13 @@ _INFERENCES = ("TIME", "ENVIRONMENT", "ROWS", "MODEL", "INPUT", "RUN")
     epilog=examples(
         "list",
         "list --environment prd --served",
+        "list --name model --limit 5",
         "list --failures --limit 5",
         "list --inferences --json | jq -r .predictions_path",
     ),
 )
 @click.option("--environment", type=click.Choice(environments.NAMES), help="Only of this environment.")
+@name_option("Only of this model.")
 @click.option("--served", is_flag=True, help="Only the models that are served.")
 @click.option("--failures", is_flag=True, help="Failed attempts instead, of both pipelines.")
 @click.option("--inferences", is_flag=True, help="Inferences instead.")
@@ -53,34 +69,38 @@ _INFERENCES = ("TIME", "ENVIRONMENT", "ROWS", "MODEL", "INPUT", "RUN")
 )
 @json_option
 @click.pass_obj
-def list_models(place: Place, /, environment: str | None, limit: int | None, *, as_json: bool, **only: bool) -> None:
+def list_models(
+    place: Place, /, environment: str | None, name: str | None, limit: int | None, *, as_json: bool, **only: bool
+) -> None:
     """List the published models, newest last; * marks what is served.
 
-    STATE: served; previous (a rollback serves it) or earlier; rolled back; revoked. Then, where it applies:
+    NAME says of which model each is a version. STATE: served; previous (a rollback serves it) or earlier; rolled back;
+    revoked; not served (it was published so). METRICS: the leading one first. Then, where it applies:
     removed or quarantined; missing (a file that should be there); unverifiable (a legacy record: the
     program before this one kept no hash); promoted from another environment. Lines of the journal that cannot be read
     as records are counted on stderr.
     """
     registry = place.registry
     most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None
-    asked = [name for name, wanted in only.items() if wanted]
+    asked = [option for option, wanted in only.items() if wanted]
+    chosen = _Chosen(environment, name)
     match asked:
         case ["failures"]:
-            _list_failures(registry, environment, most, as_json=as_json)
+            _list_failures(registry, chosen, most, as_json=as_json)
         case ["inferences"]:
-            _list_inferences(registry, environment, most, as_json=as_json)
+            _list_inferences(registry, chosen, most, as_json=as_json)
         case [] | ["served"]:
-            _list_models(registry, environment, most, served=bool(asked), as_json=as_json)
+            _list_models(registry, chosen, most, served=bool(asked), as_json=as_json)
         case _:
-            raise click.UsageError(f"one list at a time: choose one of {', '.join(f'--{name}' for name in asked)}.")
+            raise click.UsageError(f"one list at a time: choose one of {', '.join(f'--{option}' for option in asked)}.")
 
 
-def _list_models(registry: Registry, environment: str | None, most: int | None, *, served: bool, as_json: bool) -> None:
+def _list_models(registry: Registry, wanted: _Chosen, most: int | None, *, served: bool, as_json: bool) -> None:
     state = read_state(registry)
     found = [
         status
         for status in version_statuses(state, registry.folder)
-        if environment in (None, status.record.environment) and (status.served or not served)
+        if wanted.has(status.record) and (status.served or not served)
     ]
     chosen = found[-most:] if most else found
     if as_json:
@@ -90,7 +110,8 @@ def _list_models(registry: Registry, environment: str | None, most: int | None, 
         if len(found) > len(chosen):
             _tell_rest(len(chosen), f" of {len(found)}")
     else:
-        of_it = f" of the environment {environment}" if environment else ""
+        of_it = f" called {wanted.name}" if wanted.name else ""
+        of_it += f" of the environment {wanted.environment}" if wanted.environment else ""
         some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
         output.say(some if state.records else _NO_MODELS, err=True)
 
@@ -126,26 +147,32 @@ def model_table(chosen: Sequence[VersionStatus]) -> None:
 
 def _model_row(status: VersionStatus) -> tuple[str, ...]:
     record = status.record
-    metrics, data = record.metrics or {}, record.data
+    data = record.data
     return (
         "*" if status.served else "",
         record.environment,
+        record.name,
         record.model_filename,
         ", ".join(status.states),
         formatting.time(record.training_timestamp),
         formatting.number(data.rows if data else None),
-        formatting.metric(metrics.get("r2")),
-        formatting.metric(metrics.get("rmse")),
+        metrics_of(record),
         data.path if data else formatting.UNKNOWN,
     )
+
+
+def metrics_of(record: ModelRecord) -> str:
+    """The first of its metrics, the leading one first."""
+    shown = metrics.measured(record, _METRICS).items()
+    return ", ".join(f"{name} {formatting.metric(number)}" for name, number in shown) or formatting.UNKNOWN
 
 
 def _with_state(status: VersionStatus) -> dict[str, Any]:
     return {**msgspec.to_builtins(status.record), "served": status.served, "state": status.states}
 
 
-def _list_failures(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
-    found, more = _newest_last([registry.training_journal, registry.inference_journal], Failure, environment, most)
+def _list_failures(registry: Registry, wanted: _Chosen, most: int | None, *, as_json: bool) -> None:
+    found, more = _newest_last([registry.training_journal, registry.inference_journal], Failure, wanted, most)
     if as_json:
         output.lines(map(output.as_json, found))
     elif rows := [_failure_row(record) for record in found]:
@@ -158,12 +185,12 @@ def _list_failures(registry: Registry, environment: str | None, most: int | None
 
 def _failure_row(record: Failure) -> tuple[str, ...]:
     what = record.detail if isinstance(record, TrainingFailure) else record.error_message
-    told = (record.environment, record.step, record.cause, record.run_id, what)
+    told = (record.environment, record.name, record.step, record.cause, record.run_id, what)
     return (formatting.time(_time(record)), *(text or formatting.UNKNOWN for text in told))
 
 
-def _list_inferences(registry: Registry, environment: str | None, most: int | None, *, as_json: bool) -> None:
-    found, more = _newest_last([registry.inference_journal], InferenceRecord, environment, most)
+def _list_inferences(registry: Registry, wanted: _Chosen, most: int | None, *, as_json: bool) -> None:
+    found, more = _newest_last([registry.inference_journal], InferenceRecord, wanted, most)
     if as_json:
         output.lines(map(output.as_json, found))
     elif rows := list(found):
@@ -182,6 +209,7 @@ def inference_table(chosen: Iterable[InferenceRecord]) -> None:
             (
                 record.inference_time[:26],  # to the microsecond: 'trace' takes it as it stands here
                 record.environment,
+                record.name,
                 formatting.number(rows_of(record)),
                 record.model_used,
                 record.inference_data,
@@ -192,9 +220,7 @@ def inference_table(chosen: Iterable[InferenceRecord]) -> None:
     )
 
 
-def _newest_last(
-    paths: Sequence[Path], kind: Any, environment: str | None, most: int | None
-) -> tuple[Iterable[Any], bool]:
+def _newest_last(paths: Sequence[Path], kind: Any, wanted: _Chosen, most: int | None) -> tuple[Iterable[Any], bool]:
     """The records of ``kind`` in the journals by time, all or the newest ``most``; and whether there are more.
 
     A journal's own order is kept, and its end alone is read where that is enough.
@@ -203,9 +229,7 @@ def _newest_last(
     def chosen(lines: Iterable[tuple[int, bytes]]) -> Iterator[Any]:
         # Of a million inferences few have failed: the others are not decoded whole.
         seen = (line for _, line in lines if _may_be(kind, line))
-        return (
-            r for r in map(record_lines.decode, seen) if isinstance(r, kind) and environment in (None, r.environment)
-        )
+        return (r for r in map(record_lines.decode, seen) if isinstance(r, kind) and wanted.has(r))
 
     if most is None:
         return heapq.merge(*(chosen(journal.lines(path)) for path in paths), key=_time), False

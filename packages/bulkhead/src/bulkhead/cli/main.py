@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkhead.cli import deciding, listing, maintaining, showing, tracing
+from bulkhead.cli import deciding, listing, maintaining, predicting, showing, tracing
 from bulkhead.cli.entry_point import run
 from bulkhead.cli.group import Sections, common_options
 
@@ -21,6 +21,7 @@ SECTIONS: dict[str, list[click.Command]] = {
         showing.compare_models,
         tracing.trace_inference,
         tracing.show_impact,
+        predicting.show_predictions,
     ],
     "Decide": [deciding.promote, deciding.rollback, deciding.revoke],
     "Maintain": [maintaining.verify_registry, maintaining.repair, maintaining.gc],

@@ -51,7 +51,7 @@ def _age(context: click.Context, parameter: click.Parameter, text: str) -> timed
 @json_option
 @click.pass_obj
 def verify_registry(place: Place, *, quick: bool, as_json: bool) -> int:
-    """Check every line and file against the records; exit 0 only when the registry is clean.
+    """Check every line and file against the records; exit 0 only when clean.
 
     Damage makes it unclean, notes do not. The logs' chains are checked too: what was edited, inserted or deleted, and,
     where the registrar can be asked, what was cut off at the end or set back.

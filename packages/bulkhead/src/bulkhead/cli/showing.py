@@ -10,8 +10,9 @@ import click
 
 from bulkhead import environments, formatting
 from bulkhead.cli import output
-from bulkhead.cli.group import examples, json_option
+from bulkhead.cli.group import examples, json_option, name_option
 from bulkhead.cli.listing import read_state
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.queries import references
 from bulkhead.queries.comparison import compare, facts
 from bulkhead.queries.lineage import history, told
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
 
 @click.command("latest", epilog=examples("latest --environment prd", "show $(just registry latest --environment prd)"))
 @click.option("--environment", type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
+@name_option("Of which model.", DEFAULT_NAME)
 @json_option
 @click.pass_obj
-def latest(place: Place, environment: str, *, as_json: bool) -> None:
-    """Print the file name of the served model, for scripts.
+def latest(place: Place, environment: str, name: str, *, as_json: bool) -> None:
+    """Print the file name of the served version of a model, for scripts.
 
     Exit code 1 where none is.
     """
-    record = place.registry.latest(environment)
+    record = place.registry.latest(environment, name)
     click.echo(output.as_json(record) if as_json else output.shown(record.model_filename))
 
 
@@ -86,7 +88,8 @@ def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool,
     """Put two models side by side; ≠ marks what differs.
 
     A and B are model files, or 6 or more characters of their hashes. Compared are metrics, parameters, data, schema,
-    transformation, libraries, coefficients, commit and image.
+    transformation, libraries, coefficients, importances, commit and image. BETTER names the model whose metric is
+    better by the goal that both records have for it.
     """
     state = read_state(place.registry)
     left, right = (references.resolve_model(state, name).record for name in (model_a, model_b))
@@ -100,7 +103,7 @@ def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool,
     if chosen:
         output.say()
         output.table(
-            ("", "SECTION", "NAME", "A", "B", "B - A"),
+            ("", "SECTION", "NAME", "A", "B", "B - A", "BETTER"),
             [_compared(row) for row in chosen],
             lambda i: output.FADED if chosen[i].same else output.PLAIN,
         )
@@ -114,4 +117,4 @@ def _compared(row: Row) -> tuple[str, ...]:
     if not row.same and all(type(side) in (int, float) for side in (row.left, row.right)):
         change = f"{row.right - row.left:+.4g}"
     sides = (output.squeezed(output.value(row.left)), output.squeezed(output.value(row.right)))
-    return ("" if row.same else "≠", row.section, row.name, *sides, change)
+    return ("" if row.same else "≠", row.section, row.name, *sides, change, row.better or "")

@@ -13,6 +13,7 @@ from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option
 from bulkhead.cli.listing import inference_table, model_table, read_state
 from bulkhead.errors import EXIT_REFUSED, NoModel, Refused, short
+from bulkhead.model_name import named
 from bulkhead.queries import references
 from bulkhead.queries.lineage import ImpactScope, dependents, impact, reach_of_data, rows_of, trace, twins
 from bulkhead.queries.status import version_statuses
@@ -74,6 +75,7 @@ def _print_trace(traced: Trace) -> None:
     rows = [
         ("time", inference.inference_time),
         ("environment", inference.environment),
+        ("name", inference.name),
         ("rows", formatting.number(rows_of(inference))),
         ("predictions", _file(files.get("predictions"))),
         ("input", _file(files.get("inference data"))),
@@ -86,8 +88,19 @@ def _print_trace(traced: Trace) -> None:
     if model is None:
         _part("Model", [("file", inference.model_used)])
     else:
-        metrics = output.value(model.metrics)
-        _part("Model", [("file", _file(files["model"])), ("model_hash", model.model_hash), ("metrics", metrics)])
+        told = [("name", model.name), ("file", _file(files["model"])), ("model_hash", model.model_hash)]
+        recorded = (
+            ("problem", model.problem),
+            ("classes", model.classes),
+            ("identifier", model.identifier),
+            ("missing", model.missing),
+            ("categories", model.categories),
+            ("metrics", model.metrics),
+            ("goals", model.goals),
+            ("importances", model.importances),
+        )
+        told += [(name, output.value(content)) for name, content in recorded if content or name == "metrics"]
+        _part("Model", told)
         promotion = model.promotion
         if promotion is not None:
             rows = [("by", promotion.by), ("reason", promotion.reason), ("time", promotion.promotion_time)]
@@ -212,6 +225,6 @@ def _print_models(registry: Registry, state: RegistryState, reach: ImpactScope, 
 
 def _print_twins(state: RegistryState, reach: ImpactScope) -> None:
     (record,) = reach.models
-    output.say(f"Model {record.model_filename}")
+    output.say(named(f"Model {record.model_filename}", record.name))
     for twin in twins(state, record.model_filename):
         output.say(f"The same model by another name, not counted here: {twin}")

@@ -25,6 +25,8 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which attempts; None: any."""
 
     environment: str | None = None
+    name: str | None = None
+    """Of which model: one that has versions."""
     model: str | None = None
     """The model file that an inference used."""
     outcome: AttemptOutcome | None = None
@@ -68,12 +70,30 @@ def amount(db: sqlite3.Connection, journals: Sequence[JournalName], wanted: Atte
 
 def causes(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
     """Every cause of failure in ``journals``."""
-    return _words(db, journals, "cause")
+    return _words(db, journals, "tally", "cause")
 
 
 def environments(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
     """Every environment that an attempt in ``journals`` names."""
-    return _words(db, journals, "environment")
+    return _words(db, journals, "place", "environment")
+
+
+def names(db: sqlite3.Connection, journals: Sequence[JournalName]) -> list[str]:
+    """The name of every model that an attempt in ``journals`` was made for."""
+    return _words(db, journals, "place", "name")
+
+
+def places(db: sqlite3.Connection, journals: Sequence[JournalName]) -> set[tuple[str, str]]:
+    """Every environment and name that an attempt in ``journals`` was made for."""
+    return {
+        (environment, name)
+        for journal in journals
+        for environment, name in db.execute(
+            f"SELECT where_it_is.text, what_it_is.text FROM {journal}_place"
+            " JOIN word AS where_it_is ON where_it_is.id = environment"
+            " JOIN word AS what_it_is ON what_it_is.id = name"
+        )
+    }
 
 
 def uses(db: sqlite3.Connection, model: str, environment: str | None = None) -> int:
@@ -81,14 +101,14 @@ def uses(db: sqlite3.Connection, model: str, environment: str | None = None) -> 
     return _amount_of(db, "inference", AttemptFilter(model=model, environment=environment))
 
 
-def _words(db: sqlite3.Connection, journals: Sequence[JournalName], column: str) -> list[str]:
+def _words(db: sqlite3.Connection, journals: Sequence[JournalName], table: str, column: str) -> list[str]:
     found: set[str] = set()
     for journal in journals:
         # One step through the index for each word, not one for each row.
         found |= {
             text
             for (text,) in db.execute(
-                f"SELECT text FROM word WHERE id IN (SELECT DISTINCT {column} FROM {journal}_tally)"
+                f"SELECT text FROM word WHERE id IN (SELECT DISTINCT {column} FROM {journal}_{table})"
             )
         }
     return sorted(found)
@@ -119,38 +139,46 @@ class _Terms:
 def _terms(db: sqlite3.Connection, wanted: AttemptFilter) -> _Terms | None:
     """What a row must be; None: no row can be that."""
     # The conditions of partial indexes are said word for word: SQLite takes no other hint.
+    is_of_failures = wanted.outcome == "failed" or wanted.cause is not None
+    if (wanted.model is not None or wanted.outcome == "success") and is_of_failures:
+        return None  # a failure's record names no model file
     terms = _Terms()
     if wanted.model is not None:
-        if wanted.outcome == "failed" or wanted.cause is not None:
-            return None  # a failure's record names no model
         terms.add("model = ? AND model <> 0", word(db, wanted.model))
-    if wanted.environment is not None:
-        terms.add("environment = ?", word(db, wanted.environment))
+    # Most attempts may be for one model: its index is taken where no other one leads to fewer of them.
+    name = "+name" if is_of_failures or wanted.model is not None or wanted.run_id is not None else "name"
+    for column, text in (("environment", wanted.environment), (name, wanted.name)):
+        if text is not None:
+            terms.add(f"{column} = ?", word(db, text))
     if wanted.cause is not None:
-        if wanted.outcome == "success":
-            return None
         terms.add("cause = ? AND cause <> 0", word(db, wanted.cause))
     elif wanted.outcome is not None and wanted.model is None:
         terms.add("cause = 0" if wanted.outcome == "success" else "cause <> 0")
     if wanted.run_id is not None:
         terms.add("run = ? AND run <> 0", run_number(wanted.run_id))
-    if wanted.since is not None:
-        terms.add("time >= ?", wanted.since)
-    if wanted.until is not None:
-        terms.add("time < ?", wanted.until)
+    for condition, time in (("time >= ?", wanted.since), ("time < ?", wanted.until)):
+        if time is not None:
+            terms.add(condition, time)
     return terms
 
 
 def _page_of(
-    db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilter, limit: int, before: Position | None
+    db: sqlite3.Connection,
+    journal: JournalName,
+    wanted: AttemptFilter,
+    limit: int,
+    before: Position | None,
+    environment: int | None = None,
 ) -> Iterator[IndexedAttempt]:
-    if wanted.model is not None and wanted.environment is None:
-        # The index of models is by environment too; few models serve in more than one or two.
-        for environment in _environments_of(db, journal, wanted.model):
-            yield from _page_of(db, journal, msgspec.structs.replace(wanted, environment=environment), limit, before)
-        return
     terms = _terms(db, wanted)
     if terms is None:
+        return
+    if environment is not None:
+        terms.add("environment = ?", environment)
+    elif wanted.environment is None and (wanted.model is not None or wanted.name is not None):
+        # The indexes of models are by environment too; few models serve in more than one or two.
+        for one in _environments_of(db, journal, wanted):
+            yield from _page_of(db, journal, wanted, limit, before, one)
         return
     if before is not None:
         time, other, number = before
@@ -167,13 +195,14 @@ def _page_of(
         yield IndexedAttempt(journal, number, time, offset)
 
 
-def _environments_of(db: sqlite3.Connection, journal: JournalName, model: str) -> list[str]:
+def _environments_of(db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilter) -> list[int]:
+    table, column, text = ("tally", "model", wanted.model) if wanted.model else ("place", "name", wanted.name)
     rows = db.execute(
-        f"SELECT DISTINCT text FROM {journal}_tally JOIN word ON word.id = environment WHERE model = ?"
-        f" AND environment IN (SELECT DISTINCT environment FROM {journal}_tally)",
-        (word(db, model),),
+        f"SELECT DISTINCT environment FROM {journal}_{table} WHERE {column} = ?"
+        f" AND environment IN (SELECT environment FROM {journal}_place)",
+        (word(db, text or ""),),
     )
-    return [text for (text,) in rows]
+    return [environment for (environment,) in rows]
 
 
 def _amount_of(db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilter) -> int:

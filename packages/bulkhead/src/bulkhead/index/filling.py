@@ -45,8 +45,8 @@ class Filler:
         self.last = last
         self.unreadable = 0
         self._words: dict[str, int] = {}
-        self._attempts: list[tuple[int, int, int, int, int, int]] = []
-        self._tally: dict[tuple[int, int, int], int] = {}
+        self._attempts: list[tuple[int, int, int, int, int, int, int]] = []
+        self._tally: dict[tuple[int, int, int, int], int] = {}
         self._unreadable: deque[tuple[str, int, str, str]] = deque(maxlen=_KEPT_UNREADABLE)
 
     def put(self, line: Line) -> bool:
@@ -61,10 +61,9 @@ class Filler:
             case Unreadable():
                 self._put_unreadable(record)
             case InferenceRecord():
-                used = record.model_used
-                self._put_attempt(record.inference_time, record.environment, used, "", record.run_id, offset)
+                self._put_attempt(record.inference_time, record, record.model_used, "", offset)
             case TrainingFailure(error_timestamp=time) | InferenceFailure(error_time=time):
-                self._put_attempt(time, record.environment, "", _cause(record), record.run_id, offset)
+                self._put_attempt(time, record, "", _cause(record), offset)
             case Quarantine(offset=int(at)):
                 row = (_journal_at(record.path), at)
                 self._db.execute("INSERT OR IGNORE INTO quarantined_line VALUES (?, ?)", row)
@@ -73,15 +72,17 @@ class Filler:
     def flush(self) -> None:
         """Write what :meth:`put` has collected."""
         self._db.executemany(
-            f"INSERT INTO {self._journal}_attempt (offset, time, environment, model, cause, run)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._journal}_attempt (offset, time, environment, name, model, cause, run)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             self._attempts,
         )
         self._db.executemany(
-            f"INSERT INTO {self._journal}_tally VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (environment, model, cause) DO UPDATE SET amount = amount + excluded.amount",
+            f"INSERT INTO {self._journal}_tally VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (environment, model, cause, name) DO UPDATE SET amount = amount + excluded.amount",
             [(*key, amount) for key, amount in self._tally.items()],
         )
+        places = {(environment, name) for environment, name, *_ in self._tally}
+        self._db.executemany(f"INSERT OR IGNORE INTO {self._journal}_place VALUES (?, ?)", places)
         self._db.executemany("INSERT OR IGNORE INTO unreadable VALUES (?, ?, ?, ?)", self._unreadable)
         self._db.execute(
             "DELETE FROM unreadable WHERE journal = ?1 AND offset <="
@@ -110,11 +111,11 @@ class Filler:
         self.last = moment(text, self.last)
         return self.last
 
-    def _put_attempt(  # one for each column
-        self, time: str, environment: str | None, model: str, cause: str, run_id: str | None, offset: int
+    def _put_attempt(
+        self, time: str, record: InferenceRecord | FailedAttempt, model: str, cause: str, offset: int
     ) -> None:
-        key = (self.word(environment or ""), self.word(model), self.word(cause))
-        self._attempts.append((offset, self._time(time), *key, run_number(run_id)))
+        key = (self.word(record.environment or ""), self.word(record.name), self.word(model), self.word(cause))
+        self._attempts.append((offset, self._time(time), *key, run_number(record.run_id)))
         self._tally[key] = self._tally.get(key, 0) + 1
 
     def _put_unreadable(self, line: Unreadable) -> None:

@@ -7,17 +7,18 @@ need is kept: a model of a thousand features takes no more memory than one of th
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from itertools import islice
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
 from bulkhead.index import file_state, journal_file
 from bulkhead.index.filling import moment
+from bulkhead.registry import metrics
 from bulkhead.registry.records import ModelRecord, Unreadable
 from bulkhead.registry.serving import RegistryState
 from bulkhead.untrusted import Untrusted
@@ -41,8 +42,8 @@ class ModelSummary(ModelRecord, frozen=True, kw_only=True):
     """Its place among all publications and promotions; the first has 1."""
     time: int
     """Of its publication or promotion, in microseconds since 1970; where the record has none, of the one before it."""
-    r2: float | None
-    rmse: float | None
+    metrics: dict[str, float]
+    """Those that its goals name and that are numbers, the leading one first."""
 
 
 class LoadedState(RegistryState):
@@ -169,8 +170,10 @@ class StateReader:
     def _summary(self, record: ModelRecord, offset: int) -> ModelSummary:
         known = self._state.summaries
         published = record.promotion.promotion_time if record.promotion else record.training_timestamp
-        metrics = record.metrics or {}
         return ModelSummary(
+            model_name=record.model_name,
+            goals=None if record.goals is None else dict(islice(record.goals.items(), metrics.MOST_SHOWN)),
+            serve=record.serve,
             model_hash=record.model_hash,
             model_filename=record.model_filename,
             training_timestamp=record.training_timestamp,
@@ -181,16 +184,5 @@ class StateReader:
             offset=offset,
             number=len(known) + 1,
             time=moment(published, known[-1].time if known else 0),
-            r2=measure(metrics.get("r2")),
-            rmse=measure(metrics.get("rmse")),
+            metrics=metrics.measured(record),
         )
-
-
-def measure(value: Any) -> float | None:
-    """A metric that is a number; whatever else a record may hold there is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        return float(value) if math.isfinite(value) else None
-    except OverflowError:
-        return None

@@ -30,6 +30,7 @@ from bulkhead.maintenance.tree_removal import Left
 from bulkhead.maintenance.verify import model_files
 from bulkhead.maintenance.verify.inference_journal import LastUses
 from bulkhead.maintenance.verify.training_journal import RegistryHistory
+from bulkhead.model_name import named
 from bulkhead.registry import journal
 from bulkhead.registry.records import Removal
 
@@ -58,7 +59,7 @@ class RetentionRule(msgspec.Struct, frozen=True):
     """
 
     keep: int
-    """The newest of each environment, and of each DAG."""
+    """The newest of each model in each environment, and of each DAG."""
     older_than: timedelta
 
     def __post_init__(self) -> None:
@@ -160,7 +161,8 @@ class GarbageCollector:
             if model.removal is None and age <= self._rule.older_than:
                 continue
             if model.removal is None:
-                why = f"beyond the newest {self._rule.keep} of {' and '.join(model.environments)}"
+                of_it = named(" and ".join(model.environments), one_line(model.name, 60))
+                why = f"beyond the newest {self._rule.keep} of {of_it}"
             else:
                 why = f"recorded as removed on {model.removal.removal_time[:19]}"
             old.append(
@@ -179,8 +181,8 @@ class GarbageCollector:
         """The models that stay, however old."""
         state = self._history.state
         protected: set[str] = set()
-        for environment in state.environments:
-            serving_order = state.serving_order(environment)
+        for environment, called in state.places:
+            serving_order = state.serving_order(environment, called)
             protected.update(record.model_filename for record in serving_order[:1])
             # What a rollback would choose: the next that is good. Those before it stay for a person to look at.
             for record in serving_order[1:]:
@@ -190,7 +192,7 @@ class GarbageCollector:
             usable = (
                 name
                 for name, model in reversed(state.models.items())
-                if environment in model.environments and model.out_of_service is None
+                if model.name == called and environment in model.environments and model.out_of_service is None
             )
             protected.update(name for name, _ in zip(usable, range(self._rule.keep), strict=False))
         protected.update(name for name, model in state.models.items() if model.promotions)

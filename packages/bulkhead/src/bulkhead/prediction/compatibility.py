@@ -35,7 +35,7 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str =
 
     Args:
         model: the model's record.
-        allow_drift: whether other versions will do.
+        allow_drift: whether other versions will do; another Python never will, where the project's code is in the file.
         how: what else than training anew the sentence is to offer.
 
     Returns:
@@ -46,7 +46,8 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str =
     """
     trained = model.libraries or {}
     drift = libraries.drift(trained, libraries.present(["python", *libraries.LIBRARIES, *trained]))
-    if drift and not allow_drift:
+    # Code that is stored by value is of one version of Python; another might do anything with it.
+    if drift and (not allow_drift or ("python" in drift and model.problem is not None)):
         listing = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in drift.items())
         raise Refused(
             f"{model.model_filename} was trained with other library versions: {listing}. Train a new model{how}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bulkhead import environments
 from bulkhead.errors import NotVerified, Refused, one_line
 from bulkhead.model_name import DEFAULT_NAME
 
@@ -45,6 +46,8 @@ class LoadedModel:
         """
         from bulkhead.prediction.predicting import estimator_of, predict
 
+        if frame.empty:
+            raise Refused("the frame has no rows, or no columns. Give a frame with at least one of both.")
         typed, identifiers = self._typed(frame)
         steps = getattr(self.pipeline, "named_steps", {})
         try:
@@ -112,6 +115,7 @@ def load(
     from bulkhead.prediction import compatibility
     from bulkhead.registry.store import Registry
 
+    environments.get(environment)  # its own sentence where there is none
     registry = Registry(Path(models) if models is not None else _folder())
     record = registry.latest(environment, name) if filename is None else registry.find(filename, environment)
     if record.name != name:
@@ -121,9 +125,7 @@ def load(
             f"{record.model_filename} was published before models carried their transformation, so it cannot predict"
             " outside of the images. Train a new model."
         )
-    compatibility.check_libraries(
-        record, allow_drift=allow_version_drift, how=", install these versions here, or allow_version_drift=True"
-    )
+    compatibility.check_libraries(record, allow_drift=allow_version_drift, how=f", or {_install(record)}")
     return LoadedModel(record, _unpickled(registry, record))
 
 
@@ -137,6 +139,14 @@ def _unpickled(registry: Registry, record: ModelRecord) -> Any:
             f"{record.model_filename} cannot be loaded here: {one_line(repr(error), 300)}."
             " Install what it was trained with."
         ) from error
+
+
+def _install(record: ModelRecord) -> str:
+    """What a person types to have the libraries that the model of ``record`` was trained with."""
+    libraries = {**(record.libraries or {})}
+    python = libraries.pop("python", "3")
+    packages = " ".join(f"{name}=={version}" for name, version in libraries.items())
+    return f"in Python {'.'.join(python.split('.')[:2])} run: pip install {packages}"
 
 
 def _folder() -> Path:

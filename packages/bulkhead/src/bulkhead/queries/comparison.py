@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+from bulkhead.registry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 """Section and name."""
+_LETTERS: dict[str | None, Literal["A", "B"]] = {"left": "A", "right": "B"}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -24,6 +27,8 @@ class Row(msgspec.Struct, frozen=True):
     left: Any
     right: Any
     same: bool
+    better: Literal["A", "B"] | None = None
+    """Of a metric: the model, left or right, that is better by the goal which both have; None: neither, or unknown."""
 
 
 def facts(record: ModelRecord) -> dict[Key, Any]:
@@ -33,6 +38,7 @@ def facts(record: ModelRecord) -> dict[Key, Any]:
             _section(
                 "model",
                 {
+                    "name": record.name,
                     "model_filename": record.model_filename,
                     "model_hash": record.model_hash,
                     "environment": record.environment,
@@ -42,16 +48,29 @@ def facts(record: ModelRecord) -> dict[Key, Any]:
                 },
             ),
             _section("metrics", record.metrics),
+            _section("goals", record.goals),
             _section("gate", record.gate),
             _section("parameters", record.parameters),
             _section("data", _builtins(record.data)),
             _section("trained_on", _builtins(record.trained_on)),
-            _section("schema", {"target": record.target, "left_out": record.left_out}),
+            _section(
+                "schema",
+                {
+                    "problem": record.problem,
+                    "target": record.target,
+                    "classes": record.classes,
+                    "identifier": record.identifier,
+                    "missing": record.missing,
+                    "left_out": record.left_out,
+                },
+            ),
             _section("features", record.dtypes or dict.fromkeys(record.features or ())),
+            _section("categories", record.categories),
             _section("input_example", record.input_example),
             _section("transformation", {"fingerprint": record.transformation}),
             _section("libraries", record.libraries),
             _section("coefficients", {"intercept": record.intercept, **(record.coefficients or {})}),
+            _section("importances", record.importances),
             _section("code", {"git_commit": record.git_commit, "image": record.image}),
             _section("cost", {"seconds": record.duration_seconds, "peak_memory_bytes": record.peak_memory_bytes}),
             _section(
@@ -73,7 +92,16 @@ def compare(left: ModelRecord, right: ModelRecord) -> list[Row]:
     first, second = facts(left), facts(right)
     order = list(dict.fromkeys(section for section, _ in [*first, *second]))
     keys = sorted({**first, **second}, key=lambda key: order.index(key[0]))  # stable: names stay in their order
-    return [Row(*key, first.get(key), second.get(key), first.get(key) == second.get(key)) for key in keys]
+    return [
+        Row(
+            *key,
+            first.get(key),
+            second.get(key),
+            first.get(key) == second.get(key),
+            _LETTERS.get(metrics.better(left, right, key[1])) if key[0] == "metrics" else None,
+        )
+        for key in keys
+    ]
 
 
 def _builtins(struct: msgspec.Struct | None) -> dict[str, Any]:

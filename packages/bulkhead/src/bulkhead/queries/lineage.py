@@ -99,6 +99,11 @@ def trace(registry: Registry, state: RegistryState, inference: InferenceRecord, 
         attempts += [("promotion", model.promotion), ("training", model)]
         if inference.environment not in (known.environments if known else ()):
             broken.append(f"{model.model_filename} was never published in {inference.environment}.")
+        if inference.name != model.name:
+            broken.append(
+                f"the inference was for the model {inference.name}, and {model.model_filename} is a version of"
+                f" {model.name}."
+            )
         for what, used, recorded in (
             ("model_hash", inference.model_hash, model.model_hash),
             ("sha256", inference.model_sha256, model.sha256),
@@ -270,7 +275,8 @@ def told(entry: Record, filename: str) -> tuple[str, str]:
     """When ``entry`` was recorded, and what it says of the model file ``filename``."""
     match entry:
         case ModelRecord(promotion=None):
-            return entry.training_timestamp, f"published in {entry.environment}"
+            unserved = " without being served" if entry.serve is False else ""
+            return entry.training_timestamp, f"published in {entry.environment}{unserved}"
         case ModelRecord(promotion=promotion) if promotion is not None:
             replaced = f", replacing {promotion.replaces}" if promotion.replaces else ""
             what = f"promoted from {promotion.origin} to {entry.environment}{replaced}"

@@ -67,9 +67,11 @@ def promotable(registry: Registry, filename: str, environment: str) -> ModelReco
     Raises:
         Refused: why not.
     """
-    record = registry.find(filename, environments.origin_of(environment))
-    if _served(registry, environment, record.name) == filename:
+    origin = environments.origin_of(environment)
+    # Of whatever environment: that it is served already is said of one that was trained there too.
+    if _served(registry, environment, registry.find(filename).name) == filename:
         raise Refused(f"{environment} serves {filename} already. There is nothing to do.")
+    record = registry.find(filename, origin)
     _pass_gate(registry, record, environment)
     return record
 
@@ -115,7 +117,7 @@ def promote(
         OSError: the journal cannot be written; it is as it was.
     """
     origin = environments.origin_of(environment)
-    name = registry.find(filename, origin).name
+    name = registry.find(filename).name
     seen = _served(registry, environment, name)
     if replacing is not None and (seen or "none") != replacing:
         raise Overtaken(f"{environment} serves {seen or 'nothing'}, not {replacing}. Look at it, then decide again.")

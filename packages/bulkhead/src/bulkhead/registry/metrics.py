@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bulkhead.errors import Refused, short
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 Goal = Literal["maximize", "minimize"]
 GOALS = get_args(Goal)
+MOST_SHOWN = 20
+"""Metrics of one record that lists and charts look at; a record can be written by anybody."""
 
 NOT_METRICS = frozenset({"evaluated_on", "train_rows", "test_rows"})
 """Keys of a record's metrics that say what was measured on."""
@@ -43,6 +46,33 @@ def value(metrics: Mapping[str, Any], name: str) -> float | None:
     if type(found) not in (int, float) or not math.isfinite(found):
         raise Refused(f"its record says {name} is {short(str(found))}, which is no number. Train a new model.")
     return float(found)
+
+
+def finite(found: object) -> float | None:
+    """``found`` where it is a number to be shown; whatever else a record may hold is none."""
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    try:
+        return float(found) if math.isfinite(found) else None
+    except OverflowError:
+        return None
+
+
+def measured(record: Lineage, most: int = MOST_SHOWN) -> dict[str, float]:
+    """The metrics of ``record`` that its goals name and that are numbers, the leading one first, at most ``most``."""
+    found = record.metrics or {}
+    named = islice(goals_of(record), MOST_SHOWN)
+    numbers = ((name, number) for name in named if (number := finite(found.get(name))) is not None)
+    return dict(islice(numbers, most))
+
+
+def better(left: Lineage, right: Lineage, name: str) -> Literal["left", "right"] | None:
+    """Which of two models has the better value of the metric ``name``; None: neither, or nobody can tell."""
+    goals = {goals_of(left).get(name), goals_of(right).get(name)}
+    one, other = (finite((record.metrics or {}).get(name)) for record in (left, right))
+    if goals not in ({"maximize"}, {"minimize"}) or one is None or other is None or one == other:
+        return None
+    return "right" if is_worse(goals.pop() or "", one, other) else "left"
 
 
 def is_worse(goal: str, found: float, other: float, by: float = 0.0) -> bool:

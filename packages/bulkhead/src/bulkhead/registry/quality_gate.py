@@ -34,6 +34,10 @@ if TYPE_CHECKING:
         def allow_signature_change(self) -> bool:
             """A model that takes or predicts something else than the served one."""
 
+        @property
+        def serve(self) -> bool:
+            """Whether the model is to be served; otherwise it follows none."""
+
 
 SETTINGS = "gate.toml"
 _SHOWN = f"models/{SETTINGS}"
@@ -147,8 +151,10 @@ def failing(
     if asked.allow_unmeasured:
         gate = msgspec.structs.replace(gate, allow_unmeasured=True)
     reason = gate.failing(place, model.metrics or {}, measured.goals_of(model))
-    if reason is not None or served is None or gate.allow_signature_change or asked.allow_signature_change:
+    if reason is not None or served is None or not asked.serve:
         return reason
+    if gate.allow_signature_change or asked.allow_signature_change:
+        return None
     differences = signature_change(model, served)
     if not differences:
         return None

@@ -135,7 +135,7 @@ def _pass_gate(registry: Registry, proposal: ModelProposal, lineage: Lineage, au
     """The hash of the gate that ``lineage`` passes."""
     gate, gate_sha256 = quality_gate.read_hashed(registry.folder, author.environment, author.model_name)
     served = registry.served(author.environment, author.model_name)
-    failing = quality_gate.failing(gate, proposal, lineage, served if proposal.serve else None, author.environment)
+    failing = quality_gate.failing(gate, proposal, lineage, served, author.environment)
     if failing is not None:
         raise NotGoodEnough(failing, {**(lineage.metrics or {}), "gate": lineage.gate})
     return gate_sha256

@@ -262,6 +262,11 @@ class FailedAttempt(Identity, frozen=True, kw_only=True):
     try_id: str | None = None
     """Airflow's id of the try: there is one failure for each. None: by hand, or the record is older."""
 
+    @property
+    def name(self) -> str:
+        """For which model the attempt was made."""
+        return self.model_name or DEFAULT_NAME
+
 
 class TrainingFailure(FailedAttempt, frozen=True, kw_only=True):
     """A failed attempt of a step of the training pipeline."""
@@ -278,11 +283,11 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     inference_data: str
     """The input file relative to the project."""
     model_used: str
-    model_name: str | None = None
-    """As in :class:`Lineage`."""
     predictions: Any = None
     """A list of numbers, or of classes, inline up to :data:`MOST_INLINE` rows; all of them are in ``predictions_path``.
     What a legacy record holds is not checked."""
+    model_name: str | None = None
+    """As in :class:`Lineage`."""
     model_hash: str | None = None
     model_sha256: str | None = None
     """With ``model_used`` and ``environment`` the link to the model's record."""
@@ -303,6 +308,11 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     peak_memory_bytes: int | None = None
     first_try: str | None = None
     """As in :class:`ModelRecord`."""
+
+    @property
+    def name(self) -> str:
+        """Of which model the one that predicted is a version."""
+        return self.model_name or DEFAULT_NAME
 
 
 class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):

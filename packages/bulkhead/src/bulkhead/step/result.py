@@ -152,8 +152,12 @@ def facts_of(record: Success) -> dict[str, Any]:
         Rollback: ("model_filename", "withdrawn"),
     }[type(record)]
     facts = {name: msgspec.to_builtins(getattr(record, name)) for name in names}
-    if isinstance(record, ModelRecord) and record.promotion is not None:
-        facts["promotion"] = msgspec.to_builtins(record.promotion)
+    if isinstance(record, ModelRecord):
+        facts["model_name"] = record.name
+        if record.promotion is not None:
+            facts["promotion"] = msgspec.to_builtins(record.promotion)
+        elif record.serve is False:
+            facts["serve"] = False
     return facts
 
 

@@ -136,6 +136,7 @@ def _expected(model: ModelVersion, listing: Mapping[str, Entry]) -> ModelUses:
     ]
     name = model.record.model_filename
     return ModelUses(
+        name=model.name,
         environments=model.environments,
         model_hash=model.record.model_hash,
         sha256=model.record.sha256,

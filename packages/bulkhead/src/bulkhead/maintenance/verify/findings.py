@@ -35,6 +35,7 @@ Kind = Literal[
     "unknown_model",
     "other_model",
     "other_environment",
+    "other_name",
     "model_file_gone",
     "missing_predictions",
     "altered_predictions",

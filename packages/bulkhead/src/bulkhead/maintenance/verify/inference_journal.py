@@ -40,8 +40,10 @@ _NO_SUCH_FILE = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class ModelUses(msgspec.Struct):
-    """What the training journal says of a model, and how its inferences went."""
+    """What the training journal says of a model file, and how its inferences went."""
 
+    name: str
+    """Of which model it is a version."""
     environments: list[str]
     model_hash: str
     sha256: str | None
@@ -152,6 +154,13 @@ class InferenceCheck:
                 f"{self._where}: the inference ran in {short(record.environment)} with"
                 f" {short(record.model_used, 100)}, which was only ever in {', '.join(map(short, model.environments))}."
                 " Find out which record is true; a person must decide whether to use these predictions.",
+            )
+        if record.name != model.name:
+            yield self.lines.at(
+                "other_name",
+                f"{self._where}: the inference was for the model {short(record.name)}, and used"
+                f" {short(record.model_used, 100)}, a version of {short(model.name)}. Find out which record is true; a"
+                " person must decide whether to use these predictions.",
             )
         if (record.model_hash not in (None, model.model_hash)) or (
             model.sha256 is not None and record.model_sha256 not in (None, model.sha256)

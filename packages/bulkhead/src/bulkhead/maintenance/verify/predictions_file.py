@@ -56,7 +56,7 @@ def difference(shared: Path, path: str, kept: list[Any]) -> str | None:
             parquet.ParquetFile(file, memory_map=False) as table,
         ):
             rows, names = table.metadata.num_rows, table.schema_arrow.names
-            if names != [COLUMN] or not _is_number(table.schema_arrow.field(COLUMN).type):
+            if names.count(COLUMN) != 1 or not _is_comparable(table.schema_arrow.field(COLUMN).type):
                 raise NotComparable
             # Before anything is unpacked: a small file can hold a very large table.
             if rows != len(kept):
@@ -70,13 +70,20 @@ def difference(shared: Path, path: str, kept: list[Any]) -> str | None:
     return None
 
 
-def _is_number(kind: Any) -> bool:
+def _is_comparable(kind: Any) -> bool:
+    """Whether it is of numbers, or of a classifier's classes."""
     from pyarrow import types
 
-    return bool(types.is_floating(kind) or types.is_integer(kind))
+    kind = kind.value_type if types.is_dictionary(kind) else kind
+    return any(
+        is_one(kind)
+        for is_one in (types.is_floating, types.is_integer, types.is_boolean, types.is_string, types.is_large_string)
+    )
 
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, float) and not math.isfinite(one):
         return other is None or one == other  # JSON has no word for it
+    if isinstance(one, bool) or not isinstance(one, int | float):
+        return type(one) is type(other) and one == other
     return type(other) in (int, float) and one == other

@@ -17,6 +17,7 @@ from bulkhead.files import sha256
 from bulkhead.maintenance.run_folders import RUNS
 from bulkhead.maintenance.verify import journal_lines
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of, nobody
+from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registry.record_lines import encode
 from bulkhead.registry.records import (
     Acceptance,
@@ -136,8 +137,8 @@ class RegistryHistory:
     def served_in(self) -> dict[str, list[str]]:
         """By model file, the environments that serve it."""
         served: dict[str, list[str]] = {}
-        for environment in self.state.environments:
-            record = self.state.served(environment)
+        for environment, name in self.state.places:
+            record = self.state.served(environment, name)
             if record is not None:
                 served.setdefault(record.model_filename, []).append(environment)
         return served
@@ -220,13 +221,15 @@ class RegistryHistory:
         model, promotion = self.state.models.get(record.model_filename), record.promotion
         if promotion is None:
             return
-        served = self.state.served(record.environment)
+        served = self.state.served(record.environment, record.name)
         now = served.model_filename if served else None
         wrong = None
         if model is None:
             wrong = "which was never published before"
         elif promotion.origin not in model.environments:
             wrong = f"from {short(promotion.origin)}, where it never was"
+        elif model.name != record.name:
+            wrong = f"as a version of {short(record.name)}, and it was published as one of {short(model.name)}"
         elif (model.record.sha256, model.record.model_hash) != (record.sha256, record.model_hash):
             wrong = "with another hash than it was published with"
         elif self._said.get(record.model_filename) != _said(record):
@@ -242,12 +245,19 @@ class RegistryHistory:
         yield from self._attempted(record)
 
     def _rolled_back(self, record: Rollback) -> Iterator[Finding]:
-        serving_order = {model.model_filename for model in self.state.serving_order(record.environment)}
-        never = next((name for name in [record.model_filename, *record.withdrawn] if name not in serving_order), None)
+        model = self.state.models.get(record.model_filename)
+        # Each model has an order of its own: what is withdrawn must be a version of what is served again.
+        called = model.name if model else DEFAULT_NAME
+        serving_order = {one.model_filename for one in self.state.serving_order(record.environment, called)}
+        named = [record.model_filename, *record.withdrawn]
+        other = next((name for name in named if (one := self.state.models.get(name)) and one.name != called), None)
+        never = next((name for name in named if name not in serving_order), None)
         self.state.feed(record)
-        served = self.state.served(record.environment)
+        served = self.state.served(record.environment, called)
         wrong = None
-        if never is not None:
+        if other is not None:
+            wrong = f"{short(other, 100)} is a version of another model than {short(called)}"
+        elif never is not None:
             wrong = f"{short(never, 100)} was not there to be served or withdrawn"
         elif served is None or served.model_filename != record.model_filename:
             wrong = "another model lies on top after it"
@@ -311,6 +321,8 @@ def _said(record: ModelRecord) -> str:
 def _slim(record: ModelRecord) -> ModelRecord:
     # Ten thousand models with a thousand coefficients each would fill a gigabyte.
     return ModelRecord(
+        model_name=record.model_name,
+        serve=record.serve,
         model_hash=record.model_hash,
         model_filename=record.model_filename,
         training_timestamp=record.training_timestamp,

@@ -1,0 +1,19 @@
+"""The assets that published models update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Asset
+
+from bulkhead import schedule
+from bulkhead.model_name import DEFAULT_NAME
+
+if TYPE_CHECKING:
+    from bulkhead.identity import Environment
+
+
+def models_of(environment: Environment, name: str = DEFAULT_NAME) -> Asset:
+    """The asset that a published version of the model ``name`` updates in ``environment``."""
+    place = environment if name == DEFAULT_NAME else f"{environment}/{name}"
+    return Asset(name=schedule.asset_name(environment, name), uri=f"bulkhead://models/{place}")
