@@ -66,11 +66,11 @@ def test_every_line_is_a_record(old_project: Project) -> None:
 
 def test_list_shows_each_model_and_what_is_served(registry: Command) -> None:
     lines = registry.done("list").splitlines()[1:]
-    assert [tuple(line.split()[:3]) for line in lines if line.startswith("*")] == [
-        ("*", "dev", SERVED),
-        ("*", "prd", SERVED),
+    assert [tuple(line.split()[:4]) for line in lines if line.startswith("*")] == [
+        ("*", "dev", "model", SERVED),
+        ("*", "prd", "model", SERVED),
     ]
-    assert [line.split()[1] for line in lines if "rolled back" in line] == [SMALL]
+    assert [line.split()[2] for line in lines if "rolled back" in line] == [SMALL]
     assert len(lines) == 7
 
 
