@@ -194,6 +194,7 @@ def test_each_step_ends_with_a_result_file_that_describes_its_outputs(project: P
 def test_the_result_of_training_names_the_model(project: Project) -> None:
     record = project.train()
     assert result_of(project, "train_model")["facts"] == {
+        "model_name": "model",
         "model_filename": record.model_filename,
         "model_hash": record.model_hash,
         "sha256": record.sha256,

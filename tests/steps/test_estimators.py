@@ -84,6 +84,7 @@ def voting():
     asked = [("a", GaussianNB()), ("b", DecisionTreeClassifier(random_state=0))]
     return VotingClassifier([(name, make_pipeline(encoded(), one)) for name, one in asked], voting="soft")
 """
+NETWORK = "\nnetwork = {'hidden_layer_sizes': (8,), 'solver': 'lbfgs', 'max_iter': 999, 'random_state': 0}"
 LAMBDA = "FunctionTransformer(lambda table: np.hstack([table, doubled(table) ** 2]))"
 
 REGRESSORS: dict[str, tuple[str, str]] = {
@@ -106,8 +107,8 @@ REGRESSORS: dict[str, tuple[str, str]] = {
         "make_pipeline(encoded(), KNeighborsRegressor())",
     ),
     "network": (
-        "from sklearn.neural_network import MLPRegressor",
-        "make_pipeline(encoded(), MLPRegressor(hidden_layer_sizes=(8,), solver='lbfgs', max_iter=999))",
+        f"from sklearn.neural_network import MLPRegressor{NETWORK}",
+        "make_pipeline(encoded(), MLPRegressor(**network))",
     ),
     "nameless": (
         "from sklearn.linear_model import LinearRegression",
@@ -130,8 +131,8 @@ CLASSIFIERS: dict[str, tuple[str, str]] = {
     ),
     "no_probabilities": ("from sklearn.svm import SVC", "make_pipeline(encoded(), SVC())"),
     "network_classes": (
-        "from sklearn.neural_network import MLPClassifier",
-        "make_pipeline(encoded(), MLPClassifier(hidden_layer_sizes=(8,), solver='lbfgs', max_iter=999))",
+        f"from sklearn.neural_network import MLPClassifier{NETWORK}",
+        "make_pipeline(encoded(), MLPClassifier(**network))",
     ),
     "neighbour_classes": (
         "from sklearn.neighbors import KNeighborsClassifier",

@@ -63,6 +63,17 @@ def test_a_registry_without_settings_has_the_defaults(tmp_path: Path) -> None:
     assert {name: quality_gate.read(tmp_path, name) for name in environments.NAMES} == DEFAULTS
 
 
+def test_a_definition_with_keys_that_are_none_is_refused_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of an environment that was added before the gate had metrics by name."""
+    older = environments.EnvironmentDefinition(name="prd", promotes_from="dev", gate={"min_r2": 0.0})
+    monkeypatch.setattr(environments, "ENVIRONMENTS", (environments.EnvironmentDefinition(name="dev"), older))
+    with pytest.raises(Refused, match=r"environments\.py: the gate of prd: Object contains unknown field `min_r2`"):
+        quality_gate.read(tmp_path, "prd")
+    assert quality_gate.read(tmp_path, "dev") == QualityGate()
+
+
 def test_an_environment_that_the_settings_leave_out_asks_nothing(tmp_path: Path) -> None:
     (tmp_path / "gate.toml").write_text("[dev]\nmin_r2 = 1\n")
     assert quality_gate.read(tmp_path, "dev") == QualityGate(metrics={"r2": MetricGate(limit=1.0)})

@@ -57,9 +57,9 @@ def train(project: Project, settings: str, *flags: str, environment: str = "prd"
 def test_a_limit_is_the_worst_value_that_passes(
     metric: str,
     limit: float,
-    passes: bool,
+    passes: bool,  # noqa: FBT001  # a parameter of the test
     project: Project,
-    code: ProjectFiles,  # noqa: FBT001  # a parameter of the test
+    code: ProjectFiles,
 ) -> None:
     model(code, 0.5, 3)
     ended = train(project, f"[prd.churn.{metric}]\nlimit = {limit}\n")
@@ -96,9 +96,9 @@ def test_worse_by_is_how_much_worse_than_the_served_model_passes(  # of a case
     metric: str,
     constant: float,
     worse_by: float,
-    passes: bool,
+    passes: bool,  # noqa: FBT001  # a parameter of the test
     project: Project,
-    code: ProjectFiles,  # noqa: FBT001
+    code: ProjectFiles,
 ) -> None:
     # A parameter sets the constant, since another code would be another transformation, which is not compared.
     code.put(

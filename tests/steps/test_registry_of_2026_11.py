@@ -16,7 +16,9 @@ from bulkhead.registry.records import Unreadable
 
 if TYPE_CHECKING:
     from tests.support.project import Project
+    from tests.support.project_files import ProjectFiles
 
+BOX = Path(__file__).parents[1] / "box/project"
 SAMPLE = Path(__file__).parents[1] / "samples/registry_2026_11"
 DIABETES = Path(__file__).parents[2] / "shared/inputs/diabetes.csv"
 
@@ -64,11 +66,11 @@ def test_every_line_is_a_record(old_project: Project) -> None:
 
 def test_list_shows_each_model_and_what_is_served(registry: Command) -> None:
     lines = registry.done("list").splitlines()[1:]
-    assert [tuple(line.split()[:3]) for line in lines if line.startswith("*")] == [
-        ("*", "dev", SERVED),
-        ("*", "prd", SERVED),
+    assert [tuple(line.split()[:4]) for line in lines if line.startswith("*")] == [
+        ("*", "dev", "model", SERVED),
+        ("*", "prd", "model", SERVED),
     ]
-    assert [line.split()[1] for line in lines if "rolled back" in line] == [SMALL]
+    assert [line.split()[2] for line in lines if "rolled back" in line] == [SMALL]
     assert len(lines) == 7
 
 
@@ -130,3 +132,30 @@ def test_a_new_model_is_measured_beside_the_served_one_and_follows_it(old_projec
     assert (record.gate["served"], "r2" in record.gate["served_metrics"]) == (SERVED, True)
     assert registry.done("verify").splitlines()[-1].startswith("clean")
     assert "out_of_order" not in registry.done("verify")
+
+
+@pytest.mark.usefixtures("libraries_of_then")
+@pytest.mark.parametrize(
+    "transform",
+    ["frame.assign(feature1=frame['feature1'] * 3)", "frame", "frame.assign(more=1.0)", "1 / 0"],
+    ids=["another factor", "nothing", "a column more", "it fails"],
+)
+def test_a_served_model_of_another_transformation_is_not_compared(
+    transform: str, old_project: Project, code: ProjectFiles, registry: Command
+) -> None:
+    """Served is one of the sample here, which has the column that the older transformation changed."""
+    registry.done("promote", SMALL, "--reason", "a test", "--by", "ada")
+    model = (BOX / "model.py").read_text()
+    code.put("model.py", model)
+    (old_project.models / "gate.toml").write_text("")
+    same = old_project.train(environment="prd")
+    assert same.gate is not None
+    assert "r2" in same.gate["served_metrics"]
+    registry.done("rollback", "--environment", "prd", "--reason", "a test", "--by", "ada")
+    assert registry.registry.latest("prd").model_filename == SMALL
+    old_project.done("trainer", "preprocessing", "--environment", "prd")
+    code.put("model.py", f"{model}\n\ndef transform(frame):\n    return {transform}\n")
+    old_project.done("trainer", "train_model", "--environment", "prd")
+    other = old_project.registry.latest("prd")
+    assert other.gate is not None
+    assert other.gate["not_compared"] == "the served model has another transformation"
