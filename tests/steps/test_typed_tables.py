@@ -46,7 +46,7 @@ GOOD: dict[str, tuple[str, list[str], list[Any]]] = {
     "numbers, some missing": ("number(missing=True)", ["1", "", '""', " "], [1.0, None, None, None]),
     "numbers, none there": ("number(missing=True)", ["", "", ""], [None, None, None]),
     "words": ("category()", ["red", " blue ", '"a, b"', "größe"], ["red", "blue", "a, b", "größe"]),
-    "words that are numbers": ("category()", ["1", "02", "1.0"], ["1", "02", "1.0"]),
+    "words that are numbers": ("category()", ["1", "02", "1.0", "1.50", "True"], ["1", "02", "1", "1.50", "true"]),
     "words that mean nothing to others": (
         "category()",
         ["nan", "NULL", "None", "#N/A"],

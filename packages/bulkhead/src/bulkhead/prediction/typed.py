@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LARGEST = 1e150
 """Least squares squares its numbers and adds them up: beyond this, float64 overflows."""
 _LIKE_A_NUMBER = r"(?i)^\s*([+-]?(\d|\.\d|nan|inf)|$)"
+_EXACT = 2.0**53
+"""Whole numbers up to here are told apart by float64."""
+_WHOLE = r"^([+-]?[0-9]+)\.0+$"
 _TRUE, _FALSE = ["true", "yes", "1"], ["false", "no", "0"]
 _MOST_CATEGORIES = 1000
 """More different words are no category, where nobody says what a column is."""
@@ -164,18 +167,26 @@ def _check_finite(name: str, column: pa.ChunkedArray) -> None:
 
 def _words(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
-        whole = pc.all(pc.equal(pc.floor(column), column)).as_py()
-        column = column.cast(pa.int64()) if whole is not False else column
+        column = column.cast(pa.float64())
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _EXACT))
+        integers = pc.if_else(whole, column, pa.scalar(0.0)).cast(pa.int64())
+        return pc.if_else(whole, integers.cast(pa.string()), column.cast(pa.string()))
     try:
         return column.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise BadCell(name, 1, f"its type is {column.type}, not words. Convert it, or leave it out.") from None
 
 
+def _categories(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Words in one spelling, cell by cell: pandas writes 1 as 1.0 beside an empty cell, and true as True."""
+    words = pc.replace_substring_regex(_words(name, column), _WHOLE, r"\1")
+    return pc.if_else(pc.is_in(words, value_set=pa.array(["True", "False"])), pc.utf8_lower(words), words)
+
+
 def _booleans(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_boolean(column.type):
         return column
-    words = pc.utf8_lower(_words(name, column))
+    words = pc.utf8_lower(_categories(name, column))
     is_true = pc.is_in(words, value_set=pa.array(_TRUE))
     is_other = pc.invert(pc.or_(pc.or_(is_true, pc.is_in(words, value_set=pa.array(_FALSE))), words.is_null()))
     if pc.any(is_other).as_py():
@@ -206,7 +217,7 @@ _MOMENTS = (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
 
 _READERS: dict[str, Callable[[str, pa.ChunkedArray], pa.ChunkedArray]] = {
     "number": _numbers,
-    "category": _words,
+    "category": _categories,
     "boolean": _booleans,
     "date": _dates,
     "text": _words,
