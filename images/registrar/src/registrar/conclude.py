@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead import environments
-from bulkhead.errors import NotGoodEnough, Refused, one_line
+from bulkhead.errors import NotGoodEnough, Refused, one_line, short
 from bulkhead.model_name import named
 from bulkhead.registrar_protocol import LONGEST_RESULT, Concluded, FailedOutcome
 from bulkhead.registry import recording, records
 from bulkhead.registry.lock import LockHeld
-from bulkhead.registry.proposals import EXPECTED, FailureProposal, PromotionProposal
+from bulkhead.registry.proposals import EXPECTED, FailureProposal, ModelProposal, PromotionProposal
 from bulkhead.registry.recording import Author
 from bulkhead.step import result as result_file
 from registrar import approvals
@@ -202,6 +202,12 @@ def _result(run_folder: Path, container: Container) -> StepResult:
     if not found.is_readable:
         image = result_file.rebuild(container.identity.image)
         raise Refused(f"the result file is of version {found.protocol}. Run {image}, then clear the task.")
+    ours, theirs = (container.environment, container.model_name), (found.environment, found.model_name)
+    if ours != theirs:  # its author has told the step something else than Airflow was told
+        raise Refused(
+            f"the step ran for {short(' '.join(map(str, theirs)))}, and Airflow asked for {' '.join(ours)}."
+            " Nothing is recorded. Name environment and model in the operator (environment=, model_name=), not in flags."
+        )
     return found
 
 
@@ -217,7 +223,19 @@ def _proposal(found: StepResult, container: Container) -> SuccessProposal | None
         return None
     if not isinstance(proposal, expected):
         raise Refused(f"{container.command} does not propose what that step makes. Nothing is recorded. Run it again.")
+    if isinstance(proposal, ModelProposal):
+        _check_allowances(proposal, container)
     return proposal
+
+
+def _check_allowances(proposal: ModelProposal, container: Container) -> None:
+    """What a run allows is its form's to say, which is in the command, and not the step's."""
+    for name, default in (("serve", True), ("allow_unmeasured", False), ("allow_signature_change", False)):
+        asked = container.flags.get(name.replace("_", "-"), str(default)).lower() in {"true", "1", "yes", "on", ""}
+        if getattr(proposal, name) != asked:
+            raise Refused(
+                f"the step says {name} is {getattr(proposal, name)}, and was told {asked}. Nothing is recorded."
+            )
 
 
 def _handed_on(found: StepResult) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from registrar.database import Away
 from registrar.logical_task import TaskKey, as_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Protocol
 
     class Http(Protocol):
@@ -47,6 +47,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     approval_task: str | None
     command: str
     """The step's own name."""
+    flags: dict[str, str] = {}
+    """What it was told, by flags without dashes; of one that was given twice the last."""
     is_running: bool
     is_ended: bool
     exit_code: int | None
@@ -192,6 +194,7 @@ def parse(inspected: Mapping[str, Any], project: str) -> Container:
             journal=journal,
             approval_task=labels.get(f"{_PREFIX}approval-task") or None,
             command=str((config.get("Cmd") or [""])[0]),
+            flags=_flags((config.get("Cmd") or [])[1:]),
             is_running=bool(state.get("Running")),
             is_ended=state.get("Status") in {"exited", "dead"},
             exit_code=state.get("ExitCode"),
@@ -209,6 +212,11 @@ def _over_at(started: str, seconds: str | None) -> datetime | None:
         return None if begun.year == 1 or seconds is None else begun + timedelta(seconds=float(seconds))
     except (ValueError, OverflowError):
         return None
+
+
+def _flags(words: Sequence[object]) -> dict[str, str]:
+    parts = (str(word).removeprefix("--").partition("=") for word in words if str(word).startswith("--"))
+    return {name: value for name, _, value in parts}
 
 
 def _quoted(container: str) -> str:

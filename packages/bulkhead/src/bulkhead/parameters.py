@@ -78,6 +78,12 @@ def fields_of(parameters: Any) -> list[Field]:
         while isinstance(kind, msgspec.inspect.Metadata):
             kind = kind.type
         members = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        if one.encode_name != one.name:
+            raise Refused(
+                f"the parameter {one.name} is renamed to {one.encode_name}. Call the field so, without rename."
+            )
+        if sum(not isinstance(member, msgspec.inspect.NoneType) for member in members) > 1:
+            raise Refused(f"the parameter {one.name} may be of several types, and a form has one. Choose one, or None.")
         if not all(type(member).__name__.removesuffix("Type") in _SIMPLE for member in members):
             raise Refused(f"the parameter {one.name} is no number, text, truth value or choice of some. Make it one.")
         default = one.default_factory() if one.default is msgspec.NODEFAULT else one.default

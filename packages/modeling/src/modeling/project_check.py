@@ -7,8 +7,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, version
 from typing import TYPE_CHECKING
 
-from bulkhead import environments, project_models
-from bulkhead.errors import Refused, one_line
+from bulkhead import environments, project_models, schedule
+from bulkhead.errors import Refused, listed, one_line
 from bulkhead.project_models import parameters_of
 from bulkhead.registry import quality_gate
 from modeling.definition import Definition
@@ -36,6 +36,7 @@ def check() -> str:
     models = project_models.names()
     for name in models:
         Definition(name).build(parameters_of(name)())
+    schedule.read()
     with_packages = f"; {', '.join(f'{name} {version(name)}' for name in packages)}" if packages else ""
     return f"project: {', '.join(models)}{with_packages}"
 
@@ -44,9 +45,11 @@ def differences(other: Path) -> list[str]:
     """Which files are others in ``other``, a copy of the project; what models share is told with each of them."""
     folder = project_models.folder()
     found = [f"{name}.py" for name in project_models.names() if fingerprint(name) != fingerprint(name, other)]
-    for file in ("requirements.txt", "apt.txt"):
+    parameters = {path.name for root in (folder, other) for path in root.glob("*parameters.py")}
+    for file in ("requirements.txt", "apt.txt", *sorted(parameters)):
         theirs = other / file
-        if not theirs.is_file() or theirs.read_bytes() != (folder / file).read_bytes():
+        ours = folder / file
+        if not (ours.is_file() and theirs.is_file()) or theirs.read_bytes() != ours.read_bytes():
             found.append(file)
     return found
 
@@ -55,8 +58,13 @@ def check_gate(registry: Path) -> None:
     """Read what the gate asks of each model in each environment.
 
     Raises:
-        Refused: it is not what it should be.
+        Refused: it is not what it should be, or it has a table for a model that there is not.
     """
+    if strangers := sorted(quality_gate.names_in(registry) - set(project_models.names())):
+        raise Refused(
+            f"models/gate.toml has tables for {listed(strangers)}, and the project has no such model."
+            f" Rename or remove them; there are: {', '.join(project_models.names())}."
+        )
     for environment in environments.NAMES:
         for name in project_models.names():
             quality_gate.read(registry, environment, name)

@@ -225,6 +225,7 @@ def roll_back(
             withdrawn=withdrawn,
             by=one_line(context.by),
             reason=one_line(context.reason),
+            model_name=name,
             first_try=context.first_try,
         )
         trainings.append(rollback)

@@ -63,8 +63,9 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whether a model passes of which nothing was measured (a hold-out share of 0, or too few rows held out)."""
     allow_signature_change: bool = True
     """Whether a model may follow a served one that takes other columns, or predicts another target."""
-    for_every_model: bool = True
-    """Whether it was written for models in general: a metric that one does not have is passed over."""
+    own: list[str] = []
+    """The metrics that were written for this very model: it must have them. Of others, those that it has not are passed
+    over."""
 
     def failing(self, where: str, metrics: Mapping[str, Any], goals: Mapping[str, str]) -> str | None:
         """Why a model of these ``metrics`` does not pass, whatever is served; None: it passes.
@@ -78,24 +79,23 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             Refused: a value is no number.
         """
         leading = next(iter(goals), None)
-        if leading is None or measured.value(metrics, leading) is None:
-            if self.allow_unmeasured:
-                return None
+        unmeasured = leading is None or measured.value(metrics, leading) is None
+        if unmeasured and not self.allow_unmeasured:
             return (
                 f"its {leading or 'quality'} was not measured, and allow_unmeasured is false for {where} in {_SHOWN}."
-                " Give --test-fraction a share that holds out two rows or more, or allow it for this run"
-                " (--allow-unmeasured)."
+                " Train with a share (--test-fraction) that holds out two rows or more; a training may allow it for"
+                " itself (--allow-unmeasured)."
             )
         for name, asked in self.metrics.items():
             if name not in goals:
-                if self.for_every_model:
+                if name not in self.own:
                     continue
                 return (
                     f"{_SHOWN} asks for {name} for {where}, and the model has {', '.join(goals)}."
                     " Take one of them there, or add it to METRICS."
                 )
             found = measured.value(metrics, name)
-            if asked.limit is None:
+            if asked.limit is None or (found is None and unmeasured):
                 continue
             if found is None or measured.is_worse(goals[name], found, asked.limit):
                 shown = "not measured" if found is None else f"{found:.6g}"
@@ -195,6 +195,21 @@ def _kinds(model: Lineage) -> dict[str, str]:
     return {name: "number" if dtype in _NUMBERS else dtype for name, dtype in (model.dtypes or {}).items()}
 
 
+def names_in(registry: Path) -> set[str]:
+    """The models that have a table of their own in the file.
+
+    Raises:
+        Refused: as :func:`read`.
+        OSError: as :func:`read`.
+    """
+    content = _content(registry)
+    if content is None:
+        return set()
+    _decoded(content, environments.FIRST, model_name.DEFAULT_NAME)  # its own sentence, where it cannot be read
+    tables = msgspec.toml.decode(content, type=dict[str, dict[str, Any]])
+    return {key for table in tables.values() for key, value in table.items() if isinstance(value, dict)} - {_EVERY}
+
+
 def _content(registry: Path) -> bytes | None:
     try:
         return untrusted.read(registry, SETTINGS, limit=untrusted.SETTINGS_LIMIT, called=_SHOWN)
@@ -256,8 +271,32 @@ def _decoded(content: bytes, environment: str, name: str) -> QualityGate:
         gates = {key: _of_environment(table, key) for key, table in tables.items()}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(f"{_SHOWN}: {one_line(str(error))}. Fix it; docs/gate.md shows how it looks.") from None
-    found = gates.get(environment, {})
-    return found.get(name) or found.get(_EVERY) or QualityGate()
+    return _layered(gates.get(environment), environments.get(environment), name)
+
+
+def _layered(
+    gates: dict[str, _Table | QualityGate] | None, environment: environments.EnvironmentDefinition, name: str
+) -> QualityGate:
+    """A model's own table over that of every model, over what the environment asks where nobody says."""
+    if not gates:  # an environment without a table, or with an empty one
+        return QualityGate()
+    gate = msgspec.convert(environment.gate, QualityGate)
+    for key in (_EVERY, name):
+        match gates.get(key):
+            case QualityGate() as older:
+                gate = msgspec.structs.replace(older, allow_signature_change=gate.allow_signature_change)
+            case _Table() as table:
+                metrics = table.metrics if key == _EVERY else {**gate.metrics, **table.metrics}
+                own = [] if key == _EVERY else list(table.metrics)
+                gate = msgspec.structs.replace(gate, **table.switches, metrics=metrics, own=own)
+    return gate
+
+
+class _Table(msgspec.Struct, frozen=True):
+    """One table of the file: what it says, and no more."""
+
+    switches: dict[str, bool]
+    metrics: dict[str, MetricGate]
 
 
 class _Older(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -268,7 +307,7 @@ class _Older(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allow_unmeasured: bool = True
 
 
-def _of_environment(table: dict[str, Any], environment: str) -> dict[str, QualityGate]:
+def _of_environment(table: dict[str, Any], environment: str) -> dict[str, _Table | QualityGate]:
     """By name, what is asked."""
     named = {key: value for key, value in table.items() if isinstance(value, dict)}
     older = {key: value for key, value in table.items() if key not in named}
@@ -276,7 +315,9 @@ def _of_environment(table: dict[str, Any], environment: str) -> dict[str, Qualit
         raise msgspec.ValidationError(
             f'[{environment}] has {min(older)} beside [{environment}."*"]: put it into that table'
         )
-    gates = {key: _of_model(value, f"{environment}.{key}", key) for key, value in named.items()}
+    gates: dict[str, _Table | QualityGate] = {
+        key: _of_model(value, f"{environment}.{key}", key) for key, value in named.items()
+    }
     if older:
         read = msgspec.convert(older, _Older)
         r2 = _checked(MetricGate(limit=read.min_r2, worse_by=read.max_r2_drop), environment, "min_r2", "max_r2_drop")
@@ -284,7 +325,7 @@ def _of_environment(table: dict[str, Any], environment: str) -> dict[str, Qualit
     return gates
 
 
-def _of_model(table: dict[str, Any], called: str, name: str) -> QualityGate:
+def _of_model(table: dict[str, Any], called: str, name: str) -> _Table:
     if name != _EVERY and not model_name.is_valid(name):
         raise msgspec.ValidationError(f"[{called}]: {name!r} is no name of a model")
     metrics = {key: msgspec.convert(value, MetricGate) for key, value in table.items() if isinstance(value, dict)}
@@ -293,7 +334,7 @@ def _of_model(table: dict[str, Any], called: str, name: str) -> QualityGate:
     switches = {key: value for key, value in table.items() if key not in metrics}
     if unknown := sorted(switches.keys() - {"allow_unmeasured", "allow_signature_change"}):
         raise msgspec.ValidationError(f"[{called}] has a key {unknown[0]!r}, which is none")
-    return msgspec.convert({**switches, "metrics": metrics, "for_every_model": name == _EVERY}, QualityGate)
+    return _Table(msgspec.convert(switches, dict[str, bool]), metrics)
 
 
 def _checked(asked: MetricGate, called: str, limit: str, worse_by: str) -> MetricGate:

@@ -154,6 +154,8 @@ class Rollback(Identity, frozen=True, kw_only=True):
     """The model files that are served no more, newest first."""
     by: str
     reason: str
+    model_name: str | None = None
+    """Of which model they are versions; None: the record is older, and the files say it."""
     first_try: str | None = None
     """As in :class:`ModelRecord`."""
 
