@@ -2,7 +2,16 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import LAST, PROMOTED_TO, REASON, PromotionApproval, StepOperator, models_of, promotable_names
+from bulkhead_airflow import (
+    LAST,
+    PROMOTED_TO,
+    REASON,
+    PromotionApproval,
+    StepOperator,
+    models_of,
+    name_of,
+    promotable_names,
+)
 
 DOC = """
 ### Promote a model
@@ -41,6 +50,7 @@ with DAG(
         ),
         "reason": REASON,
     },
+    user_defined_macros={"name_of": name_of},
     doc_md=DOC,
 ):
     check_model = StepOperator(
@@ -48,6 +58,7 @@ with DAG(
         image="inference",
         journal="training",
         environment="{{ params.environment }}",
+        model_name="{{ name_of(params.model) }}",
         flags={"model": "{{ params.model }}", "environment": "{{ params.environment }}"},
         doc_md="Looks whether the environment could serve the model. Changes nothing.",
     )
@@ -57,6 +68,7 @@ with DAG(
         image="inference",
         journal="training",
         environment="{{ params.environment }}",
+        model_name="{{ name_of(params.model) }}",
         approved_by="approve",
         publishes=True,
         outlets=[models_of(environment, name) for environment in PROMOTED_TO for name in promotable_names()],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import sys
+import tomllib
 
 # First: it puts the packages below on Python's path.
 from by_hand import ROOT, fail
 
-from bulkhead import model_name
+from bulkhead import environments, model_name
 from bulkhead.errors import Refused
 
 KINDS = {
@@ -62,13 +64,11 @@ def test_it_builds_with_the_default_parameters() -> None:
     assert {name}.build(Parameters()).random_state == 0
 '''
 
+EXAMPLE = "For example: just new-model churn --target churned --kind binary"
+
 GATE = """
 # {name}, which predicts {target}.
-[prd.{name}]
-allow_unmeasured = false
-allow_signature_change = false
-
-[prd.{name}.{metric}]
+[{environment}.{name}.{metric}]
 limit = {limit}
 worse_by = 0.05
 """
@@ -84,7 +84,9 @@ def main(argv: list[str]) -> int:
     try:
         name = model_name.checked(given.name)
     except Refused as error:
-        fail(str(error), "For example: just new-model churn --target churned --kind binary")
+        fail(str(error), EXAMPLE)
+    if keyword.iskeyword(name) or name == "conftest":
+        fail(f"{name} is a word of Python's or of pytest's.", EXAMPLE)
     if not given.target.isprintable() or '"' in given.target or "\\" in given.target:
         fail(f"the target {given.target!r} holds quotes or control characters.", "Rename the column, or edit the file.")
     estimator, metric, limit = KINDS[given.kind]
@@ -95,6 +97,7 @@ def main(argv: list[str]) -> int:
         "estimator": estimator,
         "metric": metric,
         "limit": limit,
+        "environment": environments.LAST,
     }
     made = {
         ROOT / "project" / f"{name}.py": MODEL.format(**words),
@@ -107,10 +110,10 @@ def main(argv: list[str]) -> int:
         path.write_text(content)
         print(f"new-model: {path.relative_to(ROOT)}")
     gate = ROOT / "models" / "gate.toml"
-    if f"[prd.{name}" not in gate.read_text():
+    if gate.is_file() and name not in tomllib.loads(gate.read_text()).get(environments.LAST, {}):
         with gate.open("a") as file:
             file.write(GATE.format(**words))
-        print(f"new-model: models/gate.toml, [prd.{name}]")
+        print(f"new-model: models/gate.toml, [{environments.LAST}.{name}.{metric}]")
     print("new-model: edit the file, then run 'just build-images trainer inference'; its DAGs appear within seconds")
     return 0
 

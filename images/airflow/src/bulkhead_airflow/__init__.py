@@ -4,7 +4,7 @@ from bulkhead.environments import LAST, PROMOTED_TO
 from bulkhead.environments import NAMES as ENVIRONMENTS
 from bulkhead.identity import Environment
 from bulkhead_airflow.approval import PromotionApproval
-from bulkhead_airflow.assets import models_of
+from bulkhead_airflow.assets import models_of, name_of
 from bulkhead_airflow.forms import training_flags
 from bulkhead_airflow.operator import StepOperator
 from bulkhead_airflow.params import REASON, source_param, training_params
@@ -20,6 +20,7 @@ __all__ = [
     "PromotionApproval",
     "StepOperator",
     "models_of",
+    "name_of",
     "plans",
     "promotable_names",
     "source_param",

@@ -8,8 +8,6 @@ that nobody answers in time, leaves a record too.
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -57,7 +55,7 @@ class PromotionApproval(ApprovalOperator):
         """
         params, run = context["params"], context["dag_run"]
         environment = params["environment"]
-        registry = Registry(Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow")) / "models")
+        registry = Registry(defaults.models_folder())
         try:
             candidate = registry.find(params["model"], environments.origin_of(environment))
         except Refused as error:

@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Asset
 
 from bulkhead import schedule
+from bulkhead.errors import Refused
 from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.registry.store import Registry
+from bulkhead_airflow import defaults
 
 if TYPE_CHECKING:
     from bulkhead.identity import Environment
+
+
+def name_of(filename: str) -> str:
+    """Of which model the file called ``filename`` is a version; of ``model``, if the registry does not know it."""
+    try:
+        return Registry(defaults.models_folder()).find(filename).name
+    except (Refused, OSError):
+        return DEFAULT_NAME
 
 
 def models_of(environment: Environment, name: str = DEFAULT_NAME) -> Asset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bulkhead.errors import Refused
@@ -72,6 +73,11 @@ def four_eyes() -> bool:
         Refused: it is neither on nor off.
     """
     return approval.four_eyes(os.environ.get(approval.FOUR_EYES))
+
+
+def models_folder() -> Path:
+    """Where the registry is, read-only."""
+    return Path(os.environ.get("AIRFLOW_HOME", "/opt/airflow")) / "models"
 
 
 def launcher_url() -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import CronTriggerTimetable
+from croniter import croniter
+from croniter.croniter import CroniterError
 
 from bulkhead import environments, project_models, schedule
+from bulkhead.errors import Refused
 from bulkhead.model_name import DEFAULT_NAME, named
 from bulkhead_airflow import defaults, forms
 from bulkhead_airflow.assets import models_of
@@ -66,14 +70,21 @@ def plans(pipeline: str) -> Iterator[Plan]:
         Refused: the project, or its schedule, is not what it should be.
     """
     schedules = schedule.read()
+    made: dict[str, str] = {}
     for environment in environments.NAMES:
         for name in project_models.names():
             found = schedules.get((environment, name, pipeline))
             plan = Plan(environment=environment, name=name, pipeline=pipeline)
             if found is not None:
-                plan = replace(plan, schedule=_starts(found), pattern=found.source)
+                plan = replace(plan, schedule=_starts(found, f"{environment}.{name}.{pipeline}"), pattern=found.source)
             elif pipeline == "inference_pipe" and name == DEFAULT_NAME and defaults.follows(environment):
                 plan = replace(plan, schedule=[models_of(environment)])
+            if plan.dag_id in made:
+                raise Refused(
+                    f"{made[plan.dag_id]} and {environment}.{name} both make the DAG {plan.dag_id}."
+                    f" Rename project/{name}.py, or the environment."
+                )
+            made[plan.dag_id] = f"{environment}.{name}"
             yield plan
 
 
@@ -86,8 +97,15 @@ def promotable_names() -> list[str]:
     return sorted({*project_models.names(), DEFAULT_NAME}, key=lambda name: (name != DEFAULT_NAME, name))
 
 
-def _starts(found: Schedule) -> CronTriggerTimetable | list[Asset]:
+def _starts(found: Schedule, where: str) -> CronTriggerTimetable | list[Asset]:
     if found.cron is not None:
+        try:
+            croniter(found.cron, datetime.now(UTC)).get_next()  # the 31st of February is no time either
+        except (CroniterError, ValueError) as error:
+            raise Refused(
+                f"project/schedule.toml: [{where}]: cron is {found.cron!r}: {error}. Write it as 'MINUTE HOUR DAY MONTH"
+                " WEEKDAY'."
+            ) from None
         # Not at once, on the hour that has passed: who writes a schedule asks for nothing now.
         return CronTriggerTimetable(found.cron, timezone="UTC", run_immediately=False)
     assets = {

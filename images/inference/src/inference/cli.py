@@ -109,7 +109,10 @@ def check_model(model: str, environment: Environment) -> int:
     from bulkhead.step import runner
     from inference import decision_steps
 
-    return runner.run("check_model", "training", environment, lambda s: decision_steps.check_model(s, model))
+    def work(this: Step) -> Outcome:
+        return decision_steps.check_model(this, model)
+
+    return runner.run("check_model", "training", environment, work, model_name=decision_steps.name_of(model))
 
 
 @inference.command("promote_model")
@@ -132,6 +135,7 @@ def promote_model(model: str, by: str, reason: str, replacing: str, environment:
         "training",
         environment,
         lambda s: decision_steps.promote_model(s, model, by or None, reason, replacing or None),
+        model_name=decision_steps.name_of(model),
     )
 
 

@@ -43,7 +43,8 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
     table = tables.read_source(source, step.inputs, sample.without_target)
     model = _model(step, filename)
     if model is None:
-        columns = definition.columns_for([name for name in table.names if name != definition.target], table.inferred)
+        features = [name for name in table.names if name != definition.target]
+        columns = definition.columns_for(features, table.inferred, definition.target)
     else:
         columns = columns_of(model)
     read = _readable(table, columns)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bulkhead import environments
+from bulkhead import environments, model_name, paths
+from bulkhead.errors import Refused
 from bulkhead.registry import decisions
 from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
+from bulkhead.registry.store import Registry
 from bulkhead.step.runner import Outcome
 from modeling import serving_check
 
 if TYPE_CHECKING:
     from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
+
+
+def name_of(filename: str) -> str:
+    """Of which model the file called ``filename`` is a version; where the registry cannot tell, as Airflow says."""
+    try:
+        return Registry(Path(paths.MODELS)).find(filename).name
+    except (Refused, OSError):
+        return os.environ.get(model_name.VARIABLE) or model_name.DEFAULT_NAME
 
 
 def check_model(step: Step, filename: str) -> Outcome:

@@ -206,7 +206,7 @@ def _result(run_folder: Path, container: Container) -> StepResult:
     if ours != theirs:  # its author has told the step something else than Airflow was told
         raise Refused(
             f"the step ran for {short(' '.join(map(str, theirs)))}, and Airflow asked for {' '.join(ours)}."
-            " Nothing is recorded. Name environment and model in the operator (environment=, model_name=), not in flags."
+            " Nothing is recorded. Name both in the operator (environment=, model_name=), not in flags."
         )
     return found
 

@@ -65,14 +65,15 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
 
 
 def _target_column(table: SourceTable, definition: Definition, target: str) -> Column:
-    """Numbers where all of it is; else words, which are classes."""
+    """Numbers where all of it is, or where numbers are predicted; else words, which are classes."""
     declared = (definition.columns or {}).get(target)
     if declared is not None:
         return Column(kind=declared.kind)
-    found = table.inferred([target])[target].kind
-    if definition.problem == "regression" or found in {"number", "identifier"} or not table.is_text(target):
+    if definition.problem == "regression" or table.is_all_numbers(target):
         return Column(kind="number")
-    return Column(kind="category")
+    # A word that is no number: a class, or a fault of the table, which depends on what is predicted.
+    classifies = definition.problem is not None or definition.predicts_classes()
+    return Column(kind="category" if classifies else "number")
 
 
 def _is_number(column: Column) -> bool:
@@ -101,7 +102,7 @@ def _choose(
         raise Refused(f"features: {target!r} is the target, and cannot be predicted from itself. Leave it out.")
     if len(set(chosen)) < len(chosen):
         raise Refused(f"features: a column is named twice in {listed(chosen)}. Name each once.")
-    columns = definition.columns_for([name for name in names if name != target], table.inferred)
+    columns = definition.columns_for([name for name in names if name != target], table.inferred, target)
     if chosen:
         if unknown := [name for name in chosen if name not in columns or not columns[name].is_feature]:
             raise Refused(
@@ -111,6 +112,10 @@ def _choose(
         wanted = set(chosen)
         columns = {name: one for name, one in columns.items() if name in wanted or one.kind == "identifier"}
     identifier = next((name for name, column in columns.items() if column.kind == "identifier"), None)
+    if identifier is not None and (identifier == "prediction" or identifier.startswith("probability_")):
+        raise Refused(
+            f"the identifier is called {identifier!r}, as a column of predictions is. Rename it in the table."
+        )
     columns = {name: column for name, column in columns.items() if column.kind != "text"}
     if not any(column.is_feature for column in columns.values()):
         raise Refused(f"there is no column but the target {target!r}. Give a table with at least one feature.")

@@ -14,6 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from bulkhead import project_models
 from bulkhead.errors import BulkheadError, NotGoodEnough, Refused, listed, short
 from bulkhead.parameters import TrainingParameters, from_words
 from bulkhead.prediction import libraries
@@ -24,7 +25,7 @@ from bulkhead.registry import quality_gate
 from bulkhead.registry.proposals import ModelProposal
 from bulkhead.registry.records import Lineage, TrainedOn
 from bulkhead.step.runner import Outcome
-from modeling import gate_check, measuring, pickling
+from modeling import gate_check, measuring, pickling, source_files
 from modeling.definition import Definition
 from modeling.measuring import Measured
 from tabular import tables
@@ -133,6 +134,7 @@ def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) ->
     trained = train(frame, target, parameters, definition)
     published = _published(definition, trained.estimator)
     content, modules = _dumped(definition, published)
+    modules |= source_files.of_model(step.model_name, project_models.folder()).modules
     linear = measuring.coefficients(trained.estimator, list(frame.columns))
     lineage = Lineage(
         **msgspec.structs.asdict(step.identity),

@@ -6,12 +6,14 @@ must import no ML library.
 
 from __future__ import annotations
 
+import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from bulkhead.errors import Refused, short
+from bulkhead.errors import Refused, one_line, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +43,8 @@ class Field(msgspec.Struct, frozen=True):
     default: Any
     schema: dict[str, Any]
     """Its JSON Schema, with ``title`` and ``description`` where the struct has them."""
+    type: Any = Any
+    """As the struct declares it."""
 
     @property
     def flag(self) -> str:
@@ -51,7 +55,7 @@ class Field(msgspec.Struct, frozen=True):
 TAKEN = frozenset(
     {
         *("source", "target", "features", "environment", "name", "help"),
-        *("serve", "allow_unmeasured", "allow_signature_change"),
+        *("serve", "allow_unmeasured", "allow_signature_change", "estimator"),
     }
 )
 """What forms and command lines ask for besides."""
@@ -74,10 +78,8 @@ def fields_of(parameters: Any) -> list[Field]:
             raise Refused(f"the parameter {one.name} has a name that the trigger form uses already. Rename it.")
         if one.required:
             raise Refused(f"the parameter {one.name} has no default, and a step run by hand needs one. Give it one.")
-        kind = msgspec.inspect.type_info(one.type)
-        while isinstance(kind, msgspec.inspect.Metadata):
-            kind = kind.type
-        members = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+        kind = _bare(msgspec.inspect.type_info(one.type))
+        members = [_bare(one) for one in (kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,))]
         if one.encode_name != one.name:
             raise Refused(
                 f"the parameter {one.name} is renamed to {one.encode_name}. Call the field so, without rename."
@@ -91,8 +93,16 @@ def fields_of(parameters: Any) -> list[Field]:
             msgspec.convert(default, one.type)
         except msgspec.ValidationError as error:
             raise Refused(f"the parameter {one.name} has a default that it does not take: {error}. Fix it.") from None
-        found.append(Field(one.name, default, schemas[one.name]))
+        if isinstance(default, float) and not math.isfinite(default):
+            raise Refused(f"the parameter {one.name} is {default} by default, which no record can hold. Use null or 0.")
+        found.append(Field(one.name, default, schemas[one.name], one.type))
     return found
+
+
+def _bare(kind: Any) -> Any:
+    while isinstance(kind, msgspec.inspect.Metadata):
+        kind = kind.type
+    return kind
 
 
 def _whole(schema: Any, definitions: Mapping[str, Any]) -> Any:
@@ -112,24 +122,33 @@ def from_words(parameters: type[TrainingParameters], words: Mapping[str, str]) -
     Raises:
         Refused: one is not what its field takes, or there is no such field.
     """
-    known = [field.name for field in fields_of(parameters)]
+    types = {one.name: one.type for one in msgspec.structs.fields(parameters)}
     given: dict[str, Any] = {}
     for name, text in words.items():
-        if name not in known:
-            raise Refused(f"there is no parameter {short(name)}. Name one of: {', '.join(known)}.")
-        try:
-            given[name] = _value(parameters, name, text)
-        except msgspec.ValidationError as error:
-            reason = str(error).partition(" - at")[0]
-            raise Refused(f"parameter {name}: {reason}, and it is {short(text)}. Give another value.") from None
-    return msgspec.convert(given, parameters)
-
-
-def _value(parameters: type[TrainingParameters], name: str, text: str) -> Any:
-    """``text`` as the field ``name`` takes it; ``null`` is nothing where it takes that, text or not."""
+        if name not in types:
+            raise Refused(f"there is no parameter {short(name)}. Name one of: {', '.join(types)}.")
+        given[name] = from_word(name, types[name], text)
     try:
-        if text == "null":
-            return getattr(msgspec.convert({name: None}, parameters), name)
-    except msgspec.ValidationError:
-        pass
-    return getattr(msgspec.convert({name: text}, parameters, strict=False), name)
+        # Only now, all of them: a struct may say what fits together.
+        return parameters(**given)
+    except Exception as error:
+        told = one_line(f"{type(error).__name__}: {error}", 300)
+        raise Refused(f"the parameters do not fit together: {told}. Give other values.") from error
+
+
+def from_word(name: str, kind: Any, text: str) -> Any:
+    """``text`` as the field ``name`` of the type ``kind`` takes it; ``null`` is nothing where it takes that.
+
+    Raises:
+        Refused: it does not take it.
+    """
+    if text == "null":
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(None, kind)
+    try:
+        value = msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Refused(f"parameter {name}: {error}, and it is {short(text)}. Give another value.") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise Refused(f"parameter {name}: {short(text)} is not finite. Give another value.")
+    return value

@@ -6,17 +6,21 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 
 from bulkhead import project_models
 from bulkhead.columns import EVERY_OTHER, Column
 from bulkhead.errors import Refused, listed, one_line, short
+from bulkhead.prediction import transformed
+from bulkhead.prediction.predicting import label
+from bulkhead.project_models import parameters_of
 from bulkhead.registry.metrics import NOT_METRICS
 from bulkhead.scoring import RESPONSES, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    import pandas as pd
 
     from bulkhead.parameters import TrainingParameters
 
@@ -55,7 +59,7 @@ class Definition:
         positive = getattr(self._module, "POSITIVE", None)
         if not isinstance(positive, str | bool | int | float | None):
             raise Refused(f"{self.file}: POSITIVE is {short(repr(positive))}, and not a class. Name one, as text.")
-        self.positive = None if positive is None else str(positive)
+        self.positive = None if positive is None else label(positive)
         self.metrics = self._metrics()
         for hook in ("build", "transform", "check", "plots", "explain"):
             if (value := getattr(self._module, hook, None)) is not None and not callable(value):
@@ -71,12 +75,21 @@ class Definition:
                 f"{self.file}: build returned {short(repr(estimator))}, and not an estimator."
                 " Return an object with fit and predict, as scikit-learn's have."
             )
-        if not (is_classifier(estimator) or is_regressor(estimator)):
+        try:
+            is_either = is_classifier(estimator) or is_regressor(estimator)
+        except AttributeError:  # it has not scikit-learn's base class, which answers that
+            is_either = False
+        if not is_either:
             raise Refused(
-                f"{self.file}: build returned {type(estimator).__name__}, which is neither a regressor nor a"
-                " classifier. Return one of them, or a pipeline that ends in one."
+                f"{self.file}: build returned {type(estimator).__name__}, which scikit-learn knows as neither"
+                " a regressor nor a classifier. Return one of them, or a pipeline that ends in one; a class of your own"
+                " extends RegressorMixin or ClassifierMixin, then BaseEstimator."
             )
         return estimator
+
+    def predicts_classes(self) -> bool:
+        """Whether its estimator, with the default parameters, is a classifier."""
+        return bool(is_classifier(self.build(parameters_of(self.name)())))
 
     def check(self, frame: pd.DataFrame, called: str) -> None:
         """Refuse a table that the model's own ``check`` has something to say of."""
@@ -108,26 +121,18 @@ class Definition:
         """
         if not self._has("transform"):
             return frame
-        before = len(frame)
         with np.errstate(all="ignore"):  # what is not finite is refused below
             result = self._call("transform", frame.copy())
-        if not isinstance(result, pd.DataFrame):
-            raise self._bad_transform(f"returned {type(result).__name__}, and not a DataFrame")
-        if len(result) != before:
-            raise self._bad_transform(f"made {len(result)} rows out of {before}; it must keep each row")
-        names = list(result.columns)
-        if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
-            raise self._bad_transform(f"must give distinct columns with names, at least one; it gave {names[:20]}")
-        columns = {name: self._column(name, result[name], may_be_empty=may_be_empty) for name in names}
-        return pd.DataFrame(columns, columns=names)
+        fix = f"Fix transform in {self.file}, then run just build-images."
+        return transformed.checked(result, frame, may_be_empty=may_be_empty, fix=fix)
 
     def plots(self, estimator: Any, frame: pd.DataFrame, target: Any) -> Any:
         """What the model's own ``plots`` gives of the held-out rows; None: it has none."""
-        return self._call("plots", estimator, frame, target) if self._has("plots") else None
+        return self._call("plots", estimator, frame.copy(), target.copy()) if self._has("plots") else None
 
     def explain(self, estimator: Any, frame: pd.DataFrame, target: Any) -> Any:
         """What the model's own ``explain`` gives of the held-out rows; None: it has none."""
-        return self._call("explain", estimator, frame, target) if self._has("explain") else None
+        return self._call("explain", estimator, frame.copy(), target.copy()) if self._has("explain") else None
 
     @property
     def has_explain(self) -> bool:
@@ -138,12 +143,13 @@ class Definition:
         """What to raise where the estimator raised ``error`` while ``doing`` something."""
         return project_models.failed(error, f"{self.file}: {doing} fails")
 
-    def columns_for(self, names: Sequence[str], inferred: Any) -> dict[str, Column]:
+    def columns_for(self, names: Sequence[str], inferred: Any, target: str) -> dict[str, Column]:
         """What each of the columns ``names`` is; those that nothing is said of are left out.
 
         Args:
             names: a table's columns, without the target.
             inferred: tells what columns seem to be; asked where the file declares none.
+            target: the column to predict, which is none of them.
 
         Raises:
             Refused: a declared column is not there.
@@ -151,7 +157,7 @@ class Definition:
         if self.columns is None:
             found: dict[str, Column] = inferred(names)
             return found
-        missing = [name for name in self.columns if name not in set(names) and name not in (EVERY_OTHER, self.target)]
+        missing = [name for name in self.columns if name not in set(names) and name not in (EVERY_OTHER, target)]
         if missing:
             raise Refused(
                 f"{self.file} declares the columns [{listed(missing)}], which the table does not have. It has:"
@@ -160,29 +166,6 @@ class Definition:
         other = self.columns.get(EVERY_OTHER)
         chosen = {name: self.columns.get(name, other) for name in names}
         return {name: column for name, column in chosen.items() if column is not None}
-
-    def _column(self, name: str, column: Any, *, may_be_empty: bool) -> Any:
-        """One column of what ``transform`` gave, in a type that files and estimators take."""
-        if pd.api.types.is_datetime64_any_dtype(column.dtype) or _has_plain_categories(column):
-            return column.reset_index(drop=True)
-        try:
-            # NumPy would cut complex numbers to their real parts.
-            numbers = None if np.iscomplexobj(column) else column.to_numpy(dtype=float, na_value=np.nan)
-        except (TypeError, ValueError):
-            numbers = None
-        if numbers is None:
-            kind = column.cat.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
-            raise self._bad_transform(f"made column {name!r} something else than numbers, categories or dates ({kind})")
-        bad = np.flatnonzero(np.isinf(numbers) if may_be_empty else ~np.isfinite(numbers))
-        if bad.size:
-            raise Refused(
-                f"the transformation made column {name!r}, row {bad[0] + 1}, {numbers[bad[0]]}."
-                f" Give smaller numbers, or fix transform in {self.file}."
-            )
-        return numbers
-
-    def _bad_transform(self, what: str) -> Refused:
-        return Refused(f"the transformation {what}. Fix transform in {self.file}, then run just build-images.")
 
     def _declared(self, name: str, kind: type, default: Any) -> Any:
         value = getattr(self._module, name, default)
@@ -236,14 +219,6 @@ class Definition:
             raise
         except (Exception, SystemExit) as error:
             raise project_models.failed(error, f"{hook} fails", self.file) from error
-
-
-def _has_plain_categories(column: Any) -> bool:
-    """Whether it is a category of words, numbers or dates, all of one kind: files have no other."""
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        return False
-    kinds = {"string", "integer", "floating", "boolean", "datetime64", "empty"}
-    return pd.api.types.infer_dtype(column.cat.categories) in kinds
 
 
 def _listed(value: Any) -> Sequence[Any]:

@@ -6,11 +6,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from bulkhead import project_models
+from modeling import source_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NOT_CODE = ("tests", "dags")
 OLDER = "82850feed1ba0f19d0077754bbffdb5fe9c71ecde228fdfdb30908b0d97b2933"
 """Of the file that models of before ``project/`` were trained with; :mod:`modeling.older` has what it did."""
 
@@ -18,24 +18,14 @@ OLDER = "82850feed1ba0f19d0077754bbffdb5fe9c71ecde228fdfdb30908b0d97b2933"
 def fingerprint(name: str, folder: Path | None = None) -> str:
     """SHA-256, in hex, of the code of the model ``name``: any edit changes it, a comment's too.
 
-    That is its own file, and what models share: files that begin with ``_``, and folders. Other models' files are not
-    in it, nor are parameters: what they do is in the record.
-
     Args:
         name: the model.
         folder: another copy of the project; None: the one that is imported.
     """
     folder = folder or project_models.folder()
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py"), key=lambda path: path.relative_to(folder).as_posix()):
-        if _counts(path.relative_to(folder), name):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(folder).as_posix()}\n{len(content)}\n".encode())
-            digest.update(content)
+    for path in source_files.of_model(name, folder).files:
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\n{len(content)}\n".encode())
+        digest.update(content)
     return digest.hexdigest()
-
-
-def _counts(path: Path, name: str) -> bool:
-    if len(path.parts) > 1:
-        return path.parts[0] not in _NOT_CODE and "__pycache__" not in path.parts
-    return path.stem == name or (path.stem.startswith("_") and path.stem != "__init__")

@@ -204,12 +204,12 @@ class Measured:
                         predicted = predicted.reshape(len(frame))
                     return self._places(predicted)
                 probabilities = np.asarray(estimator.predict_proba(frame), dtype=float)
+                order = list(estimator.classes_)
+                ordered: np.ndarray = probabilities[:, [order.index(one) for one in self._classes]]
         except (MemoryError, Refused):
             raise
         except Exception as error:
             raise self._definition.code_failed(error, f"{response} of {type(estimator).__name__}") from error
-        order = list(estimator.classes_)
-        ordered = probabilities[:, [order.index(one) for one in self._classes]]
         return ordered[:, 1] if self._problem == "binary" else ordered
 
     def _value(self, name: str, metric: Metric, truth: np.ndarray, response: np.ndarray) -> float | None:

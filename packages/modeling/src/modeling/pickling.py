@@ -6,8 +6,9 @@ package, are stored by value (by cloudpickle, which joblib brings along).
 
 from __future__ import annotations
 
+import functools
 import io
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import cloudpickle
@@ -19,7 +20,7 @@ _BY_VALUE = (project_models.PACKAGE, "modeling")
 
 
 def dumped(model: Any) -> tuple[bytes, set[str]]:
-    """The bytes of ``model``'s file, and the names of the modules that it needs.
+    """The bytes of ``model``'s file, and the names of the modules that it names; what our code imports comes on top.
 
     Raises:
         Exception: whatever an object of the model raises that cannot be stored.
@@ -40,14 +41,32 @@ class _Pickler(NumpyPickler):  # type: ignore[misc]  # joblib has no types
 
     def reducer_override(self, obj: Any) -> Any:
         """How ``obj`` is stored, where that is not as ever."""
-        if not isinstance(obj, type | FunctionType):
+        if not isinstance(obj, type | FunctionType | _Cached):
             return NotImplemented
         module = str(getattr(obj, "__module__", None) or "")
         if not _is_ours(module):
             self.modules.add(module)
             return NotImplemented
-        self.modules |= _named_by(module)
-        return cloudpickle.loads, (cloudpickle.dumps(obj),)
+        buffer = io.BytesIO()
+        _CodePickler(buffer).dump(obj)
+        return cloudpickle.loads, (buffer.getvalue(),)
+
+
+_Cached = type(functools.lru_cache(lambda: None))
+
+
+class _CodePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    """Cloudpickle's, which stores what was decorated with a cache by name alone."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        """How ``obj`` is stored: a cache anew, empty, around its function."""
+        if isinstance(obj, _Cached) and _is_ours(str(obj.__module__)):
+            return _cached, (obj.__wrapped__, *obj.cache_parameters().values())
+        return super().reducer_override(obj)
+
+
+def _cached(function: Any, maxsize: int | None, typed: bool) -> Any:  # noqa: FBT001  # as cache_parameters has them
+    return functools.lru_cache(maxsize, typed)(function)
 
 
 class _by_value:  # noqa: N801  # a context, used as one
@@ -67,15 +86,3 @@ class _by_value:  # noqa: N801  # a context, used as one
 
 def _is_ours(module: str) -> bool:
     return module.partition(".")[0] in _BY_VALUE
-
-
-def _named_by(module: str) -> set[str]:
-    """The modules that code of ``module`` names: it needs them when it is called."""
-    import sys
-
-    found: set[str] = set()
-    for value in vars(sys.modules[module]).values():
-        name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-        if isinstance(name, str) and not _is_ours(name):
-            found.add(name)
-    return found

@@ -12,6 +12,7 @@ import csv
 import io
 import re
 from collections import Counter
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
     from bulkhead.columns import Column
 
-_TOO_LONG = re.compile(rb"[^\r\n]{1000001}")
+_LONGEST_LINE = 1_000_000
 """pyarrow reads blocks of a mebibyte, and a row must fit into one."""
+_LONGEST_NAME = 1000
+_LINE_END = re.compile(rb"[\r\n]")
 
 _UNREADABLE = (
     pa.ArrowInvalid,
@@ -66,6 +69,10 @@ class SourceTable:
     def is_text(self, name: str) -> bool:
         """Whether no cell of the column ``name`` so much as begins like a number."""
         return typed.is_text(self._table.column(name))
+
+    def is_all_numbers(self, name: str) -> bool:
+        """Whether each cell of the column ``name`` is a number, or empty."""
+        return typed.is_all_numbers(name, self._table.column(name))
 
     def inferred(self, names: Sequence[str]) -> dict[str, Column]:
         """What each of the columns ``names`` seems to be."""
@@ -105,7 +112,7 @@ class TypedColumns:
         self._arrays = arrays
         self.kinds = kinds
 
-    @property
+    @cached_property
     def dtypes(self) -> dict[str, str]:
         """The type of each, as records have it."""
         return {name: typed.dtype_of(array, self.kinds[name]) for name, array in self._arrays.items()}
@@ -115,7 +122,7 @@ class TypedColumns:
         """Those that may have empty cells."""
         return [name for name in self._arrays if self.kinds[name].missing]
 
-    @property
+    @cached_property
     def categories(self) -> dict[str, int]:
         """By category, how many different words there are."""
         return {
@@ -211,8 +218,8 @@ def _csv(source: str, content: bytes) -> pa.Table:
     content = content.removeprefix(b"\xef\xbb\xbf").rstrip(b"\r\n") + b"\n"
     if not content.strip():
         raise Refused(f"{source}: it is empty. Give a table with a header and at least one row.")
-    if long := _TOO_LONG.search(content):
-        line = content.count(b"\n", 0, long.start()) + 1
+    if (long := _too_long(content)) is not None:
+        line = content.count(b"\n", 0, long) + 1
         raise Refused(f"{source}: line {line} is longer than a megabyte. Give each row a line of its own.")
     parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
     try:
@@ -228,6 +235,18 @@ def _csv(source: str, content: bytes) -> pa.Table:
     except _UNREADABLE as error:
         raise Refused(f"{source}: cannot be read as CSV: {one_line(str(error), 300)}. Fix the file.") from None
     return table.rename_columns([name.strip() for name in names])
+
+
+def _too_long(content: bytes) -> int | None:
+    """Where a line begins that is too long; None: nowhere."""
+    if len(content) <= _LONGEST_LINE:
+        return None
+    begin = 0
+    for end in _LINE_END.finditer(content):
+        if end.start() - begin > _LONGEST_LINE:
+            return begin
+        begin = end.end()
+    return begin if len(content) - begin > _LONGEST_LINE else None
 
 
 def _parquet(source: str, content: bytes) -> pa.Table:
@@ -247,6 +266,11 @@ def _check_names(source: str, names: list[str]) -> None:
     for number, name in enumerate(names, 1):
         if not name:
             raise Refused(f"{source}: column {number} has no name. Name it, or write the file without an index column.")
+        if len(name) > _LONGEST_NAME:
+            raise Refused(
+                f"{source}: the name of column {number} has {len(name):,} characters, and {_LONGEST_NAME:,} are taken."
+                " Rename it."
+            )
         if not name.isprintable():
             raise Refused(
                 f"{source}: the name of column {number}, {name!r}, holds a line break or control character. Rename it."

@@ -44,17 +44,23 @@ class LoadedModel:
         Raises:
             Refused: a column or a cell is not what the model was trained for, or a prediction is not finite.
         """
+        from bulkhead.prediction import transformed
         from bulkhead.prediction.predicting import estimator_of, predict
 
         if frame.empty:
             raise Refused("the frame has no rows, or no columns. Give a frame with at least one of both.")
         typed, identifiers = self._typed(frame)
         steps = getattr(self.pipeline, "named_steps", {})
-        try:
-            transformed = steps["transform"].transform(typed) if hasattr(steps.get("transform"), "transform") else typed
-        except Exception as error:
-            raise Refused(f"the model's transformation fails: {one_line(repr(error), 300)}. Fix the table.") from error
-        found = predict(estimator_of(self.pipeline), self.record, transformed).frame()
+        ready = typed
+        if hasattr(steps.get("transform"), "transform"):
+            try:
+                result = steps["transform"].transform(typed.copy())
+            except Exception as error:
+                told = one_line(repr(error), 300)
+                raise Refused(f"the model's transformation fails: {told}. Fix the frame.") from error
+            may_be_empty = bool(self.record.missing)
+            ready = transformed.checked(result, typed, may_be_empty=may_be_empty, fix="Fix the frame.")
+        found = predict(estimator_of(self.pipeline), self.record, ready).frame()
         found.insert(0, self.record.identifier or "row", identifiers)
         return found
 
@@ -65,7 +71,14 @@ class LoadedModel:
         from bulkhead.prediction.signature import columns_of
 
         record, columns = self.record, columns_of(self.record)
-        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if not frame.columns.is_unique:
+            raise Refused(f"the frame has two columns of one name, of {list(frame.columns)}. Give each its own name.")
+        try:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+            raise Refused(
+                f"the frame has a column of more than one kind of value: {one_line(str(error), 300)}. Convert it."
+            ) from None
         beside = {record.target, record.identifier, *(record.left_out or [])}
         arrays, dtypes = {}, {}
         for name in table.column_names:
@@ -84,7 +97,8 @@ class LoadedModel:
         if record.identifier is not None and record.identifier in table.column_names:
             identifiers = typed.typed(record.identifier, table.column(record.identifier), columns[record.identifier])
             return typed.to_frame(arrays, columns), identifiers.to_pandas()
-        return typed.to_frame(arrays, columns), range(1, len(frame) + 1)
+        names = range(1, len(frame) + 1) if record.identifier is None else [None] * len(frame)
+        return typed.to_frame(arrays, columns), names
 
 
 def load(

@@ -117,8 +117,17 @@ def _probabilities(estimator: Any, frame: pd.DataFrame, record: ModelRecord) -> 
     if not hasattr(estimator, "predict_proba"):
         return None
     found = np.asarray(_asked(estimator, "predict_proba", frame, record), dtype=float)
-    order = [label(one) for one in estimator.classes_]
-    return found[:, [order.index(name) for name in record.classes or []]]
+    order = [label(one) for one in getattr(estimator, "classes_", ())]
+    classes = record.classes or []
+    if found.shape != (len(frame), len(order)) or not set(classes) <= set(order):
+        raise Refused(
+            f"{record.model_filename} gives probabilities of the shape {found.shape} for {len(frame)} rows and the"
+            f" classes {order[:20]}. Train a new model."
+        )
+    bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if bad.size:
+        raise NotFinite(f"a probability for row {bad[0] + 1} is not finite. Give smaller numbers there.")
+    return found[:, [order.index(name) for name in classes]]
 
 
 def _asked(estimator: Any, method: str, frame: pd.DataFrame, record: ModelRecord) -> Any:

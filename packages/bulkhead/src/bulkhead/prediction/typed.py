@@ -21,6 +21,7 @@ LARGEST = 1e150
 _LIKE_A_NUMBER = r"(?i)^\s*([+-]?(\d|\.\d|nan|inf)|$)"
 _EXACT = 2.0**53
 """Whole numbers up to here are told apart by float64."""
+_LONGEST_WORD = 1000
 _WHOLE = r"^([+-]?[0-9]+)\.0+$"
 _TRUE, _FALSE = ["true", "yes", "1"], ["false", "no", "0"]
 _MOST_CATEGORIES = 1000
@@ -38,9 +39,24 @@ class BadCell(Refused):
 
 def is_text(column: pa.ChunkedArray) -> bool:
     """Whether no cell of ``column`` so much as begins like a number."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if _is_string(column.type):
         return not pc.any(pc.match_substring_regex(column, _LIKE_A_NUMBER)).as_py()
+    if pa.types.is_null(column.type):
+        return False  # it holds nothing, as an empty column of a CSV file does
     return not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type))
+
+
+def is_all_numbers(name: str, column: pa.ChunkedArray) -> bool:
+    """Whether each cell of ``column`` is a number, or empty; of a column of numbers also one that cannot be taken."""
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return True
+    try:
+        typed(name, column, number(missing=True))
+    except BadCell:
+        return False
+    return True
 
 
 def typed(name: str, column: pa.ChunkedArray, wanted: Column) -> pa.ChunkedArray:
@@ -107,7 +123,12 @@ def _guess(name: str, column: pa.ChunkedArray, *, has_identifier: bool) -> Colum
         if make is number and _names_rows(name, made) and not has_identifier:
             return identifier()
         return make(missing=made.null_count > 0)
-    words = typed(name, column, category(missing=True))
+    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return number(missing=column.null_count > 0)  # and its cell is told where it is read
+    try:
+        words = typed(name, column, category(missing=True))
+    except BadCell:  # lists, bytes, and what else is no word, or a long one
+        return text()
     if _names_rows(name, words):
         return text() if has_identifier else identifier()
     different = pc.count_distinct(words).as_py()
@@ -125,14 +146,21 @@ def _names_rows(name: str, column: pa.ChunkedArray) -> bool:
 
 
 def _numbers(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_null(column.type):
+    if pa.types.is_null(column.type) or pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     if _is_string(column.type):
         column = _parsed_numbers(name, column)
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise BadCell(name, 1, f"its type is {column.type}, not a number. Convert it, or leave it out.")
     _check_finite(name, column)
+    if column.null_count and pa.types.is_floating(column.type) and _is_whole(column):
+        return column.cast(pa.int64())  # pandas has no empty cells among whole numbers, and makes fractions of them
     return column
+
+
+def _is_whole(column: pa.ChunkedArray) -> bool:
+    numbers = column.cast(pa.float64())
+    return bool(pc.all(pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT))).as_py())
 
 
 def _parsed_numbers(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -180,12 +208,19 @@ def _words(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _categories(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Words in one spelling, cell by cell: pandas writes 1 as 1.0 beside an empty cell, and true as True."""
     words = pc.replace_substring_regex(_words(name, column), _WHOLE, r"\1")
+    if (pc.max(pc.utf8_length(words)).as_py() or 0) > _LONGEST_WORD:
+        row = pc.index(pc.greater(pc.utf8_length(words), _LONGEST_WORD), value=True).as_py() + 1
+        raise BadCell(
+            name, row, f"a category's word has more than {_LONGEST_WORD:,} characters. Shorten it, or call it text()."
+        )
     return pc.if_else(pc.is_in(words, value_set=pa.array(["True", "False"])), pc.utf8_lower(words), words)
 
 
 def _booleans(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_boolean(column.type):
         return column
+    if not (_is_string(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise BadCell(name, 1, f"its type is {column.type}, not true or false. Convert it, or leave it out.")
     words = pc.utf8_lower(_categories(name, column))
     is_true = pc.is_in(words, value_set=pa.array(_TRUE))
     is_other = pc.invert(pc.or_(pc.or_(is_true, pc.is_in(words, value_set=pa.array(_FALSE))), words.is_null()))
@@ -198,12 +233,12 @@ def _booleans(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _dates(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     moment = pa.timestamp("us")
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type) or pa.types.is_null(column.type):
-        return column.cast(moment, safe=False)
+        return _in_calendar(name, column.cast(moment, safe=False))
     if not _is_string(column.type):
         raise BadCell(name, 1, f"its type is {column.type}, not a date. Convert it, or leave it out.")
     for wanted in _MOMENTS:
         if _casts(column, wanted):
-            return column.cast(wanted).cast(moment)
+            return _in_calendar(name, column.cast(wanted).cast(moment))
     # By the form that goes furthest: a table of one zone-less moment and ten with a zone is told of the former.
     row = max(_first(partial(_begin_casts, column, one), len(column)) for one in _MOMENTS)
     raise BadCell(
@@ -213,6 +248,17 @@ def _dates(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     )
 
 
+def _in_calendar(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    ticks = column.cast(pa.int64())
+    outside = pc.or_(pc.less(ticks, _FIRST_MOMENT), pc.greater(ticks, _LAST_MOMENT))
+    if pc.any(outside).as_py():
+        row = pc.index(outside, value=True).as_py() + 1
+        raise BadCell(name, row, "the date is not of the years 1 to 9999. Fix the cell.")
+    return column
+
+
+_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 and 9999, in microseconds since 1970: what Python's dates know."""
 _MOMENTS = (pa.timestamp("us"), pa.timestamp("us", tz="UTC"))
 
 _READERS: dict[str, Callable[[str, pa.ChunkedArray], pa.ChunkedArray]] = {

@@ -14,6 +14,7 @@ import msgspec
 
 from bulkhead.errors import Refused, short
 from bulkhead.registry import record_lines, records
+from bulkhead.registry.metrics import GOALS
 
 if TYPE_CHECKING:
     from bulkhead.registry.records import InferenceRecord, Lineage, Record
@@ -23,6 +24,8 @@ LONGEST_RECORD = 1 << 20
 _LONGEST_TEXT = 4096
 _DEEPEST = 8
 _LARGEST = float.fromhex("0x1p1023")
+_PROBABILITY = "probability_"
+"""What columns of predictions begin with."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODEL_HASH = re.compile(r"[0-9a-f]{6,128}")
 
@@ -39,6 +42,17 @@ def lineage(given: Lineage) -> Lineage:
         sha256("data.sha256", given.data.sha256)
     if given.trained_on is not None:
         sha256("trained_on.sha256", given.trained_on.sha256)
+    for what, names in (("features", given.features), ("classes", given.classes), ("missing", given.missing)):
+        if names is not None and len(set(names)) < len(names):
+            raise _unbelievable(what, "a name twice", "distinct names")
+    for goal in (given.goals or {}).values():
+        if goal not in GOALS:
+            raise _unbelievable("a metric's goal", goal, " or ".join(GOALS))
+    name = given.identifier
+    if name is not None and (
+        name in {*(given.features or []), given.target, "prediction"} or name.startswith(_PROBABILITY)
+    ):
+        raise _unbelievable("the identifier", name, "a column of its own")
     return given
 
 

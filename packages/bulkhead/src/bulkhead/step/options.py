@@ -10,14 +10,14 @@ import click
 
 from bulkhead import environments, model_name
 from bulkhead.errors import Refused
-from bulkhead.parameters import fields_of, from_words
+from bulkhead.parameters import fields_of, from_word
 from bulkhead.paths import SAMPLE
 from bulkhead.project_models import parameters_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bulkhead.parameters import Field, TrainingParameters
+    from bulkhead.parameters import Field
 
 _PARAMETERS = "bulkhead.parameters"
 
@@ -80,7 +80,7 @@ class WithParameters(click.Command):
         parameters = ctx.meta.get(_PARAMETERS)
         if parameters is None:
             return own
-        return [*own[:-1], *(_option(field, parameters) for field in fields_of(parameters)), own[-1]]
+        return [*own[:-1], *(_option(field) for field in fields_of(parameters)), own[-1]]
 
 
 def _named_in(args: Sequence[str]) -> str:
@@ -94,11 +94,11 @@ def _named_in(args: Sequence[str]) -> str:
     return name
 
 
-def _option(field: Field, parameters: type[TrainingParameters]) -> click.Option:
+def _option(field: Field) -> click.Option:
     def checked(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
         if text is not None:
             try:
-                from_words(parameters, {field.name: text})
+                from_word(field.name, field.type, text)
             except Refused as error:
                 raise click.BadParameter(str(error)) from None
         return text

@@ -1,0 +1,76 @@
+"""What a model's ``transform`` gave, with its promises checked: the same in steps and in a notebook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bulkhead.errors import Refused
+
+
+def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str) -> pd.DataFrame:
+    """``result``, if an estimator and a file can take it.
+
+    Args:
+        result: what ``transform`` returned.
+        before: the frame that it was given, whose index is 0, 1, 2, …
+        may_be_empty: whether a column of that may have empty cells; then what comes out may have them too.
+        fix: what to do about it, as the end of a sentence.
+
+    Raises:
+        Refused: rows were dropped, added or moved, or the columns are none that a model can take.
+    """
+    if not isinstance(result, pd.DataFrame):
+        raise Refused(f"the transformation returned {type(result).__name__}, and not a DataFrame. {fix}")
+    if len(result) != len(before):
+        raise Refused(f"the transformation made {len(result)} rows out of {len(before)}; it must keep each row. {fix}")
+    if not result.index.equals(before.index):
+        raise Refused(
+            "the transformation gave back another index than it got, so its rows may be in another order. Keep the"
+            f" frame's index. {fix}"
+        )
+    names = list(result.columns)
+    if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise Refused(
+            f"the transformation must give distinct columns with names, at least one; it gave {names[:20]}. {fix}"
+        )
+    columns = {name: _column(name, result[name], may_be_empty=may_be_empty, fix=fix) for name in names}
+    return pd.DataFrame(columns, columns=names)
+
+
+def _column(name: str, column: Any, *, may_be_empty: bool, fix: str) -> Any:
+    """One column, in a type that files and estimators take."""
+    if pd.api.types.is_datetime64_any_dtype(column.dtype) or _has_plain_categories(column):
+        if not may_be_empty and column.isna().any():
+            row = int(np.flatnonzero(column.isna())[0]) + 1
+            raise Refused(f"the transformation made column {name!r}, row {row}, empty. Fill it there. {fix}")
+        return column
+    numbers = None
+    # NumPy would cut complex numbers to their real parts, and read numbers out of text.
+    if not (np.iscomplexobj(column) or pd.api.types.is_string_dtype(column.dtype)):
+        try:
+            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            numbers = None
+    if numbers is None:
+        kind = column.cat.categories.dtype if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+        raise Refused(
+            f"the transformation made column {name!r} something else than numbers, categories or dates ({kind}). {fix}"
+        )
+    bad = np.flatnonzero(np.isinf(numbers) if may_be_empty else ~np.isfinite(numbers))
+    if bad.size:
+        raise Refused(
+            f"the transformation made column {name!r}, row {bad[0] + 1}, {numbers[bad[0]]}. Give smaller numbers there."
+            f" {fix}"
+        )
+    return numbers
+
+
+def _has_plain_categories(column: Any) -> bool:
+    """Whether it is a category of words, numbers or dates, all of one kind: files have no other."""
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return False
+    kinds = {"string", "integer", "floating", "boolean", "datetime64", "empty"}
+    return pd.api.types.infer_dtype(column.cat.categories) in kinds
