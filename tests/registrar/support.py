@@ -204,11 +204,14 @@ class Service:
         return made
 
     def leave(self, container: str, proposal: Any, task_id: str = "train_model", /, **changes: Any) -> None:
-        """The result file of ``container``."""
+        """The result file of ``container``, which lies about all but what it ran for."""
+        inspected = self.launcher.containers.get(container, {"Config": {"Labels": {}}})
+        labels = inspected["Config"]["Labels"]
         given: dict[str, Any] = {
             "protocol": PROTOCOL,
             "identity": Identity(task_id=task_id, dag_id="a lie", run_id="a lie"),
-            "environment": "prd",
+            "environment": labels.get("io.bulkhead.environment", "prd"),
+            "model_name": labels.get("io.bulkhead.model-name", "model"),
             "container": container[:12],
             "started": "s",
             "finished": "f",

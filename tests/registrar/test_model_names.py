@@ -44,6 +44,41 @@ def test_the_name_is_the_labels_whatever_the_step_writes(service: Service) -> No
     assert service.registry.served("dev") is None
 
 
+@pytest.mark.parametrize("lie", [{"model_name": "model"}, {"environment": "prd"}])
+def test_a_step_that_ran_for_something_else_than_airflow_was_told_is_refused(
+    lie: dict[str, str], service: Service
+) -> None:
+    service.tries("running")
+    container = service.container(name="churn")
+    service.leave(container, service.model(), **lie)
+    said = service.ask("/conclude", {"container": container})
+    assert said["verdict"] == "refused"
+    assert "and Airflow asked for dev churn" in said["failed"]["detail"]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"serve": False}, {"allow_unmeasured": True}, {"allow_signature_change": True}],
+    ids=lambda lie: next(iter(lie)),
+)
+def test_what_a_run_allows_is_its_forms_to_say_and_not_the_steps(lie: dict[str, bool], service: Service) -> None:
+    service.tries("running")
+    container = service.container(name="churn")
+    service.leave(container, service.model(**lie))
+    said = service.ask("/conclude", {"container": container})
+    assert said["verdict"] == "refused"
+    assert "and was told" in said["failed"]["detail"]
+
+
+def test_what_a_run_allows_is_in_its_command(service: Service) -> None:
+    service.tries("running")
+    container = service.container(name="churn")
+    service.launcher.containers[container]["Config"]["Cmd"] += ["--serve=false", "--allow-unmeasured=True"]
+    service.leave(container, service.model(serve=False, allow_unmeasured=True))
+    assert service.ask("/conclude", {"container": container})["verdict"] == "recorded"
+    assert last(service)["serve"] is False
+
+
 def test_a_container_of_before_models_had_names_works_for_the_one_that_comes_with_the_project(
     service: Service,
 ) -> None:

@@ -170,7 +170,7 @@ def test_a_model_for_other_data_is_not_compared_and_its_record_says_why(
 ) -> None:
     project_serving_a_good_model.put("other.csv", content)
     target = content.split("\n", 1)[0].rsplit(",", 1)[1]
-    settle(project_serving_a_good_model, "[prd]\nmin_r2 = 0.0\n")  # which allows a change of the signature
+    settle(project_serving_a_good_model, '[prd."*"]\nallow_signature_change = true\n')
     record = project_serving_a_good_model.train("--source", "other.csv", "--target", target, environment="prd")
     assert record.gate is not None
     assert record.gate["not_compared"] == reason

@@ -128,7 +128,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no date": ({"since": "soon"}, "column 'since', row 1: 'soon' is not a date"),
     "what the transformation refuses": (
         {"size": 2000},
-        "the model's transformation fails: .*too large.* Fix the table.",
+        "the model's transformation fails: .*too large.* Fix the frame.",
     ),
 }
 

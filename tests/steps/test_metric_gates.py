@@ -193,3 +193,38 @@ def test_old_keys_ask_the_same_of_every_model(tmp_path: Path) -> None:
         '[prd."*"]\nallow_unmeasured = false\n[prd."*".r2]\nlimit = 0.5\nworse_by = 0.1\n'
     )
     assert quality_gate.read(tmp_path, "prd", "churn") == older
+
+
+STRICT = '[prd."*"]\nallow_unmeasured = false\n[prd."*".r2]\nlimit = 0.1\nworse_by = 0.2\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (STRICT + "[prd.churn.roc_auc]\nlimit = 0.7\n", (False, False, {"r2": 0.1, "roc_auc": 0.7})),
+        (STRICT + "[prd.churn]\n", (False, False, {"r2": 0.1})),
+        (STRICT + "[prd.churn]\nallow_unmeasured = true\n", (True, False, {"r2": 0.1})),
+        (STRICT + "[prd.churn.r2]\nlimit = 0.9\n", (False, False, {"r2": 0.9})),
+        (STRICT + "[prd.other.r2]\nlimit = 0.9\n", (False, False, {"r2": 0.1})),
+        ("[prd.churn.f1]\nlimit = 0.7\n", (False, False, {"r2": 0.0, "roc_auc": 0.5, "accuracy": None, "f1": 0.7})),
+        ("[prd]\nmin_r2 = 0.3\n", (True, False, {"r2": 0.3})),
+        ("[prd]\nmin_r2 = 0.3\nallow_unmeasured = false\n[prd.churn.r2]\nlimit = 0.4\n", (False, False, {"r2": 0.4})),
+        ("[prd]\n", (True, True, {})),
+        ("[dev]\n", (True, True, {})),
+    ],
+)
+def test_what_a_table_leaves_out_is_as_the_one_below_it_says(
+    settings: str, expected: tuple[bool, bool, dict[str, float | None]], tmp_path: Path
+) -> None:
+    (tmp_path / "gate.toml").write_text(settings)
+    gate = quality_gate.read(tmp_path, "prd", "churn")
+    limits = {name: asked.limit for name, asked in gate.metrics.items()}
+    assert (gate.allow_unmeasured, gate.allow_signature_change, limits) == expected
+
+
+def test_what_was_measured_is_judged_though_the_leading_metric_was_not(tmp_path: Path) -> None:
+    (tmp_path / "gate.toml").write_text("[prd.churn]\nallow_unmeasured = true\n[prd.churn.accuracy]\nlimit = 0.9\n")
+    gate = quality_gate.read(tmp_path, "prd", "churn")
+    goals = {"roc_auc": "maximize", "accuracy": "maximize"}
+    assert "accuracy is 0.1" in str(gate.failing("prd", {"roc_auc": None, "accuracy": 0.1}, goals))
+    assert gate.failing("prd", {"roc_auc": None, "accuracy": None}, goals) is None

@@ -194,8 +194,8 @@ def test_the_gate_of_one_asks_nothing_of_the_other(both: Project) -> None:
     both.assert_refused(ended, "train_model", "the limit for dev of churn in models/gate.toml is 0.99")
 
 
-def test_the_gate_of_every_model_leaves_out_those_with_a_table_of_their_own(both: Project) -> None:
-    (both.models / "gate.toml").write_text('[dev."*".r2]\nlimit = 2\n[dev.churn]\nallow_unmeasured = true\n')
+def test_a_models_own_gate_goes_on_top_of_that_of_every_model(both: Project) -> None:
+    (both.models / "gate.toml").write_text('[dev."*".r2]\nlimit = 2\n[dev.churn.r2]\nlimit = 0\n')
     train(both, "churn")
     both.done("trainer", "preprocessing", "--source", "model.csv")
     both.assert_refused(both.trainer("train_model"), "train_model", "the limit for dev in models/gate.toml is 2")

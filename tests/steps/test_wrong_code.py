@@ -141,7 +141,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     ),
     "build gives clusters": (
         "from sklearn.cluster import KMeans\ndef build(parameters): return KMeans()\n",
-        "build returned KMeans, which is neither a regressor nor a classifier",
+        "build returned KMeans, which scikit-learn knows as neither a regressor nor a classifier",
     ),
     "build gives what cannot be stored": (
         "import threading\ndef build(parameters):\n    e = Own()\n    e.lock = threading.Lock()\n    return e\n",
