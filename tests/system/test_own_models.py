@@ -127,11 +127,12 @@ def test_a_backfill_publishes_five_days_and_what_is_served_stays(
 
 
 def test_the_predictions_of_a_run_are_printed_as_csv(stack: Stack) -> None:
-    record = stack.inferences()[-1]
-    while record.get("model_name") != "churn" or "predictions_path" not in record:
-        record = next(one for one in reversed(stack.inferences()) if one.get("rows") == 4000)
-    command = [sys.executable, ROOT / "scripts/registry.py", "predictions", record["predictions_path"], "--csv"]
-    printed = subprocess.run(command, env=stack.environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    record = next(one for one in reversed(stack.inferences()) if one.get("rows") == 4000)
+    mounts = (f"{stack.models}:/models:ro", f"{stack.folder / 'shared'}:/shared:ro")
+    command = ["docker", "run", "--rm", "--network", "none", *(word for mount in mounts for word in ("-v", mount))]
+    command += ["--entrypoint", "registry", f"bulkhead/inference:{stack.project}"]
+    command += ["predictions", record["predictions_path"], "--csv"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert printed.returncode == 0, printed.stderr
     rows = list(csv.DictReader(io.StringIO(printed.stdout)))
     assert len(rows) == 4000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,12 +64,11 @@ def test_a_table_of_ones_own_trains_on_all_rows_to_the_digits_of_an_exact_fit(st
     assert record["left_out"] == ["note"]
     assert record["data"]["path"] == "shared/inputs/own.csv"
     assert record["metrics"]["r2"] is None
-    model = joblib.load(stack.models / record["model_filename"])
     units = np.array([1, 1e3, 1e-3])
     design = np.column_stack([np.ones(60), table[["a", "b, c", "d"]] / units])
     expected = np.linalg.lstsq(design, table["y"])[0]
-    assert model.intercept_ == pytest.approx(expected[0], rel=1e-9)
-    assert model.coef_ == pytest.approx(expected[1:] / units, rel=1e-9)
+    assert record["intercept"] == pytest.approx(expected[0], rel=1e-9)
+    assert list(record["coefficients"].values()) == pytest.approx(list(expected[1:] / units), rel=1e-9)
 
 
 def test_the_shipped_table_goes_through_both_pipelines(stack: Stack) -> None:
