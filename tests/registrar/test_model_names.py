@@ -61,7 +61,7 @@ def test_a_step_that_ran_for_something_else_than_airflow_was_told_is_refused(
     [{"serve": False}, {"allow_unmeasured": True}, {"allow_signature_change": True}],
     ids=lambda lie: next(iter(lie)),
 )
-def test_what_a_run_allows_is_its_forms_to_say_and_not_the_steps(lie: dict[str, bool], service: Service) -> None:
+def test_what_a_run_allows_is_its_forms_to_say_and_not_the_steps(lie: dict[str, Any], service: Service) -> None:
     service.tries("running")
     container = service.container(name="churn")
     service.leave(container, service.model(**lie))

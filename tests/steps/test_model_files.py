@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
@@ -18,6 +18,8 @@ from modeling.fingerprint import fingerprint
 if TYPE_CHECKING:
     from tests.support.project import Project
     from tests.support.project_files import ProjectFiles
+
+    from bulkhead.columns import Column
 
 LINEAR = """
 from sklearn.linear_model import LinearRegression
@@ -186,7 +188,12 @@ def test_a_column_is_looked_at_a_few_times_however_many_there_are(
 ) -> None:
     """Five thousand columns took two minutes, where each looked at all the others."""
     looks: list[str] = []
-    monkeypatch.setattr(typed, "dtype_of", lambda column, wanted: looks.append(str(wanted)) or str(column.type))
+
+    def dtype_of(column: Any, wanted: Column) -> str:
+        looks.append(wanted.kind)
+        return str(column.type)
+
+    monkeypatch.setattr(typed, "dtype_of", dtype_of)
     names = [f"c{i}" for i in range(300)]
     row = ",".join("1" for _ in names)
     project.put("t.csv", f"{','.join(names)},target\n" + "".join(f"{row},{i}\n" for i in range(10)))
