@@ -91,7 +91,7 @@ def test_a_parameter_that_has_the_name_of_a_field_is_refused(monkeypatch: pytest
         source: str = "x"
 
     monkeypatch.setattr(project_models, "parameters_of", lambda _: Bad)
-    with pytest.raises(Refused, match="the parameter source of the model trees has a name that the form needs"):
+    with pytest.raises(Refused, match="the parameter source has a name that the trigger form uses already"):
         form("dev", "trees")
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead import environments, project_models
-from bulkhead.errors import Refused
 from bulkhead.paths import SAMPLE
 
 if TYPE_CHECKING:
@@ -88,8 +87,6 @@ def training(environment: str, name: str, source: dict[str, Any]) -> Form:
     if environment != environments.FIRST:
         for switch, (title, description) in SWITCHES.items():
             ends[switch] = {"default": False, "type": "boolean", "title": title, "description": description}
-    if taken := sorted(own.keys() & {*form, "serve", *SWITCHES, "environment", "name"}):
-        raise Refused(f"the parameter {taken[0]} of the model {name} has a name that the form needs. Give it another.")
     return {**form, **own, **ends}
 
 

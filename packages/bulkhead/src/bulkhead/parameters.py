@@ -84,7 +84,8 @@ def fields_of(parameters: Any) -> list[Field]:
             raise Refused(
                 f"the parameter {one.name} is renamed to {one.encode_name}. Call the field so, without rename."
             )
-        if sum(not isinstance(member, msgspec.inspect.NoneType) for member in members) > 1:
+        kinds = {type(member).__name__.removesuffix("Type") for member in members} - {"None"}
+        if len(kinds) > 1 and kinds != {"Int", "Float"}:
             raise Refused(f"the parameter {one.name} may be of several types, and a form has one. Choose one, or None.")
         if not all(type(member).__name__.removesuffix("Type") in _SIMPLE for member in members):
             raise Refused(f"the parameter {one.name} is no number, text, truth value or choice of some. Make it one.")
