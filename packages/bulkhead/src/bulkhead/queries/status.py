@@ -25,9 +25,9 @@ class VersionStatus(msgspec.Struct, frozen=True):
 
     record: ModelRecord
     states: list[str]
-    """``served``, ``previous`` (what a rollback serves), ``earlier``, ``rolled back``, ``revoked`` or ``not served``; then
-    ``removed``, ``quarantined`` or ``missing`` (its file), ``unverifiable`` (recorded without a hash), and where it was
-    promoted from."""
+    """``served``, ``previous`` (what a rollback serves), ``earlier``, ``rolled back``, ``revoked`` or ``not served``
+    (published so); then ``removed``, ``quarantined`` or ``missing`` (its file), ``unverifiable`` (recorded without a
+    hash), and where it was promoted from."""
 
     @property
     def served(self) -> bool:
