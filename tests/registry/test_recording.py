@@ -141,7 +141,7 @@ def test_a_model_file_is_never_unpickled(registry: Registry, run: Path, tmp_path
         ({"lineage": lineage(target="y" * 5000)}, Refused, "text of at most"),
         ({"lineage": lineage(target="a\0b")}, Refused, "text of at most"),
         ({"lineage": lineage(parameters={"a": [[[[[[[[[1]]]]]]]]]})}, Refused, "deep"),
-        ({"lineage": lineage(features=["x" * 4000] * 300)}, Refused, "are kept at most"),
+        ({"lineage": lineage(features=[f"{i}{'x' * 4000}" for i in range(300)])}, Refused, "are kept at most"),
         ({"lineage": lineage(metrics={"r2": "0.9"})}, Refused, "no number"),
         ({"lineage": lineage(metrics={"r2": True})}, Refused, "no number"),
     ],
