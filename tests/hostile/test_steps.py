@@ -58,6 +58,11 @@ LEAVES = {
     "no number": "refused",
     "endless text": "refused",
     "data elsewhere": "refused",
+    "other environment": "refused",
+    "other name": "refused",
+    "unasked": "refused",
+    "odd goal": "refused",
+    "identifier that is a feature": "refused",
     "two proposals": "refused",
 }
 """By what is left in place of a result, the cause that is recorded."""
@@ -212,7 +217,7 @@ def test_a_pickle_that_is_a_program_does_no_harm_where_it_is_loaded(attacked: At
     run_id, state = attacked.run("dev_inference_pipe_dag")  # which serves it
     assert state == "failed"
     (failure,) = attacked.inferences(run_id)
-    assert (failure["task_id"], failure["cause"]) == ("model_inference", "refused"), failure
+    assert (failure["task_id"], failure["cause"]) == ("generate_inf_data", "refused"), failure
     run_id, state = attacked.run("dev_train_model_dag")
     assert state == "success"
     (after,) = attacked.trainings(run_id)

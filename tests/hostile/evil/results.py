@@ -53,7 +53,7 @@ def result(proposal, **changes):
     content = {
         "protocol": 2,
         "identity": {"task_id": STEP},
-        "environment": "dev",
+        "environment": os.environ.get("BULKHEAD_ENVIRONMENT", "dev"),
         "container": socket.gethostname(),
         "started": "s",
         "finished": "f",
@@ -216,8 +216,14 @@ AFTER = {
     "identity": lambda: result(
         {**model(), "lineage": {**lineage(), "dag_id": "prd_train_model_dag", "run_id": "other", "try_number": 9}},
         identity={"dag_id": "prd_train_model_dag", "run_id": "other", "task_id": "train_model"},
-        environment="prd",
     ),
+    "other environment": lambda: result(model(), environment="prd"),
+    "other name": lambda: result(model(), model_name="other"),
+    "odd goal": lambda: result({**model(), "lineage": {**lineage(), "goals": {"r2": "up"}}}),
+    "identifier that is a feature": lambda: result(
+        {**model(), "lineage": {**lineage(), "identifier": lineage()["features"][0]}}
+    ),
+    "unasked": lambda: result({**model(), "allow_unmeasured": True, "allow_signature_change": True}),
     "two proposals": twice,
     "setuid": setuid,
     "polite": polite,
