@@ -52,8 +52,10 @@ for name in "${names[@]}"; do
   # An image that starts from more than its kind does has a stage of its own name.
   kind=$(python3 scripts/own_packages.py kind "$name")
   ! grep -q "^FROM .* AS $name\$" images/Dockerfile || kind=$name
-  [[ $kind != step ]] || steps+=("$name")
-  docker buildx build "${common[@]}" --tag "bulkhead/$name:$tag" \
+  built=$tag
+  # An image of steps has its tag only once it has shown that it can use the project: what is in use stays until then.
+  [[ $kind != step ]] || { steps+=("$name") && built=$tag.unproven; }
+  docker buildx build "${common[@]}" --tag "bulkhead/$name:$built" \
     --build-arg "IMAGE=$name" --build-arg "KIND=$kind" --build-arg "GIT_COMMIT=$commit" \
     --build-arg "DESCRIPTION=$(python3 scripts/own_packages.py description "$name")" \
     --build-arg "VERSION=$(python3 scripts/own_packages.py version "$name")" . ||
@@ -61,7 +63,12 @@ for name in "${names[@]}"; do
 done
 
 # Whatever is trained can be served: each of the two imports all that the project asks for.
+drop_unproven() { for name in ${steps[@]+"${steps[@]}"}; do docker rmi "bulkhead/$name:$tag.unproven" >/dev/null 2>&1 || true; done; }
+trap drop_unproven EXIT
 for name in ${steps[@]+"${steps[@]}"}; do
-  docker run --rm --network none --read-only --tmpfs /tmp "bulkhead/$name:$tag" check_project ||
-    fail "the image $name cannot use the folder $project (above)." "Fix it there, then run 'just build-images' again."
+  docker run --rm --network none --read-only --tmpfs /tmp "bulkhead/$name:$tag.unproven" check_project ||
+    fail "the image $name cannot use the folder $project (above); the images from before stay in use." \
+      "Fix it there, then run 'just build-images' again."
 done
+# Both or none: what is trained must be served.
+for name in ${steps[@]+"${steps[@]}"}; do docker tag "bulkhead/$name:$tag.unproven" "bulkhead/$name:$tag"; done

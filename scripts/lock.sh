@@ -44,7 +44,8 @@ while read -r image reference; do
   lock "images/$image/requirements.txt" "$IMAGE_PYTHON" "images/$image/pyproject.toml" "${own[@]}" ${constraint[@]+"${constraint[@]}"} "$@"
 done <<<"$resolutions"
 # What the user's models need besides, for both step images: by the versions that those have.
-lock project/requirements.txt "$IMAGE_PYTHON" project/requirements.in --constraint images/trainer/requirements.txt "$@"
+lock project/requirements.txt "$IMAGE_PYTHON" project/requirements.in --constraint images/trainer/requirements.txt "$@" ||
+  fail "project/requirements.in cannot be locked (above)." "Fix the names or versions there, then run 'just lock' again."
 # The Models page is tested here with the very FastAPI that it runs with there.
 lock requirements-dev.txt "$OLDEST_PYTHON" --group dev --constraint images/airflow/requirements.txt "$@"
 

@@ -126,7 +126,7 @@ def test_a_wrong_schedule_is_an_import_error_of_the_pipelines_alone(
     assert set(found["dags"]) == {"promote_model_dag", "rollback_model_dag"}
     assert len(found["errors"]) == 2
     for error in found["errors"].values():
-        assert "project/schedule.toml [prd.churn.train_model]: it has no source. Only dev has a sample" in error
+        assert "project/schedule.toml, table prd.churn.train_model: it has no source. Only dev has a sample" in error
 
 
 def operated(project: Path, root: Path, dag_id: str, task_id: str, conf: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_one_of_which_there_is_no_version_predicts_nothing_whatever_the_other_se
 @pytest.mark.parametrize(("image", "step"), [("trainer", "preprocessing"), ("inference", "generate_inf_data")])
 def test_a_name_that_no_file_has_is_refused_with_those_that_there_are(image: str, step: str, both: Project) -> None:
     ended = both.run(image, [step, "--name", "nobody"])
-    both.assert_refused(ended, step, "no model 'nobody': there is no project/nobody.py. Name one of: model, churn.")
+    both.assert_refused(ended, step, "there is no project/nobody.py here. Name one of: model, churn; or")
 
 
 @pytest.mark.parametrize("name", ["Churn", "a b", "../model", "parameters", "churn_parameters", "tests", "", "x" * 41])

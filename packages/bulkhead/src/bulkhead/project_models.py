@@ -66,7 +66,8 @@ def check_known(name: str) -> None:
     """
     if name not in names():
         raise Refused(
-            f"the project has no model {name!r}: there is no project/{name}.py. Name one of: {', '.join(names())}."
+            f"there is no project/{name}.py here. Name one of: {', '.join(names())}; or, if the file is there by now,"
+            " run just build-images."
         )
 
 

@@ -28,6 +28,22 @@ _CRON = re.compile(r"[A-Za-z0-9*/,?#-]+(?: +[A-Za-z0-9*/,?#-]+){4}")
 _LONGEST_SOURCE = 500
 
 
+_HIGHEST = (59, 23, 31, 12, 7)
+"""Of minute, hour, day, month and weekday."""
+
+
+def _is_cron(text: str) -> bool:
+    """Whether it has five fields of a cron, with numbers that they take. Airflow looks at the rest."""
+    if not _CRON.fullmatch(text):
+        return False
+    for field, highest in zip(text.split(), _HIGHEST, strict=True):
+        for part in field.split(","):
+            numbers = re.findall(r"[0-9]+", part.partition("/")[0])
+            if any(int(number) > highest for number in numbers):
+                return False
+    return True
+
+
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When one pipeline runs by itself, and on which table."""
 
@@ -99,7 +115,7 @@ def _schedule(table: dict[str, Any], called: str, environment: str, names: list[
     if (made.cron is None) == (made.asset is None):
         told = "neither cron nor asset" if made.cron is None else "both cron and asset"
         raise _refused(called, f"it has {told}", "Give one of them.")
-    if made.cron is not None and made.cron not in _PRESETS and not _CRON.fullmatch(made.cron):
+    if made.cron is not None and made.cron not in _PRESETS and not _is_cron(made.cron):
         raise _refused(called, f"cron is {made.cron!r}", f'Give five fields, as "0 3 * * *", or {", ".join(_PRESETS)}.')
     if made.asset is not None:
         assets = [asset_name(environment, name) for environment in environments.NAMES for name in names]
@@ -153,4 +169,4 @@ def _check_one_of(value: str, known: Iterable[str], called: str, what: str) -> N
 
 
 def _refused(called: str, what: str, next_step: str) -> Refused:
-    return Refused(f"{_SHOWN} [{called}]: {what}. {next_step}")
+    return Refused(f"{_SHOWN}, table {called}: {what}. {next_step}")

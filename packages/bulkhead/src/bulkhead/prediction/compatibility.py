@@ -48,9 +48,10 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str =
     drift = libraries.drift(trained, libraries.present(["python", *libraries.LIBRARIES, *trained]))
     # Code that is stored by value is of one version of Python; another might do anything with it.
     if drift and (not allow_drift or ("python" in drift and model.problem is not None)):
+        never = " Another Python cannot be allowed." if allow_drift else ""
         listing = ", ".join(f"{name} {old} then, {new} now" for name, (old, new) in drift.items())
         raise Refused(
-            f"{model.model_filename} was trained with other library versions: {listing}. Train a new model{how}."
+            f"{model.model_filename} was trained with other library versions: {listing}. Train a new model{how}.{never}"
         )
     return drift
 
