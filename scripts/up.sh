@@ -25,13 +25,18 @@ elif postgres=$(setting BULKHEAD_POSTGRES_IMAGE) && ! present "${postgres:-postg
 fi
 
 # Images do not follow the code by themselves, and a stale one is a puzzle to whoever edits a step.
+short() { echo "${1:0:12}${1:40}"; }
 commit=$(scripts/commit.sh)
+# The user's project is in the images of steps alone: an edit there makes no other image a stale one.
+only_project=$(git diff --quiet HEAD -- . ':!project' ':!models' 2>/dev/null && echo yes || true)
 stale=()
 for name in "${images[@]}"; do
   built=$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "bulkhead/$name:$tag")
-  [[ $built == "$commit" ]] || stale+=("$name (of ${built:0:12})")
+  [[ $built != "$commit" ]] || continue
+  [[ -z $only_project || ${built%-dirty} != "${commit%-dirty}" || $name == trainer || $name == inference ]] || continue
+  stale+=("$name (of $(short "$built"))")
 done
-[[ ${#stale[@]} -eq 0 ]] || say "not of this tree's commit ${commit:0:12}: ${stale[*]}; 'just build-images' builds the images anew"
+[[ ${#stale[@]} -eq 0 ]] || say "not of this tree's commit $(short "$commit"): ${stale[*]}; 'just build-images' builds the images anew"
 
 started=$SECONDS
 docker compose up --detach --wait --quiet-pull ||
