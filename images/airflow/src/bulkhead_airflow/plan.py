@@ -103,8 +103,8 @@ def _starts(found: Schedule, where: str) -> CronTriggerTimetable | list[Asset]:
             croniter(found.cron, datetime.now(UTC)).get_next()  # the 31st of February is no time either
         except (CroniterError, ValueError) as error:
             raise Refused(
-                f"project/schedule.toml, table {where}: cron is {found.cron!r}: {error}. Write it as 'MINUTE HOUR DAY MONTH"
-                " WEEKDAY'."
+                f"project/schedule.toml, table {where}: cron is {found.cron!r}: {error}."
+                " Write it as 'MINUTE HOUR DAY MONTH WEEKDAY'."
             ) from None
         # Not at once, on the hour that has passed: who writes a schedule asks for nothing now.
         return CronTriggerTimetable(found.cron, timezone="UTC", run_immediately=False)

@@ -42,12 +42,6 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
     chosen = [name for name, column in columns.items() if column.is_feature]
     typed = table.typed(columns)
     labels = table.typed({target: _target_column(table, definition, target)})
-    frame = typed.frame(chosen)
-    definition.check(frame, table.data.source)
-    transformed = definition.transformed(frame, may_be_empty=bool(typed.missing))
-    if target in transformed:
-        raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
-    transformed[target] = labels.frame([target])[target] if _is_number(labels.kinds[target]) else labels.words(target)
     signature = ModelSignature(
         features=chosen,
         dtypes={name: typed.dtypes[name] for name in chosen},
@@ -60,6 +54,15 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
         data=table.data,
         input_example=typed.example(chosen),
     )
+    del table  # the text of it, which is the most of the memory that this takes
+    frame, may_be_empty = typed.frame(chosen), bool(typed.missing)
+    del typed
+    definition.check(frame, signature.data.source)
+    transformed = definition.transformed(frame, may_be_empty=may_be_empty)
+    del frame
+    if target in transformed:
+        raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
+    transformed[target] = labels.frame([target])[target] if _is_number(labels.kinds[target]) else labels.words(target)
     output = step.write(OUTPUT, tables.to_parquet(transformed), len(transformed))
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 

@@ -95,7 +95,7 @@ class Definition:
         """Refuse a table that the model's own ``check`` has something to say of."""
         if not self._has("check"):
             return
-        said = self._call("check", frame.copy())
+        said = self._call("check", frame.copy(deep=False))
         if said is None:
             return
         if isinstance(said, str) or not all(isinstance(one, str) for one in _listed(said)):
@@ -122,7 +122,8 @@ class Definition:
         if not self._has("transform"):
             return frame
         with np.errstate(all="ignore"):  # what is not finite is refused below
-            result = self._call("transform", frame.copy())
+            # Shallow: pandas copies what is written to, and the frame may be most of the memory that there is.
+            result = self._call("transform", frame.copy(deep=False))
         fix = f"Fix transform in {self.file}, then run just build-images."
         return transformed.checked(result, frame, may_be_empty=may_be_empty, fix=fix)
 

@@ -95,7 +95,8 @@ def to_frame(columns: Mapping[str, pa.ChunkedArray], kinds: Mapping[str, Column]
     """What the model's code gets of columns that :func:`typed` has made; see :mod:`bulkhead.columns`."""
     import pandas as pd
 
-    return pd.DataFrame({name: _series(column, kinds[name]) for name, column in columns.items()}, columns=[*columns])
+    made = {name: _series(column, kinds[name]) for name, column in columns.items()}
+    return pd.DataFrame(made, columns=[*columns], copy=False)
 
 
 def inferred(names: Sequence[str], column_of: Callable[[str], pa.ChunkedArray]) -> dict[str, Column]:
