@@ -56,9 +56,10 @@ _PANDAS_INDEX = "__index_level_"
 class SourceTable:
     """A table with checked names; its cells are checked when they are asked for."""
 
-    def __init__(self, table: pa.Table, data: Data, content: bytes | None = None) -> None:
+    def __init__(self, table: pa.Table, data: Data, reread: Callable[[], bytes] | None = None) -> None:
         self._table = table
-        self._content = content
+        # A CSV file's bytes again, to find a line in: they are not kept beside the table.
+        self._reread = reread
         self.data = data
 
     @property
@@ -94,9 +95,12 @@ class SourceTable:
 
     def _place(self, row: int) -> str:
         """The file, and the line in it where a person finds the row."""
-        if self._content is None:
+        if self._reread is None:
             return self.data.source
-        line = csv_line(self._content, row, of_one_column=len(self.names) == 1)
+        try:
+            line = csv_line(self._reread(), row, of_one_column=len(self.names) == 1)
+        except (OSError, Refused):
+            line = None
         return f"{self.data.source}, line {line}" if line else self.data.source
 
 
@@ -169,7 +173,9 @@ def read_source(source: str, inputs: Path, sample: Callable[[], bytes]) -> Sourc
     if table.num_rows == 0:
         raise Refused(f"{source}: it has a header and no rows. Give a table with at least one row.")
     data = Data(path=path, sha256=sha256(content), rows=table.num_rows, source=source)
-    return SourceTable(table, data, None if path.lower().endswith(".parquet") else content)
+    if path.lower().endswith(".parquet"):
+        return SourceTable(table, data)
+    return SourceTable(table, data, sample if source == SAMPLE else lambda: _bytes_of(source, inputs)[0])
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:

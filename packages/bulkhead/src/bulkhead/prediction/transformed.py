@@ -37,7 +37,7 @@ def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str) 
             f"the transformation must give distinct columns with names, at least one; it gave {names[:20]}. {fix}"
         )
     columns = {name: _column(name, result[name], may_be_empty=may_be_empty, fix=fix) for name in names}
-    return pd.DataFrame(columns, columns=names, copy=False)
+    return pd.DataFrame(columns, columns=names)
 
 
 def _column(name: str, column: Any, *, may_be_empty: bool, fix: str) -> Any:

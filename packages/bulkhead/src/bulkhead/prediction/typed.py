@@ -96,7 +96,7 @@ def to_frame(columns: Mapping[str, pa.ChunkedArray], kinds: Mapping[str, Column]
     import pandas as pd
 
     made = {name: _series(column, kinds[name]) for name, column in columns.items()}
-    return pd.DataFrame(made, columns=[*columns], copy=False)
+    return pd.DataFrame(made, columns=[*columns])
 
 
 def inferred(names: Sequence[str], column_of: Callable[[str], pa.ChunkedArray]) -> dict[str, Column]:
