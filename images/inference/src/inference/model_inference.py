@@ -80,7 +80,7 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
         source=signature.data.source,
         dtypes=signature.dtypes,
         transformation=signature.transformation,
-        libraries=libraries.present(["python", *libraries.LIBRARIES, *(model_record.libraries or {})]),
+        libraries=libraries.present(model_record.libraries or {}),
         version_drift=drift or None,
         **step.cost(),
         **msgspec.structs.asdict(step.identity),

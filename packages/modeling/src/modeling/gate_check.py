@@ -89,7 +89,7 @@ def _metrics_of(
     if served.transformation != model.transformation and not _is_alike(served, model):
         raise _NotComparableError("the served model has another transformation")
     trained = served.libraries or {}
-    if libraries.drift(trained, libraries.present(["python", *libraries.LIBRARIES, *trained])):
+    if libraries.drift(trained, libraries.present(trained)):
         raise _NotComparableError("the served model was made with other library versions")
     try:
         return measured.measure(estimator_of(step.registry.load(served)), *held_out)

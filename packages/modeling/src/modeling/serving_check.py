@@ -36,7 +36,7 @@ def check(registry: Registry, record: ModelRecord) -> dict[str, str]:
         raise
     except Exception as error:  # a pickle, and what comes out of it, can fail in any way
         raise _useless(record, error) from error
-    return libraries.present(["python", *libraries.LIBRARIES, *(record.libraries or {})])
+    return libraries.present(record.libraries or {})
 
 
 def _useless(record: ModelRecord, error: BaseException) -> Refused:

@@ -45,7 +45,7 @@ def check_libraries(model: ModelRecord, *, allow_drift: bool = False, how: str =
         Refused: what differs, old and new, and how to go on.
     """
     trained = model.libraries or {}
-    drift = libraries.drift(trained, libraries.present(["python", *libraries.LIBRARIES, *trained]))
+    drift = libraries.drift(trained, libraries.present(trained))
     # Code that is stored by value is of one version of Python; another might do anything with it.
     if drift and (not allow_drift or ("python" in drift and model.problem is not None)):
         never = " Another Python cannot be allowed." if allow_drift else ""

@@ -45,9 +45,9 @@ def versions(modules: Iterable[str] = ()) -> dict[str, str]:
 
 
 def present(names: Iterable[str]) -> dict[str, str]:
-    """The versions in this image of those of ``names`` that it has."""
+    """The versions in this image of Python, of :data:`LIBRARIES` and of ``names``, of those that it has."""
     found = {}
-    for name in names:
+    for name in dict.fromkeys(["python", *LIBRARIES, *names]):
         try:
             found[name] = platform.python_version() if name == "python" else version(name)
         except PackageNotFoundError:

@@ -160,8 +160,12 @@ def _numbers(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _is_whole(column: pa.ChunkedArray) -> bool:
-    numbers = column.cast(pa.float64())
-    return bool(pc.all(pc.and_(pc.equal(pc.floor(numbers), numbers), pc.less(pc.abs(numbers), _EXACT))).as_py())
+    return bool(pc.all(_whole_cells(column.cast(pa.float64()))).as_py())
+
+
+def _whole_cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Of a column of float64, which cells are whole numbers that it holds exactly."""
+    return pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _EXACT))
 
 
 def _parsed_numbers(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -197,7 +201,7 @@ def _check_finite(name: str, column: pa.ChunkedArray) -> None:
 def _words(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(column.type):
         column = column.cast(pa.float64())
-        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), _EXACT))
+        whole = _whole_cells(column)
         integers = pc.if_else(whole, column, pa.scalar(0.0)).cast(pa.int64())
         return pc.if_else(whole, integers.cast(pa.string()), column.cast(pa.string()))
     try:
