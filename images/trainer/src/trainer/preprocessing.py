@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead.columns import Column
+from bulkhead.columns import Column, is_of_predictions
 from bulkhead.errors import Refused, listed, short
 from bulkhead.prediction.signature import ModelSignature
 from bulkhead.step.runner import Outcome
@@ -115,7 +115,7 @@ def _choose(
         wanted = set(chosen)
         columns = {name: one for name, one in columns.items() if name in wanted or one.kind == "identifier"}
     identifier = next((name for name, column in columns.items() if column.kind == "identifier"), None)
-    if identifier is not None and (identifier == "prediction" or identifier.startswith("probability_")):
+    if identifier is not None and is_of_predictions(identifier):
         raise Refused(
             f"the identifier is called {identifier!r}, as a column of predictions is. Rename it in the table."
         )

@@ -26,6 +26,11 @@ EVERY_OTHER = "*"
 """In ``COLUMNS``: every column that is not named."""
 
 
+def is_of_predictions(name: str) -> bool:
+    """Whether a column of predictions is called ``name``, so that no identifier beside it can be."""
+    return name == "prediction" or name.startswith("probability_")
+
+
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """What one column is."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bulkhead.columns import is_of_predictions
 from bulkhead.errors import Refused, short
 from bulkhead.registry import record_lines, records
 from bulkhead.registry.metrics import GOALS
@@ -24,8 +25,6 @@ LONGEST_RECORD = 1 << 20
 _LONGEST_TEXT = 4096
 _DEEPEST = 8
 _LARGEST = float.fromhex("0x1p1023")
-_PROBABILITY = "probability_"
-"""What columns of predictions begin with."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODEL_HASH = re.compile(r"[0-9a-f]{6,128}")
 
@@ -49,9 +48,7 @@ def lineage(given: Lineage) -> Lineage:
         if goal not in GOALS:
             raise _unbelievable("a metric's goal", goal, " or ".join(GOALS))
     name = given.identifier
-    if name is not None and (
-        name in {*(given.features or []), given.target, "prediction"} or name.startswith(_PROBABILITY)
-    ):
+    if name is not None and (name in {*(given.features or []), given.target} or is_of_predictions(name)):
         raise _unbelievable("the identifier", name, "a column of its own")
     return given
 
