@@ -95,7 +95,7 @@ def test_preprocessing_out_of_memory_fails_once_with_its_limit(stack: Stack, fau
 
 def test_training_out_of_memory_fails_once_with_its_limit(stack: Stack, fault: Fault) -> None:
     source = stack.inputs / "wide.parquet"
-    write_wide_table(source, rows=320_000, columns=20)  # 0.2 MB on disk; 51 MB in memory, and training needs copies
+    write_wide_table(source, rows=450_000, columns=20)  # 75 MB in memory, of which training needs copies
     run_id = stack.airflow.trigger(TRAIN, {"source": source.name})
     fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "out_of_memory")])
     source.unlink()
