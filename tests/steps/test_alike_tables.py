@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bulkhead.columns import boolean, category, date, identifier, number
+from bulkhead.prediction.typed import TypedReader
 from tabular import tables
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def test_csv_and_parquet_of_one_table_are_read_as_one_frame_to_the_bit(rows: lis
     with tempfile.TemporaryDirectory() as folder:
         for name, content in (("t.csv", as_csv(rows)), ("t.parquet", as_parquet(rows))):
             (Path(folder) / name).write_bytes(content)
-            frames.append(tables.read_source(name, Path(folder), bytes).typed(kinds).frame(list(kinds)))
+            (batch,) = tables.read_source(name, Path(folder), bytes).typed(TypedReader(kinds))
+            frames.append(batch.frame(list(kinds)))
     pd.testing.assert_frame_equal(frames[0], frames[1], check_exact=True)
     assert frames[0].to_parquet() == frames[1].to_parquet()
 

@@ -12,7 +12,7 @@ from tests.support.project import lines_of
 
 from bulkhead import parameters
 from bulkhead.errors import Refused
-from bulkhead.prediction import typed
+from bulkhead.prediction import cells
 from modeling.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -189,11 +189,12 @@ def test_a_column_is_looked_at_a_few_times_however_many_there_are(
     """Five thousand columns took two minutes, where each looked at all the others."""
     looks: list[str] = []
 
-    def dtype_of(column: Any, wanted: Column) -> str:
-        looks.append(wanted.kind)
-        return str(column.type)
+    def look(name: str, column: Any, wanted: Column, *seen: Any) -> Any:
+        looks.append(name)
+        return typed(name, column, wanted, *seen)
 
-    monkeypatch.setattr(typed, "dtype_of", dtype_of)
+    typed = cells.typed
+    monkeypatch.setattr(cells, "typed", look)
     names = [f"c{i}" for i in range(300)]
     row = ",".join("1" for _ in names)
     project.put("t.csv", f"{','.join(names)},target\n" + "".join(f"{row},{i}\n" for i in range(10)))

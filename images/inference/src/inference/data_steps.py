@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead.errors import NoModel, OutOfService
-from bulkhead.prediction import compatibility
+from bulkhead.prediction import compatibility, frames
 from bulkhead.prediction.signature import TEXT, InputSignature, columns_of
+from bulkhead.prediction.typed import TypedReader
 from bulkhead.step.runner import Outcome
-from modeling import older
+from modeling import older, whole_check
 from modeling.definition import Definition
 from modeling.fingerprint import OLDER, fingerprint
-from tabular import sample, tables
+from tabular import exchange, sample, tables
+from tabular.exchange import Exchanged
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
     from bulkhead.columns import Column
     from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
@@ -48,23 +54,34 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
     else:
         columns = columns_of(model)
     read = _readable(table, columns)
-    typed = table.typed(read)
     identifier = next((name for name, column in read.items() if column.kind == "identifier"), None)
+    if model is not None:  # before a large table is read for nothing; what its columns are, the reading tells
+        asked = {name: (model.dtypes or {})[name] for name, column in read.items() if column.is_feature}
+        seen = {name: asked.get(name, TEXT) for name in table.names}
+        compatibility.check_columns(model, seen, table.path)
+    features = [name for name, column in read.items() if column.is_feature]
+    reader = TypedReader(read)
+    if definition.checks_whole and features:
+        whole_check.check(table, definition, features, read)
+
+    def checked() -> Iterator[pa.RecordBatch]:
+        for batch in table.typed(reader):
+            frame = batch.frame(features)
+            definition.check_rows(frame, table.source, batch.before)
+            generated = frames.to_batch(frame)
+            yield generated if identifier is None else generated.append_column(identifier, batch.words(identifier))
+
+    output = exchange.write(step, GENERATED, checked())
+    dtypes = reader.dtypes
     signature = InputSignature(
         data=table.data,
-        dtypes={name: typed.dtypes.get(name, TEXT) if name != identifier else TEXT for name in table.names},
+        dtypes={name: dtypes.get(name, TEXT) if name != identifier else TEXT for name in table.names},
         identifier=identifier,
-        missing=bool(typed.missing),
+        missing=bool(reader.missing),
         trained_with=model.transformation if model is not None else None,
     )
     if model is not None:
-        compatibility.check_columns(model, signature)
-    features = [name for name, column in read.items() if column.is_feature]
-    frame = typed.frame(features)
-    definition.check(frame, table.data.source)
-    if identifier is not None:
-        frame[identifier] = typed.words(identifier)
-    output = step.write(GENERATED, tables.to_parquet(frame), len(frame))
+        compatibility.check_columns(model, signature.dtypes, signature.data.path)
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 
 
@@ -77,15 +94,22 @@ def preprocess_inf_data(step: Step) -> Outcome:
     """
     generated = step.input("generate_inf_data", InputSignature)
     facts = generated.facts
-    frame = tables.from_parquet(generated.read("table"))
-    if facts.identifier is not None:
-        frame = frame.drop(columns=facts.identifier)
-    if facts.trained_with == OLDER:
-        transformed, used = older.transformed(frame), OLDER
-    else:
-        transformed = Definition(step.model_name).transformed(frame, may_be_empty=facts.missing)
-        used = fingerprint(step.model_name)
-    output = step.write(PREPROCESSED, tables.to_parquet(transformed), len(transformed))
+    is_older = facts.trained_with == OLDER
+    used = OLDER if is_older else fingerprint(step.model_name)
+    definition = None if is_older else Definition(step.model_name)
+
+    def transformed(table: Exchanged) -> Iterator[pa.RecordBatch]:
+        rows = 0
+        for frame in table.frames([name for name in table.schema.names if name != facts.identifier]):
+            if definition is None:
+                yield frames.to_batch(older.transformed(frame))
+            else:
+                ready = definition.transformed(frame, may_be_empty=facts.missing, rows_before=rows)
+                yield frames.to_batch(ready)
+            rows += len(frame)
+
+    with generated.opened("table") as file:
+        output = exchange.write(step, PREPROCESSED, transformed(Exchanged(file)))
     signature = msgspec.structs.replace(facts, transformation=used)
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 
@@ -104,10 +128,7 @@ def _model(step: Step, filename: str | None) -> ModelRecord | None:
 
 def _readable(table: SourceTable, columns: dict[str, Column]) -> dict[str, Column]:
     """Those of ``columns`` that the table has, in its order, but for numbers that are text from top to bottom."""
-    return {
-        name: columns[name]
-        for name in table.names
-        if name in columns
-        and columns[name].kind != "text"
-        and not (columns[name].kind == "number" and table.is_text(name))
-    }
+    known = {name: columns[name] for name in table.names if name in columns and columns[name].kind != "text"}
+    suspected = table.begins_with_text([name for name, column in known.items() if column.kind == "number"])
+    text = {name for name in suspected if table.is_text(name)}
+    return {name: column for name, column in known.items() if name not in text}

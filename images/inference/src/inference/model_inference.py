@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pyarrow as pa
 
 from bulkhead import clock, paths
 from bulkhead.errors import Refused
@@ -15,10 +17,17 @@ from bulkhead.registry.proposals import InferenceProposal
 from bulkhead.registry.records import MOST_INLINE, InferenceRecord
 from bulkhead.step.runner import Outcome
 from inference.data_steps import GENERATED
-from tabular import tables
+from tabular import exchange
+from tabular.exchange import ROW, Exchanged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
+
+    Identifiers = Callable[[int, int], pa.Array]
+    """Of so many rows after so many before, what says which they are."""
 
 _ALLOW = ", or predict with --allow-version-drift (allow_version_drift in the DAG's form)"
 
@@ -39,7 +48,6 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
     """
     preprocessed = step.input("preprocess_inf_data", InputSignature)
     signature = preprocessed.facts
-    frame = tables.from_parquet(preprocessed.read("table"))
     if filename is None:
         model_record = step.registry.latest(step.environment, step.model_name)
     else:
@@ -52,17 +60,14 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
     compatibility.check_signature(model_record, signature)
     drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
-    predictions = predict(estimator_of(model), model_record, frame)
-    table = predictions.frame()
-    table.insert(0, model_record.identifier or "row", _identifiers(step, model_record.identifier, len(frame)))
-
     moment = clock.now()
     # A name of its own: a run that is done again must not make the first record untrue.
-    output = step.write(
-        f"predictions_{clock.in_filename(moment)}.parquet",
-        tables.to_parquet(table),
-        len(table),
-    )
+    name = f"predictions_{clock.in_filename(moment)}.parquet"
+    inline: list[Any] = []
+    with preprocessed.opened("table") as file, _identifiers(step, model_record.identifier) as identifiers:
+        table = Exchanged(file)
+        output = exchange.write(step, name, _predictions(estimator_of(model), model_record, table, identifiers, inline))
+
     folder = step.identity.run_path
     record = InferenceRecord(
         inference_time=clock.in_record(moment),
@@ -70,11 +75,11 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
         inference_data=f"{folder}/{GENERATED}" if signature.data.source == paths.SAMPLE else signature.data.path,
         model_used=model_record.model_filename,
         model_name=step.model_name,
-        predictions=predictions.values.tolist() if len(table) <= MOST_INLINE else None,
+        predictions=inline if output.rows <= MOST_INLINE else None,
         model_hash=model_record.model_hash,
         model_sha256=model_record.sha256,
         predictions_path=f"{folder}/{output.path}",
-        rows=len(table),
+        rows=output.rows,
         input_sha256=signature.data.sha256,
         output_sha256=output.sha256,
         source=signature.data.source,
@@ -92,11 +97,57 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
     )
 
 
-def _identifiers(step: Step, name: str | None, rows: int) -> Any:
+def _predictions(
+    estimator: Any, record: ModelRecord, table: Exchanged, identifiers: Identifiers, inline: list[Any]
+) -> Iterator[pa.RecordBatch]:
+    """What the model says of each row, batch by batch, after what says which row it is; ``inline`` gets the first."""
+    rows = 0
+    for frame in table.frames():
+        found = predict(estimator, record, frame, rows_before=rows)
+        if rows <= MOST_INLINE:
+            inline += found.values.tolist()
+        columns: dict[str, Any] = {record.identifier or ROW: identifiers(rows, len(frame))}
+        columns |= {column: pa.array(values) for column, values in found.columns().items()}
+        yield pa.RecordBatch.from_pydict(columns)
+        rows += len(frame)
+
+
+@contextmanager
+def _identifiers(step: Step, name: str | None) -> Iterator[Identifiers]:
     """What says which row is which: the identifier of the source table, or the row's number from 1."""
     if name is None:
-        return range(1, rows + 1)
+        yield lambda before, count: pa.array(range(before + 1, before + count + 1), pa.int64())
+        return
     generated = step.input("generate_inf_data", InputSignature)
     if generated.facts.identifier != name:
-        return [None] * rows
-    return tables.from_parquet(generated.read("table"))[name]
+        yield lambda _, count: pa.nulls(count, pa.string())
+        return
+    with generated.opened("table") as file:
+        words = Words(Exchanged(file).batches([name]))
+        yield lambda _, count: words.next(count)
+
+
+class Words:
+    """A column of words, so many at a time as are asked for.
+
+    Args:
+        batches: of that column alone.
+    """
+
+    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+        self._batches = batches
+        self._rest = pa.array([], pa.string())
+
+    def next(self, count: int) -> pa.Array:
+        """The next ``count``.
+
+        Raises:
+            Refused: there are not so many.
+        """
+        while len(self._rest) < count:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise Refused("generate_inf_data has left fewer rows than preprocess_inf_data. Run both again.")
+            self._rest = pa.concat_arrays([self._rest, batch.column(0).cast(pa.string())])
+        found, self._rest = self._rest.slice(0, count), self._rest.slice(count)
+        return found

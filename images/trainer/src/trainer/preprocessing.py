@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from bulkhead.columns import Column, is_of_predictions
-from bulkhead.errors import Refused, listed, short
+from bulkhead.errors import BulkheadError, Refused, listed, short
+from bulkhead.prediction import frames
 from bulkhead.prediction.signature import ModelSignature
+from bulkhead.prediction.typed import TypedReader
 from bulkhead.step.runner import Outcome
+from modeling import whole_check
 from modeling.definition import Definition
 from modeling.fingerprint import fingerprint
-from tabular import sample, tables
+from tabular import exchange, sample, tables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from bulkhead.prediction.typed import TypedBatch
     from bulkhead.step.runner import Step
     from tabular.tables import SourceTable
 
@@ -24,7 +32,7 @@ OUTPUT = "preprocessing.parquet"
 
 
 def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
-    """Read ``source``, check it, transform the features, write :data:`OUTPUT`.
+    """Read ``source``, check it, transform the features, write :data:`OUTPUT`; all of it batch by batch.
 
     Args:
         step: where to read and write, and for which model.
@@ -40,47 +48,71 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
     table = tables.read_source(source, step.inputs, sample.with_target)
     columns, identifier = _choose(table, definition, target, features)
     chosen = [name for name, column in columns.items() if column.is_feature]
-    typed = table.typed(columns)
-    labels = table.typed({target: _target_column(table, definition, target)})
+    kinds = {name: column for name, column in columns.items() if name != identifier}
+    reader = TypedReader(columns | {target: _target_column(table, definition, target)})
+    if definition.checks_whole:
+        whole_check.check(table, definition, chosen, kinds)
+    example: dict[str, Any] = {}
+
+    def transformed() -> Iterator[pa.RecordBatch]:
+        for batch in table.typed(reader):
+            if not batch.before:
+                example.update(batch.example(chosen))
+            yield _transformed(batch, definition, chosen, target, table.source)
+
+    output = exchange.write(step, OUTPUT, transformed())
+    dtypes, categories = reader.dtypes, reader.categories
     signature = ModelSignature(
         features=chosen,
-        dtypes={name: typed.dtypes[name] for name in chosen},
-        missing=[name for name in typed.missing if name != identifier],
-        categories=typed.categories,
+        dtypes={name: dtypes[name] for name in chosen},
+        missing=[name for name in reader.missing if name in kinds],
+        categories={name: count for name, count in categories.items() if name in kinds},
         identifier=identifier,
         target=target,
         left_out=[name for name in table.names if name != target and name not in columns],
         transformation=fingerprint(step.model_name),
         data=table.data,
-        input_example=typed.example(chosen),
+        input_example=example,
     )
-    del table  # the text of it, which is the most of the memory that this takes
-    frame, may_be_empty = typed.frame(chosen), bool(typed.missing)
-    del typed
-    definition.check(frame, signature.data.source)
-    transformed = definition.transformed(frame, may_be_empty=may_be_empty)
-    del frame
-    if target in transformed:
-        raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
-    transformed[target] = labels.frame([target])[target] if _is_number(labels.kinds[target]) else labels.words(target)
-    output = step.write(OUTPUT, tables.to_parquet(transformed), len(transformed))
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 
 
+def _transformed(
+    batch: TypedBatch, definition: Definition, chosen: list[str], target: str, source: str
+) -> pa.RecordBatch:
+    """What training gets of some rows: the transformed features, then the target."""
+    frame = batch.frame(chosen)
+    may_be_empty = any(batch.kinds[name].missing for name in chosen)
+    definition.check_rows(frame, source, batch.before)
+    if not batch.before:
+        definition.check_by_row(frame, may_be_empty=may_be_empty)
+    ready = definition.transformed(frame, may_be_empty=may_be_empty, rows_before=batch.before)
+    if target in ready:
+        raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
+    features = frames.to_batch(ready)
+    return features.append_column(target, batch.labels(target))
+
+
 def _target_column(table: SourceTable, definition: Definition, target: str) -> Column:
-    """Numbers where all of it is, or where numbers are predicted; else words, which are classes."""
+    """Numbers where numbers are predicted, or where all of it is; else words, which are classes."""
     declared = (definition.columns or {}).get(target)
     if declared is not None:
         return Column(kind=declared.kind)
-    if definition.problem == "regression" or table.is_all_numbers(target):
+    # To know that all of it is numbers takes a pass over the table, which numbers alone would not need.
+    if definition.problem == "regression" or (definition.problem is None and _predicts_numbers(definition)):
+        return Column(kind="number")
+    if table.is_all_numbers(target):
         return Column(kind="number")
     # A word that is no number: a class, or a fault of the table, which depends on what is predicted.
     classifies = definition.problem is not None or definition.predicts_classes()
     return Column(kind="category" if classifies else "number")
 
 
-def _is_number(column: Column) -> bool:
-    return column.kind == "number"
+def _predicts_numbers(definition: Definition) -> bool:
+    try:
+        return not definition.predicts_classes()
+    except BulkheadError:  # train_model tells what is wrong with build
+        return False
 
 
 def _choose(

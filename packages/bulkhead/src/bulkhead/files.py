@@ -107,6 +107,64 @@ def copied_beside(path: Path, source: BinaryIO, mode: int, size_bytes: int) -> I
         temporary.unlink(missing_ok=True)
 
 
+class HashedWriter:
+    """A file that is hashed as it is written; what writes tables asks no more of one than this."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self.closed = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Append ``data``, all of it."""
+        view = memoryview(data)
+        self._file.write(view)
+        self._digest.update(view)
+        self._size += view.nbytes
+        return view.nbytes
+
+    def flush(self) -> None:
+        """Nothing: the file is synced when it is whole."""
+
+    def close(self) -> None:
+        """Nothing: who opened it closes it."""
+
+    def tell(self) -> int:
+        """How many bytes there are."""
+        return self._size
+
+    def writable(self) -> bool:
+        """That it is."""
+        return True
+
+    @property
+    def sha256(self) -> str:
+        """Of what has been written, in hex."""
+        return self._digest.hexdigest()
+
+
+@contextmanager
+def writing_whole(path: Path, mode: int = SHARED_MODE) -> Iterator[HashedWriter]:
+    """As :func:`write_whole`, of what the block writes; where the block raises, ``path`` is as it was.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
+            yield HashedWriter(file)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def write_whole(path: Path, data: bytes, mode: int = SHARED_MODE) -> None:
     """Replace ``path`` by ``data``: a reader sees the old file or the new one, never a part.
 

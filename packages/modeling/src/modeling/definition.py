@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PROBLEMS = ("regression", "binary", "multiclass")
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MOST_SENTENCES = 20
+_MOST_PASSES = 1000
 
 
 class Definition:
@@ -38,6 +39,7 @@ class Definition:
         problem: ``regression``, ``binary`` or ``multiclass``; None: it follows from estimator and target.
         positive: of a binary classifier, the class that metrics are of; None: the last one in order.
         metrics: by name, the leading one first; None: those that go with the problem.
+        partial_fit: how often the estimator is given all rows, batch by batch; 0: it is fitted on all at once.
     """
 
     def __init__(self, name: str) -> None:
@@ -61,7 +63,13 @@ class Definition:
             raise Refused(f"{self.file}: POSITIVE is {short(repr(positive))}, and not a class. Name one, as text.")
         self.positive = None if positive is None else label(positive)
         self.metrics = self._metrics()
-        for hook in ("build", "transform", "check", "plots", "explain"):
+        self.partial_fit = int(self._declared("PARTIAL_FIT", int, 0))
+        if not 0 <= self.partial_fit <= _MOST_PASSES:
+            raise Refused(
+                f"{self.file}: PARTIAL_FIT is {self.partial_fit}. Make it how often all rows are given to partial_fit,"
+                f" 1 to {_MOST_PASSES}, or take it out."
+            )
+        for hook in ("build", "transform", "check", "check_rows", "plots", "explain"):
             if (value := getattr(self._module, hook, None)) is not None and not callable(value):
                 raise Refused(f"{self.file}: {hook} is no function. Make it one, or take it out.")
         if not self._has("build"):
@@ -91,15 +99,31 @@ class Definition:
         """Whether its estimator, with the default parameters, is a classifier."""
         return bool(is_classifier(self.build(parameters_of(self.name)())))
 
+    @property
+    def checks_whole(self) -> bool:
+        """Whether its ``check`` looks at whole tables, which takes them in memory."""
+        return self._has("check")
+
     def check(self, frame: pd.DataFrame, called: str) -> None:
         """Refuse a table that the model's own ``check`` has something to say of."""
-        if not self._has("check"):
-            return
-        said = self._call("check", frame.copy(deep=False))
+        if self._has("check"):
+            self._refuse_said("check", frame.copy(deep=False), called)
+
+    def check_rows(self, frame: pd.DataFrame, called: str, rows_before: int) -> None:
+        """Refuse some rows of a table that the model's own ``check_rows`` has something to say of.
+
+        Its frame's index is the rows' numbers in the table, from 1.
+        """
+        if self._has("check_rows"):
+            numbers = range(rows_before + 1, rows_before + len(frame) + 1)
+            self._refuse_said("check_rows", frame.set_axis(numbers), called)
+
+    def _refuse_said(self, hook: str, frame: pd.DataFrame, called: str) -> None:
+        said = self._call(hook, frame)
         if said is None:
             return
         if isinstance(said, str) or not all(isinstance(one, str) for one in _listed(said)):
-            raise Refused(f"{self.file}: check returned {short(repr(said))}. Return a list of sentences.")
+            raise Refused(f"{self.file}: {hook} returned {short(repr(said))}. Return a list of sentences.")
         if sentences := [one_line(one, 500) for one in said]:
             more = f" And {len(sentences) - _MOST_SENTENCES} more." if len(sentences) > _MOST_SENTENCES else ""
             raise Refused(f"{called}: {' '.join(sentences[:_MOST_SENTENCES])}{more}")
@@ -109,12 +133,13 @@ class Definition:
         """The model's own ``transform``; None: it has none."""
         return getattr(self._module, "transform", None)
 
-    def transformed(self, frame: pd.DataFrame, *, may_be_empty: bool) -> pd.DataFrame:
+    def transformed(self, frame: pd.DataFrame, *, may_be_empty: bool, rows_before: int = 0) -> pd.DataFrame:
         """``frame`` as the estimator gets it.
 
         Args:
-            frame: shape (rows, columns), typed as :mod:`bulkhead.columns` says.
+            frame: shape (rows, columns), typed as :mod:`bulkhead.columns` says; some rows of a table, or all.
             may_be_empty: whether a column of it may have empty cells; then what comes out may have them too.
+            rows_before: how many rows of the table came before these.
 
         Raises:
             Refused: rows were dropped or added, or the columns are none that a model can take.
@@ -124,8 +149,38 @@ class Definition:
         with np.errstate(all="ignore"):  # what is not finite is refused below
             # Shallow: pandas copies what is written to, and the frame may be most of the memory that there is.
             result = self._call("transform", frame.copy(deep=False))
-        fix = f"Fix transform in {self.file}, then run just build-images."
-        return transformed.checked(result, frame, may_be_empty=may_be_empty, fix=fix)
+        return transformed.checked(
+            result, frame, may_be_empty=may_be_empty, fix=self._fix("transform"), rows_before=rows_before
+        )
+
+    def check_by_row(self, frame: pd.DataFrame, *, may_be_empty: bool) -> None:
+        """Refuse a ``transform`` that makes something else of a row where other rows are beside it.
+
+        Inference sees other rows than training, and large tables are transformed a batch at a time.
+
+        Args:
+            frame: some rows of a table.
+            may_be_empty: as in :meth:`transformed`.
+
+        Raises:
+            Refused: it makes something else of the halves of ``frame`` than of the whole.
+        """
+        half = len(frame) // 2
+        if not self._has("transform") or not half:
+            return
+        whole = self.transformed(frame, may_be_empty=may_be_empty)
+        for begin, end in ((0, half), (half, len(frame))):
+            part = frame.iloc[begin:end].reset_index(drop=True)
+            alone = self.transformed(part, may_be_empty=may_be_empty)
+            if (name := transformed.difference(whole.iloc[begin:end].reset_index(drop=True), alone)) is not None:
+                raise Refused(
+                    f"the transformation makes something else of column {name!r} where other rows are beside a row, as"
+                    " in an inference. Take what it needs from the row alone, or learn it in an estimator's pipeline."
+                    f" {self._fix('transform')}"
+                )
+
+    def _fix(self, hook: str) -> str:
+        return f"Fix {hook} in {self.file}, then run just build-images."
 
     def plots(self, estimator: Any, frame: pd.DataFrame, target: Any) -> Any:
         """What the model's own ``plots`` gives of the held-out rows; None: it has none."""
@@ -139,6 +194,11 @@ class Definition:
     def has_explain(self) -> bool:
         """Whether it has a hook ``explain``."""
         return self._has("explain")
+
+    @property
+    def has_plots(self) -> bool:
+        """Whether it has a hook ``plots``."""
+        return self._has("plots")
 
     def code_failed(self, error: Exception, doing: str) -> Exception:
         """What to raise where the estimator raised ``error`` while ``doing`` something."""

@@ -15,12 +15,11 @@ from modeling.definition import Definition
 from modeling.fingerprint import OLDER
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from bulkhead.registry.quality_gate import Allowances, QualityGate
     from bulkhead.registry.records import Lineage, ModelRecord
     from bulkhead.step.runner import Step
     from modeling.measuring import Measured
+    from modeling.training_rows import Rows
 
 
 def check(  # what a model is judged by
@@ -29,7 +28,7 @@ def check(  # what a model is judged by
     asked: Allowances,
     model: Lineage,
     measured: Measured,
-    held_out: tuple[pd.DataFrame, pd.Series[Any]] | None,
+    held_out: Rows | None,
 ) -> dict[str, Any]:
     """Let ``model`` pass, or refuse it.
 
@@ -39,7 +38,7 @@ def check(  # what a model is judged by
         asked: what this run allows, and whether the model is to be served.
         model: what the new model is, its metrics on ``held_out`` among it.
         measured: measures the served model likewise.
-        held_out: features, shape (rows, columns), and target, shape (rows,); None: nothing was held out.
+        held_out: the rows that were; None: there are none.
 
     Returns:
         The conditions and what was found, for the model's record: ``served`` and its ``served_metrics`` on the
@@ -75,9 +74,9 @@ def _metrics_of(
     step: Step,
     model: Lineage,
     measured: Measured,
-    held_out: tuple[pd.DataFrame, pd.Series[Any]] | None,
+    held_out: Rows | None,
 ) -> dict[str, Any]:
-    if held_out is None or len(held_out[1]) < 2:  # noqa: PLR2004  # r2 of one row is undefined
+    if held_out is None or held_out.count < 2:  # noqa: PLR2004  # r2 of one row is undefined
         raise _NotComparableError("fewer than two rows were held out, or the new model is not to be served")
     for what, theirs, ours in (
         ("other features", served.features, model.features),
@@ -92,7 +91,7 @@ def _metrics_of(
     if libraries.drift(trained, libraries.present(trained)):
         raise _NotComparableError("the served model was made with other library versions")
     try:
-        return measured.measure(estimator_of(step.registry.load(served)), *held_out)
+        return measured.measure(estimator_of(step.registry.load(served)), held_out)
     except NotGoodEnough:
         raise _NotComparableError("the served model gives no finite metrics for these rows") from None
     except NotFinite:

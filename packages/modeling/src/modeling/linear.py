@@ -1,17 +1,24 @@
-"""Linear regression that does not depend on the columns' units."""
+"""Linear regression that does not depend on the columns' units, of a table of any size."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
+from scipy import optimize
+from scipy.linalg import lapack
 from sklearn import linear_model
+from threadpoolctl import threadpool_limits
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from collections.abc import Callable, Iterable
 
 _REFINED = 1_000_000
-"""Cells of a table up to which the fit is refined: extended precision takes twice the memory, and no BLAS."""
+"""Cells of a table up to which the fit is refined: that takes all of it in memory, and extended precision."""
+_ILL_CONDITIONED = 1e4
+"""Beyond, a larger table is read once more, for a correction: before it, rounding leaves ten digits and more."""
+_ROWS = 1 << 16
 
 
 class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # scikit-learn has no types
@@ -21,6 +28,9 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
     in small units would silently count for nothing. Here columns are brought to like magnitude
     first (by powers of two, which is exact), and only what float64 cannot tell from zero is
     dropped. docs/decisions/0003 has the figures.
+
+    The table is read in batches, each of which is merged into a triangular factor (QR) of as many rows as there are
+    columns: docs/decisions/0027.
     """
 
     def fit(self, X: pd.DataFrame, y: pd.Series[float], sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's
@@ -33,38 +43,155 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
         """
         if sample_weight is not None:
             raise ValueError("this LinearRegression takes no weights; take sklearn.linear_model's.")
-        frame = X.astype(float)
-        self.tol: float
+        frame: Any = X if isinstance(X, pd.DataFrame) else np.asarray(X)
+        target = np.asarray(y, dtype=float)
+        places = range(0, len(frame), _ROWS)
+        return self.fit_batches(lambda: ((frame[i : i + _ROWS], target[i : i + _ROWS]) for i in places))
+
+    def fit_batches(self, batches: Callable[[], Iterable[tuple[Any, Any]]]) -> Self:
+        """Fit on a table that is read in batches, in one pass; a small one is read once more.
+
+        Args:
+            batches: begins a pass: batches of features, shape (rows, columns), and target, shape (rows,).
+        """
         self.coef_: np.ndarray
         self.intercept_: float
-        with np.errstate(all="ignore"):  # what overflows gives coefficients that are not finite, which is refused
-            span = (frame - frame.mean()).abs().max().to_numpy()
-            scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
-            asked, self.tol = self.tol, np.finfo(float).eps * max(frame.shape)
-            try:
-                super().fit(frame / scale, y)
-            finally:
-                self.tol = asked  # a fit changes no parameter
-            if self.rank_ == frame.shape[1] < len(frame) and frame.size <= _REFINED:
-                self._refine((frame / scale).to_numpy(), np.asarray(y, dtype=float))
-            self.coef_ = self.coef_ / scale
+        factor = _Factor(with_intercept=self.fit_intercept)
+        # One thread: blocks are so narrow that two would wait for each other; and sums do not depend on their number.
+        with np.errstate(all="ignore"), threadpool_limits(1):  # what overflows gives coefficients that are not finite
+            names: Any = None
+            for frame, target in batches():
+                names = getattr(frame, "columns", None)
+                factor.add(np.asarray(frame, dtype=float), np.asarray(target, dtype=float))
+            solved = factor.solved(positive=self.positive)
+            self.rank_, self.singular_ = solved.rank, solved.singular
+            coefficients = solved.coefficients
+            is_certain = solved.rank == factor.columns < factor.rows and not self.positive
+            if is_certain and self.fit_intercept and factor.rows * factor.columns <= _REFINED:
+                coefficients = _refined(*_together(batches()), solved.scale, coefficients)
+            elif is_certain and solved.condition > _ILL_CONDITIONED:
+                coefficients = self._corrected(batches(), coefficients)
+            self.intercept_ = float(coefficients[0]) if self.fit_intercept else 0.0
+            self.coef_ = coefficients[1:].astype(float)
+        self.n_features_in_ = factor.columns
+        if names is not None and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
         return self
 
-    def _refine(self, columns: np.ndarray, target: np.ndarray) -> None:
-        """Correct the coefficients by what extended precision finds of their error (Björck 1967).
+    def _corrected(self, batches: Iterable[tuple[Any, Any]], coefficients: np.ndarray) -> np.ndarray:
+        """The coefficients, with what a second fit finds of the first one's residuals, in extended precision."""
+        factor = _Factor(with_intercept=self.fit_intercept)
+        for frame, target in batches:
+            columns = np.asarray(frame, dtype=float)
+            wide = columns.astype(np.longdouble) @ coefficients[1:]
+            residual = np.asarray(target, dtype=float) - (wide + coefficients[0])
+            factor.add(columns, residual.astype(float))
+        correction = factor.solved(positive=False).coefficients
+        return coefficients + correction if np.isfinite(correction).all() else coefficients
 
-        Three rounds give NIST's worst tables 10 digits where the solver alone gives 7.
-        """
-        design = np.column_stack([np.ones(len(columns)), columns])
-        q, r = np.linalg.qr(design)
-        wide = design.astype(np.longdouble)
-        coefficients = np.concatenate([[self.intercept_], self.coef_]).astype(np.longdouble)
-        residual = target - wide @ coefficients
-        for _ in range(3):
-            error = (target - residual - wide @ coefficients).astype(float)
-            slant = np.linalg.solve(r.T, -(wide.T @ residual).astype(float))
-            step = q.T @ error - slant
-            coefficients = coefficients + np.linalg.solve(r, step)
-            residual = residual + (error - q @ step)
-        if np.isfinite(coefficients).all():
-            self.intercept_, self.coef_ = float(coefficients[0]), coefficients[1:].astype(float)
+
+class _Solved:
+    """What a factor says: the coefficients, the intercept first, in extended precision; and how sure they are."""
+
+    def __init__(self, coefficients: np.ndarray, scale: np.ndarray, rank: int, singular: np.ndarray) -> None:
+        self.coefficients = coefficients
+        self.scale = scale
+        """Of each column, the power of two by which it was divided."""
+        self.rank = rank
+        self.singular = singular
+
+    @property
+    def condition(self) -> float:
+        """How much larger than the data's relative error that of the coefficients may be."""
+        return float(self.singular[0] / self.singular[-1]) if len(self.singular) else 1.0
+
+
+class _Factor:
+    """The triangular factor of ``[1, X - shift, y]``, merged batch by batch (Golub and Van Loan, 5.2 and 6.5).
+
+    The shift, the mean of the first batch, keeps what is far from zero from drowning what it differs by.
+    """
+
+    def __init__(self, *, with_intercept: bool) -> None:
+        self._with_intercept = with_intercept
+        self._factor: np.ndarray | None = None
+        self._shift = np.zeros(0)
+        self.rows = 0
+        self.columns = 0
+
+    def add(self, columns: np.ndarray, target: np.ndarray) -> None:
+        """Merge a batch: shape (rows, columns), and (rows,)."""
+        if target.ndim != 1:
+            raise ValueError("this LinearRegression predicts one number; take sklearn.linear_model's for more.")
+        rows, self.columns = columns.shape
+        self.rows += rows
+        if self._factor is None:
+            self._shift = columns.mean(axis=0) if self._with_intercept else np.zeros(self.columns)
+        before = 0 if self._factor is None else len(self._factor)
+        ones = int(self._with_intercept)
+        stacked = np.zeros((before + rows, ones + self.columns + 1), order="F")
+        if self._factor is not None:
+            stacked[:before] = self._factor
+        stacked[before:, :ones] = 1
+        np.subtract(columns, self._shift, out=stacked[before:, ones:-1])
+        stacked[before:, -1] = target
+        factored, _, _, _ = lapack.dgeqrf(stacked, overwrite_a=1)
+        self._factor = np.triu(factored[: stacked.shape[1]])
+
+    def solved(self, *, positive: bool) -> _Solved:
+        """The coefficients of least squares; where columns depend on each other, the shortest ones."""
+        ones, factor = int(self._with_intercept), self._factor
+        if factor is None:
+            raise ValueError("there are no rows to fit on.")
+        full = np.zeros((factor.shape[1], factor.shape[1]))
+        full[: len(factor)] = factor
+        square, side = full[ones:-1, ones:-1], full[ones:-1, -1]
+        # The spread of each column about its mean, to the next power of two: dividing by that is exact.
+        span = np.sqrt((square**2).sum(axis=0) / self.rows)
+        scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
+        scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+        scaled = square / scale
+        if not (np.isfinite(scaled).all() and np.isfinite(side).all()):
+            nothing = np.full(1 + self.columns, np.nan)
+            return _Solved(nothing, scale, 0, np.zeros(0))
+        left, singular, right = np.linalg.svd(scaled)
+        tiny = np.finfo(float).eps * max(self.rows, self.columns) * singular.max(initial=0.0)
+        kept = singular > tiny
+        if positive:
+            found = optimize.nnls(scaled, side)[0]
+        else:
+            found = right.T[:, kept] @ ((left.T[kept] @ side) / singular[kept])
+        found = found.astype(np.longdouble) / scale
+        intercept = np.longdouble(0)
+        if ones:
+            first = full[0].astype(np.longdouble)
+            intercept = (first[-1] - first[1:-1] @ found) / first[0] - self._shift.astype(np.longdouble) @ found
+        return _Solved(np.concatenate([[intercept], found]), scale, int(kept.sum()), singular)
+
+
+def _together(batches: Iterable[tuple[Any, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    frames, targets = zip(*batches, strict=True)
+    columns = np.concatenate([np.asarray(one, dtype=float) for one in frames])
+    return columns, np.concatenate([np.asarray(one, dtype=float) for one in targets])
+
+
+def _refined(columns: np.ndarray, target: np.ndarray, scale: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """The coefficients, corrected by what extended precision finds of their error (Björck 1967).
+
+    Three rounds give NIST's worst tables 10 digits where the solver alone gives 7.
+    """
+    scaled = columns / scale
+    design = np.column_stack([np.ones(len(scaled)), scaled])
+    q, r = np.linalg.qr(design)
+    wide = design.astype(np.longdouble)
+    found = np.concatenate([coefficients[:1], coefficients[1:] * scale])
+    residual = target - wide @ found
+    for _ in range(3):
+        error = (target - residual - wide @ found).astype(float)
+        slant = np.linalg.solve(r.T, -(wide.T @ residual).astype(float))
+        step = q.T @ error - slant
+        found = found + np.linalg.solve(r, step)
+        residual = residual + (error - q @ step)
+    if not np.isfinite(found).all():
+        return coefficients
+    return np.concatenate([found[:1], found[1:] / scale])

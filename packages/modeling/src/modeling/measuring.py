@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from modeling.definition import Definition
+    from modeling.training_rows import Rows
 
 LARGEST_PLOTS = 64 << 10
 """Bytes of a record that its plots may take."""
@@ -36,6 +37,8 @@ _MOST_EXPLAINED = 100
 """Columns; with more, shuffling each of them would take longer than the fit."""
 _EXPLAINED_ROWS = 2000
 _SHUFFLES = 3
+MOST_SHOWN = 100_000
+"""Held-out rows that a model's own ``explain`` and ``plots`` get, in memory."""
 _DEEPEST = 20
 
 
@@ -80,6 +83,40 @@ METRICS: Mapping[str, Mapping[str, Metric]] = {
 """By problem, the metrics of a model that declares none."""
 
 
+class RegressionSums:
+    """The metrics of a regression as sums over its rows: memory does not grow with them.
+
+    The truth's spread is put together as Chan, Golub and LeVeque (1983) do: a mean far from zero costs no digits.
+    """
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._mean = self._spread = self._squares = self._distances = 0.0
+
+    def add(self, truth: np.ndarray, predicted: np.ndarray) -> None:
+        """Some rows: what is true of them, and what was predicted, shape (rows,) each."""
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            error = truth - predicted
+            self._squares += float(error @ error)
+            self._distances += float(np.abs(error).sum())
+            mean = float(truth.mean())
+            apart = truth - mean
+            together = self._rows + len(truth)
+            shift = mean - self._mean
+            self._spread += float(apart @ apart) + shift * shift * self._rows * len(truth) / together
+            self._mean += shift * len(truth) / together
+            self._rows = together
+
+    def metrics(self) -> dict[str, float | None]:
+        """``r2``, as scikit-learn's ``r2_score`` has it, and None below two rows; ``rmse``; ``mae``."""
+        unexplained = self._squares / self._spread if self._spread else float(self._squares > 0)
+        return {
+            "r2": 1 - unexplained if self._rows > 1 else None,
+            "rmse": math.sqrt(self._squares / self._rows),
+            "mae": self._distances / self._rows,
+        }
+
+
 class Measured:
     """The metrics of one model, ready to be measured.
 
@@ -112,28 +149,21 @@ class Measured:
         """Whether the model's file says itself what the model looks at."""
         return self._definition.has_explain
 
-    def measure(self, estimator: Any, frame: pd.DataFrame, target: pd.Series[Any]) -> dict[str, float | None]:
-        """Each metric of ``estimator`` on ``frame``, shape (rows, columns), and ``target``, shape (rows,).
+    def measure(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
+        """Each metric of ``estimator`` on ``rows``.
+
+        The metrics of a regression that declares none are sums, which take no memory; others get all rows' truth and
+        response at once.
 
         Raises:
             NotGoodEnough: one is not finite.
             Refused: one fails, or gives no number.
         """
-        truth = self._places(target.to_numpy())
-        responses: dict[str, np.ndarray] = {}
-        found: dict[str, float | None] = {}
-        for name, metric in self.metrics.items():
-            if metric.response == "predict_proba" and not hasattr(estimator, "predict_proba"):
-                if self._definition.metrics is None:  # nobody asked for it
-                    found[name] = None
-                    continue
-                raise Refused(
-                    f"{self._definition.file}: the metric {name} needs probabilities, and"
-                    f" {type(estimator).__name__} gives none. Take another metric or estimator."
-                )
-            if metric.response not in responses:
-                responses[metric.response] = self._response(estimator, metric.response, frame)
-            found[name] = self._value(name, metric, truth, responses[metric.response])
+        self._check_responses(estimator)
+        if self._definition.metrics is None and self._problem == "regression":
+            found = self._summed(estimator, rows)
+        else:
+            found = self._collected(estimator, rows)
         bad = [name for name, value in found.items() if value is not None and not math.isfinite(value)]
         if bad:
             raise NotGoodEnough(
@@ -143,17 +173,48 @@ class Measured:
             )
         return found
 
-    def importances(
-        self, estimator: Any, frame: pd.DataFrame, target: pd.Series[Any], seed: int
-    ) -> dict[str, float] | None:
+    def _check_responses(self, estimator: Any) -> None:
+        if self._definition.metrics is None or hasattr(estimator, "predict_proba"):
+            return
+        for name, metric in self.metrics.items():
+            if metric.response == "predict_proba":
+                raise Refused(
+                    f"{self._definition.file}: the metric {name} needs probabilities, and"
+                    f" {type(estimator).__name__} gives none. Take another metric or estimator."
+                )
+
+    def _summed(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
+        sums = RegressionSums()
+        for frame, target in rows:
+            sums.add(target.to_numpy(), self._response(estimator, "predict", frame))
+        return {name: sums.metrics()[name] for name in self.metrics}
+
+    def _collected(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
+        asked = {one.response for one in self.metrics.values()}
+        if not hasattr(estimator, "predict_proba"):
+            asked.discard("predict_proba")  # nobody asked for it
+        truths: list[np.ndarray] = []
+        parts: dict[str, list[np.ndarray]] = {response: [] for response in asked}
+        for frame, target in rows:
+            truths.append(self._places(target.to_numpy()))
+            for response, answers in parts.items():
+                answers.append(self._response(estimator, response, frame))
+        truth = np.concatenate(truths)
+        responses = {response: np.concatenate(answers) for response, answers in parts.items()}
+        return {
+            name: self._value(name, metric, truth, responses[metric.response]) if metric.response in responses else None
+            for name, metric in self.metrics.items()
+        }
+
+    def importances(self, estimator: Any, rows: Rows, seed: int) -> dict[str, float] | None:
         """By column, how much the leading metric loses where its values are shuffled; None: there are too many."""
-        own = self._definition.explain(estimator, frame, target)
-        if own is not None:
-            return _numbers_by_name(own, f"{self._definition.file}: explain")
+        if self._definition.has_explain:
+            own = self._definition.explain(estimator, *rows.head(MOST_SHOWN))
+            if own is not None:
+                return _numbers_by_name(own, f"{self._definition.file}: explain")
+        frame, target = rows.head(_EXPLAINED_ROWS)
         if frame.shape[1] > _MOST_EXPLAINED or len(frame) < 2:  # noqa: PLR2004  # one row cannot be shuffled
             return None
-        if len(frame) > _EXPLAINED_ROWS:
-            frame, target = frame.iloc[:_EXPLAINED_ROWS], target.iloc[:_EXPLAINED_ROWS]
         name, metric = next(iter(self.metrics.items()))
         if metric.response == "predict_proba" and not hasattr(estimator, "predict_proba"):
             return None
@@ -171,13 +232,15 @@ class Measured:
             return None
         return dict(zip(frame.columns, found.tolist(), strict=True))
 
-    def plots(self, estimator: Any, frame: pd.DataFrame, target: pd.Series[Any]) -> dict[str, Any] | None:
-        """What the model's own ``plots`` gives, as JSON has it.
+    def plots(self, estimator: Any, rows: Rows) -> dict[str, Any] | None:
+        """What the model's own ``plots`` gives of ``rows``, or of the first of them, as JSON has it.
 
         Raises:
             Refused: it is no dict of numbers, or too large.
         """
-        given = self._definition.plots(estimator, frame, target)
+        if not self._definition.has_plots:
+            return None
+        given = self._definition.plots(estimator, *rows.head(MOST_SHOWN))
         if given is None:
             return None
         called = f"{self._definition.file}: plots"

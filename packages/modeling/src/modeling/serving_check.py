@@ -67,16 +67,13 @@ def _example(record: ModelRecord) -> pd.DataFrame:
     """A row that training saw, because a transformation need not take any number (a logarithm no zero)."""
     import pyarrow as pa
 
-    from bulkhead.prediction import typed
+    from bulkhead.prediction.typed import TypedReader
 
-    columns = columns_of(record)
     features = record.features or []
     example = record.input_example or dict.fromkeys(features, 1.0)
-    arrays = {
-        name: typed.typed(name, pa.chunked_array([pa.array([_cell(example.get(name))])]), columns[name])
-        for name in features
-    }
-    return typed.to_frame(arrays, columns)
+    columns = columns_of(record)
+    row = pa.table({name: pa.array([_cell(example.get(name))], pa.string()) for name in features})
+    return TypedReader({name: columns[name] for name in features}).read(row).frame(features)
 
 
 def _cell(value: Any) -> str | None:

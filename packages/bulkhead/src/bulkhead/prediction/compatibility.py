@@ -70,19 +70,24 @@ def check_signature(model: ModelRecord, signature: InputSignature) -> None:
     if model.features is None or model.dtypes is None:
         raise NotVerified(f"the record of {model.model_filename} has no features to compare with. Train a new model.")
     check_transformation(model, signature.transformation)
-    check_columns(model, signature)
+    check_columns(model, signature.dtypes, signature.data.path)
 
 
-def check_columns(model: ModelRecord, signature: InputSignature) -> None:
+def check_columns(model: ModelRecord, found: dict[str, str], called: str) -> None:
     """As :func:`check_signature`, of the columns alone.
+
+    Args:
+        model: the model's record.
+        found: by column, in the table's order, its type.
+        called: what the table is called in the sentence.
 
     Raises:
         Refused: what differs, and how to go on.
     """
     dtypes = model.dtypes or {}
     ignored = {model.target, model.identifier, *(model.left_out or [])}
-    found = {name: dtype for name, dtype in signature.dtypes.items() if name in dtypes or name not in ignored}
-    refuse_differences(model, found, signature.data.path)
+    looked_at = {name: dtype for name, dtype in found.items() if name in dtypes or name not in ignored}
+    refuse_differences(model, looked_at, called)
 
 
 def refuse_differences(model: ModelRecord, found: dict[str, str], called: str) -> None:

@@ -67,8 +67,9 @@ class LoadedModel:
     def _typed(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Any]:
         import pyarrow as pa
 
-        from bulkhead.prediction import compatibility, typed
+        from bulkhead.prediction import cells, compatibility
         from bulkhead.prediction.signature import columns_of
+        from bulkhead.prediction.typed import TypedReader
 
         record, columns = self.record, columns_of(self.record)
         if not frame.columns.is_unique:
@@ -80,25 +81,28 @@ class LoadedModel:
                 f"the frame has a column of more than one kind of value: {one_line(str(error), 300)}. Convert it."
             ) from None
         beside = {record.target, record.identifier, *(record.left_out or [])}
-        arrays, dtypes = {}, {}
+        features, dtypes = {}, {}
         for name in table.column_names:
             wanted = columns.get(name)
             if wanted is None or not wanted.is_feature:
                 if name not in beside:
                     dtypes[name] = "unknown"
-                continue
-            column = table.column(name)
-            if wanted.kind == "number" and typed.is_text(column):
+            elif wanted.kind == "number" and cells.is_text(table.column(name)):
                 dtypes[name] = "text"
-                continue
-            arrays[name] = typed.typed(name, column, wanted)
-            dtypes[name] = typed.dtype_of(arrays[name], wanted)
-        compatibility.refuse_differences(record, dtypes, "the frame")
-        if record.identifier is not None and record.identifier in table.column_names:
-            identifiers = typed.typed(record.identifier, table.column(record.identifier), columns[record.identifier])
-            return typed.to_frame(arrays, columns), identifiers.to_pandas()
+            else:
+                features[name] = wanted
+                dtypes[name] = ""  # which keeps its place until it has been read
+        has_identifier = record.identifier is not None and record.identifier in table.column_names
+        identified = {str(record.identifier): columns[str(record.identifier)]} if has_identifier else {}
+        reader = TypedReader(features | identified)
+        batch = reader.read(table)
+        compatibility.refuse_differences(
+            record, {name: reader.dtypes.get(name, one) for name, one in dtypes.items()}, "the frame"
+        )
+        if has_identifier:
+            return batch.frame(list(features)), batch.words(str(record.identifier)).to_pandas()
         names = range(1, len(frame) + 1) if record.identifier is None else [None] * len(frame)
-        return typed.to_frame(arrays, columns), names
+        return batch.frame(list(features)), names
 
 
 def load(

@@ -39,15 +39,18 @@ class Predictions:
         self.probabilities = probabilities
         self.classes = classes
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """As columns: ``prediction``, and ``probability_<class>`` of each class."""
+        columns = {"prediction": self.values}
+        if self.probabilities is not None:
+            columns |= {f"probability_{name}": self.probabilities[:, i] for i, name in enumerate(self.classes)}
+        return columns
+
     def frame(self) -> pd.DataFrame:
-        """As a table: ``prediction``, and ``probability_<class>`` of each class."""
+        """The same, as a table."""
         import pandas as pd
 
-        columns: dict[str, Any] = {"prediction": self.values}
-        if self.probabilities is not None:
-            for place, name in enumerate(self.classes):
-                columns[f"probability_{name}"] = self.probabilities[:, place]
-        return pd.DataFrame(columns)
+        return pd.DataFrame(self.columns())
 
 
 def estimator_of(model: Any) -> Any:
@@ -56,13 +59,14 @@ def estimator_of(model: Any) -> Any:
     return steps.get(ESTIMATOR, model)
 
 
-def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predictions:
+def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame, *, rows_before: int = 0) -> Predictions:
     """What ``estimator`` gives for the transformed ``frame``.
 
     Args:
         estimator: as :func:`estimator_of` gives it.
         record: the model's record.
         frame: shape (rows, columns); columns that the model does not know are passed over.
+        rows_before: how many rows of the table came before these.
 
     Raises:
         NotFinite: a prediction is not; the sentence names the first such row.
@@ -85,8 +89,8 @@ def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame) -> Predict
                 " one each. Return an estimator of one target from build."
             )
         if not record.classes:
-            return Predictions(_finite(values, record), None, [])
-        probabilities = _probabilities(estimator, frame, record)
+            return Predictions(_finite(values, record, rows_before), None, [])
+        probabilities = _probabilities(estimator, frame, record, rows_before)
     return Predictions(np.array([label(one) for one in values], dtype=object), probabilities, record.classes)
 
 
@@ -99,21 +103,23 @@ def label(value: Any) -> str:
     return str(value)
 
 
-def _finite(values: np.ndarray, record: ModelRecord) -> np.ndarray:
+def _finite(values: np.ndarray, record: ModelRecord, rows_before: int) -> np.ndarray:
     try:
         numbers = values.astype(float)
     except (TypeError, ValueError):
         raise Refused(
-            f"{record.model_filename} predicts {short(str(values[0]))} for row 1, and not a number."
+            f"{record.model_filename} predicts {short(str(values[0]))} for row {rows_before + 1}, and not a number."
             " Declare PROBLEM, or return a regressor from build."
         ) from None
     bad = np.flatnonzero(~np.isfinite(numbers))
     if bad.size:
-        raise NotFinite(f"the prediction for row {bad[0] + 1} is {numbers[bad[0]]}. Give smaller numbers there.")
+        raise NotFinite(
+            f"the prediction for row {rows_before + bad[0] + 1} is {numbers[bad[0]]}. Give smaller numbers there."
+        )
     return numbers
 
 
-def _probabilities(estimator: Any, frame: pd.DataFrame, record: ModelRecord) -> np.ndarray | None:
+def _probabilities(estimator: Any, frame: pd.DataFrame, record: ModelRecord, rows_before: int) -> np.ndarray | None:
     if not hasattr(estimator, "predict_proba"):
         return None
     found = np.asarray(_asked(estimator, "predict_proba", frame, record), dtype=float)
@@ -126,7 +132,7 @@ def _probabilities(estimator: Any, frame: pd.DataFrame, record: ModelRecord) -> 
         )
     bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if bad.size:
-        raise NotFinite(f"a probability for row {bad[0] + 1} is not finite. Give smaller numbers there.")
+        raise NotFinite(f"a probability for row {rows_before + bad[0] + 1} is not finite. Give smaller numbers there.")
     return found[:, [order.index(name) for name in classes]]
 
 

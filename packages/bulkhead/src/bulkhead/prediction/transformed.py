@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import pandas as pd
 
 from bulkhead.errors import Refused
 
+_ROUNDING = 1e-6
+"""What the order of sums and the length of vectors may change, in float32 too."""
 
-def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str) -> pd.DataFrame:
+
+def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str, rows_before: int = 0) -> pd.DataFrame:
     """``result``, if an estimator and a file can take it.
 
     Args:
@@ -18,6 +22,10 @@ def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str) 
         before: the frame that it was given, whose index is 0, 1, 2, …
         may_be_empty: whether a column of that may have empty cells; then what comes out may have them too.
         fix: what to do about it, as the end of a sentence.
+        rows_before: how many rows of the table came before these.
+
+    Returns:
+        float64, or float32 where ``transform`` made that, dates, and categories.
 
     Raises:
         Refused: rows were dropped, added or moved, or the columns are none that a model can take.
@@ -36,22 +44,42 @@ def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str) 
         raise Refused(
             f"the transformation must give distinct columns with names, at least one; it gave {names[:20]}. {fix}"
         )
-    columns = {name: _column(name, result[name], may_be_empty=may_be_empty, fix=fix) for name in names}
-    return pd.DataFrame(columns, columns=names)
+    check = partial(_column, may_be_empty=may_be_empty, fix=fix, rows_before=rows_before)
+    if (result.dtypes == np.float64).all():  # as most are: what it is already is not taken apart
+        for name in names:
+            check(name, result[name])
+        return result
+    return pd.DataFrame({name: check(name, result[name]) for name in names}, columns=names)
 
 
-def _column(name: str, column: Any, *, may_be_empty: bool, fix: str) -> Any:
+def difference(one: pd.DataFrame, other: pd.DataFrame) -> str | None:
+    """The column in which two frames of the same rows differ by more than rounding; None: there is none."""
+    if list(one.columns) != list(other.columns):
+        return str(next((name for name in one.columns if name not in other), next(iter(other.columns))))
+    for name in one.columns:
+        ours, theirs = one[name], other[name]
+        if pd.api.types.is_float_dtype(ours.dtype) and pd.api.types.is_float_dtype(theirs.dtype):
+            size = float(np.nanmax(np.abs(ours.to_numpy()), initial=0.0))
+            if not np.allclose(ours, theirs, rtol=_ROUNDING, atol=_ROUNDING * size, equal_nan=True):
+                return str(name)
+        elif ours.dtype.kind != theirs.dtype.kind or not ours.astype(object).equals(theirs.astype(object)):
+            return str(name)
+    return None
+
+
+def _column(name: str, column: Any, *, may_be_empty: bool, fix: str, rows_before: int) -> Any:
     """One column, in a type that files and estimators take."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype) or _has_plain_categories(column):
         if not may_be_empty and column.isna().any():
-            row = int(np.flatnonzero(column.isna())[0]) + 1
+            row = rows_before + int(np.flatnonzero(column.isna())[0]) + 1
             raise Refused(f"the transformation made column {name!r}, row {row}, empty. Fill it there. {fix}")
         return column
     numbers = None
     # NumPy would cut complex numbers to their real parts, and read numbers out of text.
     if not (np.iscomplexobj(column) or pd.api.types.is_string_dtype(column.dtype)):
         try:
-            numbers = column.to_numpy(dtype=float, na_value=np.nan)
+            kind = np.float32 if column.dtype == np.float32 else np.float64
+            numbers = column.to_numpy(dtype=kind, na_value=np.nan)
         except (TypeError, ValueError):
             numbers = None
     if numbers is None:
@@ -62,8 +90,8 @@ def _column(name: str, column: Any, *, may_be_empty: bool, fix: str) -> Any:
     bad = np.flatnonzero(np.isinf(numbers) if may_be_empty else ~np.isfinite(numbers))
     if bad.size:
         raise Refused(
-            f"the transformation made column {name!r}, row {bad[0] + 1}, {numbers[bad[0]]}. Give smaller numbers there."
-            f" {fix}"
+            f"the transformation made column {name!r}, row {rows_before + bad[0] + 1}, {numbers[bad[0]]}."
+            f" Give smaller numbers there. {fix}"
         )
     return numbers
 

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -37,7 +38,7 @@ from bulkhead.errors import (
     refusal_of,
     wants_threads,
 )
-from bulkhead.files import sha256, write_whole
+from bulkhead.files import sha256, write_whole, writing_whole
 from bulkhead.identity import Environment, Identity, container_id, whole_number
 from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registry import recording
@@ -50,9 +51,10 @@ from bulkhead.step.reservation import Reservation
 from bulkhead.step.result import Output, StepResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from bulkhead.files import HashedWriter
     from bulkhead.paths import JournalName
     from bulkhead.registry.proposals import Proposal
     from bulkhead.registry.records import Success
@@ -104,6 +106,16 @@ class Step:
         """
         write_whole(self.shared / name, content)
         return Output(path=name, sha256=sha256(content), rows=rows)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[HashedWriter]:
+        """The file ``name`` of the run folder, hashed as it is written; whole once the block has ended, or not at all.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        with writing_whole(self.shared / name) as file:
+            yield file
 
     def in_project(self, path: str) -> str:
         """A path of this container as records name it: relative to the project."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from bulkhead import protocol, untrusted
 from bulkhead.errors import Refused
-from bulkhead.files import sha256
 from bulkhead.step import result
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
     from bulkhead.identity import Identity
@@ -29,8 +32,11 @@ class StepInput(Generic[Facts]):
         self._folder = folder
         self._task_id = task_id
 
-    def read(self, name: str) -> bytes:
-        """The bytes of the output ``name``, proven by their hash to be those that the step wrote.
+    @contextmanager
+    def opened(self, name: str) -> Iterator[BufferedReader]:
+        """The output ``name``, open for reading.
+
+        It is proven by its hash to be what the step wrote, before the block and after it: so is what the block read.
 
         Raises:
             Refused: it wrote no such output, or the file is missing or is another one by now.
@@ -42,15 +48,21 @@ class StepInput(Generic[Facts]):
                 f"{task_id}.json names no output {name!r}, so {task_id} did not write it. Run {task_id} again."
             )
         try:
-            with untrusted.open_file(self._folder, output.path) as file:
-                content = file.read()
+            file = untrusted.open_file(self._folder, output.path)
         except FileNotFoundError:
             raise Refused(f"{output.path} is missing from the run folder. Run {task_id} again.") from None
         except untrusted.Untrusted as error:
             raise Refused(f"{error} Run {task_id} again.") from None
-        if sha256(content) != output.sha256:
-            raise Refused(f"{output.path} has changed since {task_id} wrote it. Run {task_id} again.")
-        return content
+        with file:
+            self._prove(file, output)
+            yield file
+            self._prove(file, output)
+
+    def _prove(self, file: BufferedReader, output: Output) -> None:
+        file.seek(0)
+        if hashlib.file_digest(file, "sha256").hexdigest() != output.sha256:
+            raise Refused(f"{output.path} has changed since {self._task_id} wrote it. Run {self._task_id} again.")
+        file.seek(0)
 
 
 def read(  # what it is, and who asks

@@ -1,0 +1,124 @@
+"""A Parquet file, read in batches however large its row groups are: hashed before it is read, and after."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bulkhead.errors import Refused, one_line
+from tabular.pieces import UNREADABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from io import BufferedReader
+
+_PANDAS_INDEX = "__index_level_"
+_BUFFER = 1 << 18
+"""Bytes of a column's pages that are in memory, instead of all that a row group has of them."""
+_MOST_BYTES = 64 << 20
+"""Of the words of a batch, once each row has its own."""
+
+
+class ParquetFile:
+    """A Parquet file of a user's.
+
+    Args:
+        opened: opens the file.
+        called: what people call it.
+
+    Attributes:
+        names: of the columns, in their order, without blanks around them.
+        rows: how many there are, as the file says.
+    """
+
+    def __init__(self, opened: Callable[[], BufferedReader], called: str) -> None:
+        self.called = called
+        self._opened = opened
+        self.sha256: str | None = None
+        """Of the file before it was read."""
+        with self._table() as table:
+            self._schema = table.schema_arrow
+            self.rows = int(table.metadata.num_rows)
+        # pandas stores a frame's index as columns of this name; to its user they are none.
+        self._raw_names = [name for name in self._schema.names if not name.startswith(_PANDAS_INDEX)]
+        self.names = [name.strip() if name.isprintable() else name for name in self._raw_names]
+
+    def batches(self, names: Sequence[str], rows: int, words: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
+        """The columns ``names`` with the file's types, ``rows`` rows at a time at most.
+
+        Args:
+            names: which.
+            rows: how many.
+            words: those of them in which words come again and again.
+
+        Raises:
+            Refused: the file is none that can be read.
+        """
+        self.prove()
+        raw = {name: self._raw_names[self.names.index(name)] for name in names}
+        repeated = [raw[name] for name in words if name in raw and _is_string(self._schema.field(raw[name]).type)]
+        with self._table(repeated) as table:
+            try:
+                for batch in table.iter_batches(rows, columns=list(raw.values()), use_threads=False):
+                    yield from _bounded(batch.select(list(raw.values())).rename_columns(list(names)))
+            except (*UNREADABLE, OSError) as error:
+                raise self._unreadable(error) from None
+
+    def prove(self) -> None:
+        """Hash the file: it must be the one that it was before.
+
+        Raises:
+            Refused: it has changed.
+        """
+        with self._opened() as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if self.sha256 not in (None, found):
+            raise Refused(f"{self.called}: it has changed while it was read. Run this again when nobody writes to it.")
+        self.sha256 = found
+
+    def place(self, row: int) -> str:  # noqa: ARG002  # as of a CSV file
+        """The file: its rows have no lines."""
+        return self.called
+
+    @contextmanager
+    def _table(self, words: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        with self._opened() as file:
+            try:
+                # Not read_table: that one chokes on two columns of one name.
+                table = pq.ParquetFile(
+                    pa.PythonFile(file, "r"), read_dictionary=list(words), buffer_size=_BUFFER, pre_buffer=False
+                )
+            except (*UNREADABLE, OSError) as error:
+                raise self._unreadable(error) from None
+            with table:
+                yield table
+
+    def _unreadable(self, error: Exception) -> Refused:
+        return Refused(f"{self.called}: cannot be read as Parquet: {one_line(str(error), 300)}. Fix the file.")
+
+
+def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """``batch`` in so many parts that the words of none of them need much memory once each row has its own."""
+    size = max((_unfolded(column) for column in batch.columns if pa.types.is_dictionary(column.type)), default=0)
+    if size <= _MOST_BYTES or batch.num_rows == 1:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _bounded(batch.slice(0, half))
+    yield from _bounded(batch.slice(half))
+
+
+def _unfolded(column: pa.DictionaryArray) -> int:
+    if not _is_string(column.type.value_type):
+        return 0
+    lengths = pc.binary_length(column.dictionary)
+    return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
