@@ -287,7 +287,7 @@ def test_an_estimators_record_has_measured_it_and_names_what_it_needs(name: str,
     assert leading == (
         "r2" if name in REGRESSORS else "roc_auc" if name in BINARY - {"no_probabilities"} else "accuracy"
     )
-    assert metrics[leading] > 0.5
+    assert metrics[leading] > 0.4
     assert {"scikit-learn", "scipy", "numpy", "pandas", "joblib", "threadpoolctl"} <= set(record.libraries or {})
     assert not [one for one in record.libraries or {} if one.startswith("bulkhead")]
     assert (record.importances is None) == (record.coefficients is not None)

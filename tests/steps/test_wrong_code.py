@@ -155,8 +155,14 @@ TRAINING: dict[str, tuple[str, str]] = {
     "predict gives None": (estimator("predict", "return None"), "predict of E fails"),
     "predict gives two columns": (estimator("predict", "return np.zeros((len(X), 2))"), "predict of E fails"),
     "predict gives three rows": (estimator("predict", "return np.zeros(3)"), "predict of E fails"),
-    "predict gives text": (estimator("predict", "return np.array(['x'] * len(X))"), "the metric r2 fails: ValueError"),
-    "predict gives NaN": (estimator("predict", "return np.full(len(X), np.nan)"), "Input contains NaN"),
+    "predict gives text": (
+        estimator("predict", "return np.array(['x'] * len(X))"),
+        "predict of E gives \"'x'\" for a held-out row",
+    ),
+    "predict gives NaN": (
+        estimator("predict", "return np.full(len(X), np.nan)"),
+        "predict of E gives nan for a held-out row",
+    ),
     "a problem of another kind": (
         BUILD + "PROBLEM = 'binary'\n",
         "PROBLEM is binary, and LinearRegression is a regressor",

@@ -66,9 +66,9 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
 
     def checked() -> Iterator[pa.RecordBatch]:
         for batch in table.typed(reader):
-            frame = batch.frame(features)
-            definition.check_rows(frame, table.source, batch.before)
-            generated = frames.to_batch(frame)
+            if definition.checks_rows:
+                definition.check_rows(batch.frame(features), table.source, batch.before)
+            generated = batch.columns(features)
             yield generated if identifier is None else generated.append_column(identifier, batch.words(identifier))
 
     output = exchange.write(step, GENERATED, checked())
@@ -102,14 +102,14 @@ def preprocess_inf_data(step: Step) -> Outcome:
         rows = 0
         for frame in table.frames([name for name in table.schema.names if name != facts.identifier]):
             if definition is None:
-                yield frames.to_batch(older.transformed(frame))
+                yield frames.to_batch(older.transformed(frame), may_be_empty=False)
             else:
                 ready = definition.transformed(frame, may_be_empty=facts.missing, rows_before=rows)
-                yield frames.to_batch(ready)
+                yield frames.to_batch(ready, may_be_empty=facts.missing)
             rows += len(frame)
 
-    with generated.opened("table") as file:
-        output = exchange.write(step, PREPROCESSED, transformed(Exchanged(file)))
+    with generated.opened("table") as opened:
+        output = exchange.write(step, PREPROCESSED, transformed(Exchanged(opened)))
     signature = msgspec.structs.replace(facts, transformation=used)
     return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
 

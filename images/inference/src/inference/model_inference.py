@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from bulkhead import clock, paths
@@ -64,8 +65,8 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
     # A name of its own: a run that is done again must not make the first record untrue.
     name = f"predictions_{clock.in_filename(moment)}.parquet"
     inline: list[Any] = []
-    with preprocessed.opened("table") as file, _identifiers(step, model_record.identifier) as identifiers:
-        table = Exchanged(file)
+    with preprocessed.opened("table") as opened, _identifiers(step, model_record.identifier) as identifiers:
+        table = Exchanged(opened)
         output = exchange.write(step, name, _predictions(estimator_of(model), model_record, table, identifiers, inline))
 
     folder = step.identity.run_path
@@ -116,15 +117,16 @@ def _predictions(
 def _identifiers(step: Step, name: str | None) -> Iterator[Identifiers]:
     """What says which row is which: the identifier of the source table, or the row's number from 1."""
     if name is None:
-        yield lambda before, count: pa.array(range(before + 1, before + count + 1), pa.int64())
+        yield lambda before, count: pa.array(np.arange(before + 1, before + count + 1))
         return
     generated = step.input("generate_inf_data", InputSignature)
     if generated.facts.identifier != name:
         yield lambda _, count: pa.nulls(count, pa.string())
         return
-    with generated.opened("table") as file:
-        words = Words(Exchanged(file).batches([name]))
+    with generated.opened("table") as opened:
+        words = Words(Exchanged(opened).batches([name]))
         yield lambda _, count: words.next(count)
+        words.end()
 
 
 class Words:
@@ -151,3 +153,12 @@ class Words:
             self._rest = pa.concat_arrays([self._rest, batch.column(0).cast(pa.string())])
         found, self._rest = self._rest.slice(0, count), self._rest.slice(count)
         return found
+
+    def end(self) -> None:
+        """Read to the end, which proves what was read.
+
+        Raises:
+            Refused: there are more.
+        """
+        if len(self._rest) or next(self._batches, None) is not None:
+            raise Refused("generate_inf_data has left more rows than preprocess_inf_data. Run both again.")

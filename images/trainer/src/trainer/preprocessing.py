@@ -89,8 +89,9 @@ def _transformed(
     ready = definition.transformed(frame, may_be_empty=may_be_empty, rows_before=batch.before)
     if target in ready:
         raise Refused(f"the transformation makes a column called {target!r}, the target's name. Rename one of them.")
-    features = frames.to_batch(ready)
-    return features.append_column(target, batch.labels(target))
+    features = frames.to_batch(ready, may_be_empty=may_be_empty)
+    labels = frames.batch([target], [batch.labels(target)], [False])
+    return frames.beside(features, labels)
 
 
 def _target_column(table: SourceTable, definition: Definition, target: str) -> Column:

@@ -116,9 +116,9 @@ def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) ->
     prepared = step.input("preprocessing", ModelSignature)
     signature = prepared.facts
     gate = quality_gate.read(step.registry.folder, step.environment, step.model_name)
-    # Proven before the first look at it, and after the last.
-    with prepared.opened("table") as file:
-        table = TrainingTable(Exchanged(file), signature.target)
+    with prepared.opened("table") as opened:
+        exchanged = Exchanged(opened)
+        table = TrainingTable(exchanged, signature.target)
         trained = train(table, parameters, definition)
         published = _published(definition, trained.estimator)
         content, modules = _dumped(definition, published)
@@ -140,6 +140,7 @@ def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) ->
         )
         passed = gate_check.check(step, gate, allowed, lineage, trained.measured, trained.held_out)
         importances, plots = _looked_at(trained, parameters, is_linear=linear is not None)
+        exchanged.prove()
     output = step.write(MODEL, content, trained.rows)
     lineage = msgspec.structs.replace(lineage, gate=passed, importances=importances, plots=plots, **step.cost())
     proposal = ModelProposal(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
 SHARED_MODE = 0o664
 """Exchange files and journals: the group writes too, because every container runs with group 0."""
@@ -108,21 +110,44 @@ def copied_beside(path: Path, source: BinaryIO, mode: int, size_bytes: int) -> I
 
 
 class HashedWriter:
-    """A file that is hashed as it is written; what writes tables asks no more of one than this."""
+    """A file that is hashed as it is written, both by a thread; what writes tables asks no more of one than this."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._digest = hashlib.sha256()
         self._size = 0
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._thread = ThreadPoolExecutor(1, "writes")
+        self._behind: Future[None] | None = None
         self.closed = False
 
-    def write(self, data: bytes | memoryview) -> int:
-        """Append ``data``, all of it."""
-        view = memoryview(data)
-        self._file.write(view)
-        self._digest.update(view)
-        self._size += view.nbytes
-        return view.nbytes
+    def write(self, data: bytes) -> int:
+        """Append ``data``, which must not change any more.
+
+        Raises:
+            OSError: it cannot be written, or what was given before it.
+        """
+        self._kept.append(data)
+        self._kept_bytes += len(data)
+        self._size += len(data)
+        if self._kept_bytes >= _PIECE:
+            self._hand_over()
+        return len(data)
+
+    def finish(self) -> None:
+        """Write what was given so far.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._hand_over()
+        if self._behind is not None:
+            self._behind.result()
+
+    def stop(self) -> None:
+        """Write nothing more."""
+        self._thread.shutdown(cancel_futures=True)
 
     def flush(self) -> None:
         """Nothing: the file is synced when it is whole."""
@@ -143,6 +168,17 @@ class HashedWriter:
         """Of what has been written, in hex."""
         return self._digest.hexdigest()
 
+    def _hand_over(self) -> None:
+        pieces, self._kept, self._kept_bytes = self._kept, [], 0
+        if self._behind is not None:
+            self._behind.result()  # so that no more than two pieces are in memory
+        self._behind = self._thread.submit(self._append, pieces)
+
+    def _append(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._file.write(piece)
+            self._digest.update(piece)
+
 
 @contextmanager
 def writing_whole(path: Path, mode: int = SHARED_MODE) -> Iterator[HashedWriter]:
@@ -155,7 +191,12 @@ def writing_whole(path: Path, mode: int = SHARED_MODE) -> Iterator[HashedWriter]
     temporary = Path(name)
     try:
         with naming(path), os.fdopen(descriptor, "wb") as file:
-            yield HashedWriter(file)
+            writer = HashedWriter(file)
+            try:
+                yield writer
+                writer.finish()
+            finally:
+                writer.stop()
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())

@@ -104,6 +104,11 @@ class Definition:
         """Whether its ``check`` looks at whole tables, which takes them in memory."""
         return self._has("check")
 
+    @property
+    def checks_rows(self) -> bool:
+        """Whether it has a hook ``check_rows``, which looks at some rows at a time."""
+        return self._has("check_rows")
+
     def check(self, frame: pd.DataFrame, called: str) -> None:
         """Refuse a table that the model's own ``check`` has something to say of."""
         if self._has("check"):
@@ -114,7 +119,7 @@ class Definition:
 
         Its frame's index is the rows' numbers in the table, from 1.
         """
-        if self._has("check_rows"):
+        if self.checks_rows:
             numbers = range(rows_before + 1, rows_before + len(frame) + 1)
             self._refuse_said("check_rows", frame.set_axis(numbers), called)
 

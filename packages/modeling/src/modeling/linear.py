@@ -33,7 +33,7 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
     columns: docs/decisions/0027.
     """
 
-    def fit(self, X: pd.DataFrame, y: pd.Series[float], sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's
         """Fit.
 
         Args:
@@ -59,9 +59,8 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
         factor = _Factor(with_intercept=self.fit_intercept)
         # One thread: blocks are so narrow that two would wait for each other; and sums do not depend on their number.
         with np.errstate(all="ignore"), threadpool_limits(1):  # what overflows gives coefficients that are not finite
-            names: Any = None
+            frame: Any = None
             for frame, target in batches():
-                names = getattr(frame, "columns", None)
                 factor.add(np.asarray(frame, dtype=float), np.asarray(target, dtype=float))
             solved = factor.solved(positive=self.positive)
             self.rank_, self.singular_ = solved.rank, solved.singular
@@ -74,7 +73,8 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
             self.intercept_ = float(coefficients[0]) if self.fit_intercept else 0.0
             self.coef_ = coefficients[1:].astype(float)
         self.n_features_in_ = factor.columns
-        if names is not None and all(isinstance(name, str) for name in names):
+        names = getattr(frame, "columns", [])
+        if len(names) and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.asarray(names, dtype=object)
         return self
 

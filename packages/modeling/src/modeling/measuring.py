@@ -97,13 +97,14 @@ class RegressionSums:
         """Some rows: what is true of them, and what was predicted, shape (rows,) each."""
         with np.errstate(all="ignore"):  # what is not finite is refused
             error = truth - predicted
-            self._squares += float(error @ error)
+            # Sums of NumPy's own: a product of so few numbers is not worth BLAS's threads.
+            self._squares += float(np.square(error).sum())
             self._distances += float(np.abs(error).sum())
             mean = float(truth.mean())
             apart = truth - mean
             together = self._rows + len(truth)
             shift = mean - self._mean
-            self._spread += float(apart @ apart) + shift * shift * self._rows * len(truth) / together
+            self._spread += float(np.square(apart).sum()) + shift * shift * self._rows * len(truth) / together
             self._mean += shift * len(truth) / together
             self._rows = together
 
@@ -186,8 +187,28 @@ class Measured:
     def _summed(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
         sums = RegressionSums()
         for frame, target in rows:
-            sums.add(target.to_numpy(), self._response(estimator, "predict", frame))
+            sums.add(target.to_numpy(), self._numbers(estimator, frame))
         return {name: sums.metrics()[name] for name in self.metrics}
+
+    def _numbers(self, estimator: Any, frame: pd.DataFrame) -> np.ndarray:
+        """The predictions of a regressor, which are finite."""
+        given = self._response(estimator, "predict", frame)
+        called = f"{self._definition.file}: predict of {type(estimator).__name__} gives"
+        try:
+            numbers = given.astype(float)
+        except (TypeError, ValueError):
+            raise Refused(
+                f"{called} {short(repr(given.tolist()[0]))} for a held-out row, and not a number. Return a regressor"
+                " from build."
+            ) from None
+        bad = np.flatnonzero(~np.isfinite(numbers))
+        if bad.size:
+            raise NotGoodEnough(
+                f"{called} {numbers[bad[0]]} for a held-out row. Choose larger units for large columns, or fix the"
+                " estimator.",
+                dict.fromkeys(self.metrics),
+            )
+        return numbers
 
     def _collected(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
         asked = {one.response for one in self.metrics.values()}

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import hashlib
+import os
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bulkhead.errors import Refused, listed, one_line
+from bulkhead.errors import Refused, listed
 from bulkhead.prediction import frames
 from bulkhead.step.result import Output
-from tabular.pieces import UNREADABLE, read_ahead, rows_at_once
+from tabular.pieces import UNREADABLE, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from io import BufferedReader
+    from io import RawIOBase
 
     import pandas as pd
 
     from bulkhead.files import HashedWriter
     from bulkhead.step.runner import Step
+    from bulkhead.step.step_input import Opened
 
-_BUFFER = 1 << 18
+_END = 8
+"""Bytes at a Parquet file's end: the length of what is before them, and PAR1."""
+_LONGEST_TAIL = 256 << 20
+_LARGEST_GROUP = 1 << 30
 ROW = "row"
 
 
@@ -54,42 +59,157 @@ def write(step: Step, name: str, batches: Iterable[pa.RecordBatch]) -> Output:
 
 
 class Exchanged:
-    """An exchange file that is open for reading; its bytes are proven by whoever has opened it."""
+    """An exchange file, read a row group at a time.
 
-    def __init__(self, file: BufferedReader) -> None:
-        self._file = file
-        with self._table() as table:
-            self.schema: pa.Schema = table.schema_arrow
-            self.rows = int(table.metadata.num_rows)
+    Each pass hashes the bytes that it parses, and all others of the file, from the first to the last: what is not what
+    the step before has written is refused at the end of the pass, and a pass that is left in the middle by
+    :meth:`prove`.
+
+    Args:
+        opened: the file.
+
+    Raises:
+        Refused: it is not such a file.
+    """
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._is_proven = False
+        self._size = size = os.fstat(opened.file.fileno()).st_size
+        try:
+            self._tail = _tail(opened.file.fileno(), size)
+            self._metadata = pq.read_metadata(pa.BufferReader(self._tail))
+            self._groups = _places(self._metadata, size - len(self._tail))
+            self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
+        except (*UNREADABLE, OSError, ValueError):
+            raise opened.changed from None
+        self.rows = int(self._metadata.num_rows)
 
     def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """The columns ``names``, or all, in one pass; a batch always has the same rows."""
-        names = self.schema.names if names is None else list(names)
-        yield from read_ahead(self._read(names))
+        """The columns ``names``, or all, in one pass; a batch has the same rows in each."""
+        yield from read_ahead(self._read(self.schema.names if names is None else list(names)))
 
     def frames(self, names: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """The same, as frames, the index of each from 0."""
         for batch in self.batches(names):
             yield frames.of_batch(batch)
 
-    def _read(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        # By all columns of the file, whichever are read: so batches of two passes have the same rows.
-        rows = rows_at_once(len(self.schema.names))
-        with self._table() as table:
-            for batch in table.iter_batches(rows, columns=list(names), use_threads=False):
-                yield batch.select(list(names))
+    def prove(self) -> None:
+        """Hash the file, if a pass was left since it was hashed last.
 
-    @contextmanager
-    def _table(self) -> Iterator[pq.ParquetFile]:
-        try:
-            # The same file, opened once more: two passes may be on their way at once.
-            with (
-                pa.OSFile(f"/proc/self/fd/{self._file.fileno()}", "r") as file,
-                pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False) as table,
-            ):
-                yield table
-        except (*UNREADABLE, OSError) as error:
-            raise _unreadable(error) from None
+        Raises:
+            Refused: it is not what the step before has written.
+        """
+        if not self._is_proven:
+            for _ in self._read([]):
+                pass
+
+    def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
+        self._is_proven = False
+        digest = hashlib.sha256()
+        # The same file, opened once more: two passes may be on their way at once.
+        place = f"/proc/self/fd/{self._opened.file.fileno()}"
+        with open(place, "rb", buffering=0) as file:  # noqa: PTH123  # no path of ours
+            window = _Window(self._size)
+            table = pq.ParquetFile(pa.PythonFile(window, "r"), metadata=self._metadata)
+            for number, (begin, end) in enumerate(self._groups):
+                digest.update(_exactly(file, begin - file.tell(), self._opened))
+                window.show(_exactly(file, end - begin, self._opened), begin)
+                digest.update(window.content)
+                if not names:
+                    continue
+                try:
+                    found = table.read_row_group(number, columns=names, use_threads=False)
+                except (*UNREADABLE, OSError, ValueError):
+                    raise self._opened.changed from None
+                yield _one_batch(found.select(names))
+            rest = file.read()
+        digest.update(rest)
+        if digest.hexdigest() != self._opened.output.sha256 or not rest.endswith(self._tail):
+            raise self._opened.changed
+        self._is_proven = True
+
+
+class _Window:
+    """A part of a file, for one who reads it by its place in the whole."""
+
+    closed = False
+
+    def __init__(self, size: int) -> None:
+        self.content = b""
+        self._size = size
+        self._begin = self._place = 0
+
+    def show(self, content: bytes, begin: int) -> None:
+        """From now on, this part."""
+        self.content, self._begin = content, begin
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        """Go to ``place`` of the file, from its beginning or its end."""
+        self._place = place + (self._size if whence == os.SEEK_END else 0)
+        return self._place
+
+    def tell(self) -> int:
+        """Where reading goes on."""
+        return self._place
+
+    def read(self, size: int) -> bytes:
+        """The next bytes; those that are not in this part do not come."""
+        begin = self._place - self._begin
+        if begin < 0 or begin + size > len(self.content):
+            raise ValueError("outside of the row group")
+        self._place += size
+        return self.content[begin : begin + size]
+
+    def readable(self) -> bool:
+        """That it is."""
+        return True
+
+    def seekable(self) -> bool:
+        """That it is."""
+        return True
+
+    def close(self) -> None:
+        """Nothing: it is memory."""
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    if len(batches) != 1:
+        raise ValueError(f"{len(batches)} batches in a row group")
+    return batches[0]
+
+
+def _tail(descriptor: int, size: int) -> bytes:
+    """The end of a Parquet file, which says what is where in it."""
+    end = os.pread(descriptor, _END, size - _END)
+    length = int.from_bytes(end[:4], "little") + _END
+    if len(end) < _END or not _END < length <= min(size, _LONGEST_TAIL):
+        raise ValueError("no Parquet file")
+    return os.pread(descriptor, length, size - length)
+
+
+def _places(metadata: pq.FileMetaData, end: int) -> list[tuple[int, int]]:
+    """Where each row group begins and ends: one after another, as they are written, and none too large for memory."""
+    begins = []
+    for number in range(metadata.num_row_groups):
+        first = metadata.row_group(number).column(0)
+        begins.append(min(filter(None, (first.dictionary_page_offset, first.data_page_offset))))
+    places = list(zip(begins, [*begins[1:], end], strict=True))
+    if not places or begins[0] < 0 or any(not 0 <= stop - start <= _LARGEST_GROUP for start, stop in places):
+        raise ValueError("the row groups are not laid out as a step writes them")
+    return places
+
+
+def _exactly(file: RawIOBase, size: int, opened: Opened) -> bytes:
+    pieces = []
+    while size:
+        piece = file.read(size)
+        if not piece:
+            raise opened.changed
+        pieces.append(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _writer(file: HashedWriter, schema: pa.Schema) -> pq.ParquetWriter:
@@ -117,10 +237,4 @@ def _check_alike(name: str, first: pa.Schema, other: pa.Schema) -> None:
         f"{name}: some rows have other columns than those before them, or the same in another order: {listed(differ)}."
         " A transformation must make the same of each row, whichever rows are beside it. Fix transform in the model's"
         " file, then run just build-images."
-    )
-
-
-def _unreadable(error: Exception) -> Refused:
-    return Refused(
-        f"what the step before has left cannot be read as Parquet: {one_line(str(error), 300)}. Run it again."
     )

@@ -64,7 +64,7 @@ class SourceTable:
 
     def begins_with_text(self, names: Sequence[str]) -> list[str]:
         """Those of ``names`` of which :meth:`is_text` may be true: it is, of the table's first rows."""
-        for _, batch in self._batches(names):
+        for _, batch in self._batches(names) if names else ():
             return [name for name in names if cells.is_text(batch.column(name))]
         return []
 

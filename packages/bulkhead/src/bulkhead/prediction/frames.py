@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bulkhead.columns import Column
 
@@ -35,10 +35,34 @@ def of_batch(batch: pa.RecordBatch) -> pd.DataFrame:
     return pd.DataFrame(made, columns=[*made])
 
 
-def to_batch(frame: pd.DataFrame) -> pa.RecordBatch:
-    """``frame`` as a piece of an exchange file; NaN are empty cells."""
-    arrays = [pa.array(frame[name], from_pandas=True) for name in frame.columns]
-    return pa.RecordBatch.from_arrays(arrays, names=list(frame.columns))
+def stored(column: pa.Array, kind: Column) -> pa.Array:
+    """A column that :func:`bulkhead.prediction.cells.typed` has made, as exchange files have it."""
+    match kind.kind:
+        case "number" | "boolean":
+            return column.cast(pa.float64(), safe=False)
+        case "category":
+            return column.dictionary_encode()
+    return column
+
+
+def to_batch(frame: pd.DataFrame, *, may_be_empty: bool) -> pa.RecordBatch:
+    """``frame`` as a piece of an exchange file; NaN are empty cells, where there may be any."""
+    arrays = [pa.array(frame[name], from_pandas=may_be_empty) for name in frame.columns]
+    return batch(list(frame.columns), arrays, [may_be_empty] * len(arrays))
+
+
+def batch(names: Sequence[str], arrays: Sequence[pa.Array], may_be_empty: Sequence[bool]) -> pa.RecordBatch:
+    """Columns as a piece of an exchange file; those that are never empty are written and read in half the time."""
+    fields = [
+        pa.field(name, array.type, nullable=nullable)
+        for name, array, nullable in zip(names, arrays, may_be_empty, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(list(arrays), schema=pa.schema(fields))
+
+
+def beside(one: pa.RecordBatch, other: pa.RecordBatch) -> pa.RecordBatch:
+    """The columns of both."""
+    return pa.RecordBatch.from_arrays([*one.columns, *other.columns], schema=pa.schema([*one.schema, *other.schema]))
 
 
 def _of_numbers(columns: Mapping[str, pa.Array]) -> pd.DataFrame:

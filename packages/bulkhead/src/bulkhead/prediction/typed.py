@@ -40,6 +40,11 @@ class TypedBatch:
         """Those called ``names``, as a model's code gets them: shape (rows, len(names))."""
         return frames.of_columns({name: self.arrays[name] for name in names}, self.kinds)
 
+    def columns(self, names: Sequence[str]) -> pa.RecordBatch:
+        """Those called ``names``, as an exchange file has what :meth:`frame` gives."""
+        arrays = [frames.stored(self.arrays[name], self.kinds[name]) for name in names]
+        return frames.batch(list(names), arrays, [self.kinds[name].missing for name in names])
+
     def words(self, name: str) -> pa.Array:
         """The column ``name`` as text."""
         return self.arrays[name].cast(pa.string())

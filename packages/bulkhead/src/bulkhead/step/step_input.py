@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +22,20 @@ if TYPE_CHECKING:
 Facts = TypeVar("Facts")
 
 
+class Opened(NamedTuple):
+    """An output of an earlier step, open for reading."""
+
+    file: BufferedReader
+    output: Output
+    task_id: str
+    """The step that wrote it."""
+
+    @property
+    def changed(self) -> Refused:
+        """What to raise where it is not what the step wrote."""
+        return Refused(f"{self.output.path} has changed since {self.task_id} wrote it. Run {self.task_id} again.")
+
+
 class StepInput(Generic[Facts]):
     """What an earlier step of this run folder left."""
 
@@ -33,13 +46,11 @@ class StepInput(Generic[Facts]):
         self._task_id = task_id
 
     @contextmanager
-    def opened(self, name: str) -> Iterator[BufferedReader]:
-        """The output ``name``, open for reading.
-
-        It is proven by its hash to be what the step wrote, before the block and after it: so is what the block read.
+    def opened(self, name: str) -> Iterator[Opened]:
+        """The output ``name``, open for reading; who reads it proves by its hash that it is what the step wrote.
 
         Raises:
-            Refused: it wrote no such output, or the file is missing or is another one by now.
+            Refused: it wrote no such output, or the file is missing.
         """
         task_id = self._task_id
         output = self.outputs.get(name)
@@ -54,15 +65,7 @@ class StepInput(Generic[Facts]):
         except untrusted.Untrusted as error:
             raise Refused(f"{error} Run {task_id} again.") from None
         with file:
-            self._prove(file, output)
-            yield file
-            self._prove(file, output)
-
-    def _prove(self, file: BufferedReader, output: Output) -> None:
-        file.seek(0)
-        if hashlib.file_digest(file, "sha256").hexdigest() != output.sha256:
-            raise Refused(f"{output.path} has changed since {self._task_id} wrote it. Run {self._task_id} again.")
-        file.seek(0)
+            yield Opened(file, output, task_id)
 
 
 def read(  # what it is, and who asks
