@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.system, pytest.mark.fault]
 
 AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 TRAIN_SECONDS = 15
+TOO_LITTLE = "64m"
+"""Not even what a step imports fits into that."""
 
 
 @pytest.fixture(scope="module")
@@ -85,23 +87,27 @@ def test_a_step_that_can_start_no_thread_fails_once_and_says_so(stack: Stack, fa
 
 
 def test_preprocessing_out_of_memory_fails_once_with_its_limit(stack: Stack, fault: Fault) -> None:
-    with large_table(stack, 4_000_000):
-        run_id = stack.airflow.trigger(TRAIN, {"source": LARGE})
+    with limited(stack, BULKHEAD_STEP_MEMORY_PREPROCESSING=TOO_LITTLE):
+        run_id = stack.airflow.trigger(TRAIN)
         fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "out_of_memory")])
     record = record_of(stack, run_id, 1)
     assert record["step"] == "preprocessing"
-    assert "400m" in record["detail"]
+    assert TOO_LITTLE in record["detail"]
 
 
 def test_training_out_of_memory_fails_once_with_its_limit(stack: Stack, fault: Fault) -> None:
-    source = stack.inputs / "wide.parquet"
-    write_wide_table(source, rows=450_000, columns=20)  # 75 MB in memory, of which training needs copies
-    run_id = stack.airflow.trigger(TRAIN, {"source": source.name})
-    fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "out_of_memory")])
-    source.unlink()
+    with limited(stack, BULKHEAD_STEP_MEMORY_TRAIN_MODEL=TOO_LITTLE):
+        run_id = stack.airflow.trigger(TRAIN)
+        fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "out_of_memory")])
     record = record_of(stack, run_id, 1)
     assert record["step"] == "train_model"
-    assert "400m" in record["detail"]
+    assert TOO_LITTLE in record["detail"]
+
+
+def test_a_table_many_times_larger_than_the_limit_is_trained_on(stack: Stack, fault: Fault) -> None:
+    with large_table(stack, 20_000_000):  # 480 MB as CSV and as numbers; a step has 400
+        run_id = stack.airflow.trigger(TRAIN, {"source": LARGE})
+        fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 
 def the_next_run_publishes(stack: Stack) -> None:
@@ -122,13 +128,3 @@ def filled(folder: Path) -> Iterator[None]:
         yield
     finally:
         filler.unlink()
-
-
-def write_wide_table(path: Path, rows: int, columns: int) -> None:
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    count = np.arange(rows, dtype=float)
-    table = {f"f{i}": count % (i + 2) for i in range(columns)} | {"target": count % 7}
-    pq.write_table(pa.table(table), path)

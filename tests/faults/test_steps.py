@@ -44,7 +44,7 @@ def test_a_step_killed_by_sigkill_is_run_again_and_publishes_one_model(stack: St
 
 
 def test_a_step_killed_by_sigterm_stops_and_leaves_nothing_half_written(stack: Stack, fault: Fault) -> None:
-    with large_table(stack, 1_500_000):
+    with large_table(stack, 6_000_000):
         run_id = stack.airflow.trigger(TRAIN, {"source": LARGE})
         container = stack.wait_for_step("preprocessing")
         at_work(stack, run_id)

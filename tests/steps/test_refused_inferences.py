@@ -21,7 +21,7 @@ DIFFERENT: dict[str, tuple[str, str]] = {
     "fractions where whole numbers were": ("a,b\n1.5,2.5\n", "'a' is double, was int64"),
     "a whole number written as a fraction": ("a,b\n1,2.5\n2.0,3.5\n", "'a' is double, was int64"),
     "no header": ("1,2.5\n2,3.5\n", "missing ['a', 'b']; unexpected ['1', '2.5']"),
-    "semicolons": ("a;b\n", "no rows"),
+    "semicolons": ("a;b\n", "unexpected ['a;b']"),
 }
 
 NO_DATA: dict[str, tuple[str, str]] = {

@@ -26,7 +26,7 @@ SWITCHES = {
         "Publish the model although it takes other columns or predicts another target than the served one.",
     ),
 }
-_SOURCE = "A .csv or .parquet file in shared/inputs/, by its name there"
+_SOURCE = "A .csv or .parquet file in shared/inputs/, by its name there, or a folder or pattern of several"
 
 
 def source_field(environment: str, *, scheduled: bool, pattern: str | None = None) -> dict[str, Any]:

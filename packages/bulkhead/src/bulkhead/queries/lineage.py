@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from bulkhead import untrusted
+from bulkhead import input_files, untrusted
+from bulkhead.errors import Refused
 from bulkhead.paths import SAMPLE
 from bulkhead.queries import references
 from bulkhead.registry import chain, journal, record_lines, records
@@ -134,7 +135,7 @@ def _state(place: tuple[Path, str] | None, sha256: str | None) -> str:
     if place is None:
         return "not here"
     try:
-        found = untrusted.hash_of(*place)
+        found = _hash_of(*place)
     except FileNotFoundError:
         return "missing"
     except (OSError, ValueError, untrusted.Untrusted):  # ValueError: a path that a hand has put a null byte into
@@ -142,6 +143,20 @@ def _state(place: tuple[Path, str] | None, sha256: str | None) -> str:
     if sha256 is None:
         return "no hash recorded"
     return "as recorded" if found == sha256 else "altered"
+
+
+def _hash_of(root: Path, relative: str) -> str:
+    """The SHA-256 of a file; of the inputs' folder or pattern that a source named, that of all files together."""
+    folder, _, name = relative.partition("/")
+    if folder == "inputs" and (input_files.is_pattern(name) or (root / relative).is_dir()):
+        try:
+            found = input_files.find(name, root / folder)
+        except Refused:
+            raise FileNotFoundError(relative) from None
+        if not found.is_one:
+            hashes = ((file.name, untrusted.hash_of(root, f"{folder}/{file.name}")) for file in found.files)
+            return input_files.combined_sha256(hashes, is_one=False)
+    return untrusted.hash_of(root, relative)
 
 
 def _run(what: str, attempt: Identity | None, airflow: str) -> AirflowTask | None:
