@@ -47,8 +47,15 @@ def stored(column: pa.Array, kind: Column) -> pa.Array:
 
 def to_batch(frame: pd.DataFrame, *, may_be_empty: bool) -> pa.RecordBatch:
     """``frame`` as a piece of an exchange file; NaN are empty cells, where there may be any."""
-    arrays = [pa.array(frame[name], from_pandas=may_be_empty) for name in frame.columns]
+    arrays = [_alike(pa.array(frame[name], from_pandas=may_be_empty)) for name in frame.columns]
     return batch(list(frame.columns), arrays, [may_be_empty] * len(arrays))
+
+
+def _alike(column: pa.Array) -> pa.Array:
+    """``column``, the type of which does not tell how many words these rows have: others have more."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return column.cast(pa.dictionary(pa.int32(), column.type.value_type, column.type.ordered))
 
 
 def batch(names: Sequence[str], arrays: Sequence[pa.Array], may_be_empty: Sequence[bool]) -> pa.RecordBatch:
