@@ -54,7 +54,7 @@ class SourceTable:
     def inferred(self, names: Sequence[str]) -> dict[str, Column]:
         """What each of the columns ``names`` seems to be."""
         guess = Guess(names)
-        for _, batch in self._batches(names, words=names):
+        for _, batch in self._batches(names):
             guess.look(batch)
         return guess.columns()
 
@@ -78,8 +78,7 @@ class SourceTable:
         Raises:
             Refused: a cell is not such; the message names file, line, column and row.
         """
-        words = [name for name, column in reader.kinds.items() if column.kind == "category"]
-        for place, batch in self._batches(list(reader.kinds), words):
+        for place, batch in self._batches(list(reader.kinds)):
             try:
                 yield reader.read(batch)
             except cells.BadCell as error:
@@ -104,20 +103,15 @@ class SourceTable:
         sha256 = input_files.combined_sha256(hashes, is_one=self._is_one)
         return Data(path=self.path, sha256=sha256, rows=self._rows, source=self.source)
 
-    def _batches(
-        self, names: Sequence[str], words: Sequence[str] = ()
-    ) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
+    def _batches(self, names: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
         """Each batch; with it, which file it is of, and how many rows the files before that one have."""
-        yield from read_ahead(self._read(names, words))
+        yield from read_ahead(self._read(names))
 
-    def _read(self, names: Sequence[str], words: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
+    def _read(self, names: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
         rows, at_once = 0, rows_at_once(len(names))
         for number, file in enumerate(self._files):
             before = rows
-            batches = (
-                file.batches(names, at_once, words) if isinstance(file, ParquetFile) else file.batches(names, at_once)
-            )
-            for batch in batches:
+            for batch in file.batches(names, at_once):
                 rows += batch.num_rows
                 yield (number, before), batch
         if not rows:
