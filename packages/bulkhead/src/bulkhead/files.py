@@ -148,6 +148,7 @@ class HashedWriter:
     def stop(self) -> None:
         """Write nothing more."""
         self._thread.shutdown(cancel_futures=True)
+        self._behind = None  # its error knows who called, and they this: a circle would keep all of them, and threads
 
     def flush(self) -> None:
         """Nothing: the file is synced when it is whole."""
