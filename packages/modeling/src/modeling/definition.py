@@ -170,7 +170,7 @@ class Definition:
             may_be_empty: as in :meth:`transformed`.
 
         Raises:
-            Refused: it makes something else of the first row of ``frame``, or of one of two parts, than of the whole.
+            Refused: it makes something else of the last row of ``frame``, or of one of two parts, than of the whole.
         """
         rows = len(frame)
         if not self._has("transform") or rows == 1:
@@ -179,9 +179,9 @@ class Definition:
         # Not in the middle: a table that repeats itself has two halves of one mean. And a row alone, because parts that
         # are large have all words, and the same largest number, as the whole has.
         cut = max(1, int(rows * _CUT))
-        for begin, end in ((0, 1), (0, cut), (cut, rows)):
+        for begin, end in ((0, cut), (cut, rows), (rows - 1, rows)):
             part = frame.iloc[begin:end].reset_index(drop=True)
-            alone = self.transformed(part, may_be_empty=may_be_empty)
+            alone = self.transformed(part, may_be_empty=may_be_empty, rows_before=begin)
             if (name := transformed.difference(whole.iloc[begin:end].reset_index(drop=True), alone)) is not None:
                 raise Refused(
                     f"the transformation makes something else of column {name!r} where other rows are beside a row, as"
