@@ -139,7 +139,7 @@ def read_source(source: str, inputs: Path, sample: Callable[[], bytes]) -> Sourc
         if file.names != files[0].names:
             raise Refused(
                 f"{file.called} has the columns [{listed(file.names)}], and {files[0].called} has"
-                f" [{listed(files[0].names)}]. The files of one table have the same columns, in one order."
+                f" [{listed(files[0].names)}]. Give the files of one table the same columns, in one order."
             )
     return SourceTable(source, input_path(found.name), files, is_one=found.is_one)
 
