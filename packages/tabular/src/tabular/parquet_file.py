@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 _PANDAS_INDEX = "__index_level_"
-_BUFFER = 1 << 18
-"""Bytes of a column's pages that are in memory, instead of all that a row group has of them."""
+_BUFFERS = 64 << 20
+"""Bytes of all columns' pages that are in memory, instead of all that a row group has of them."""
+_SMALLEST_BUFFER, _LARGEST_BUFFER = 16 << 10, 256 << 10
 _MOST_BYTES = 64 << 20
 """Of the words of a batch, once each row has its own."""
 
@@ -39,6 +40,7 @@ class ParquetFile:
     def __init__(self, opened: Callable[[], BufferedReader], called: str) -> None:
         self.called = called
         self._opened = opened
+        self.names: list[str] = []
         self.sha256: str | None = None
         """Of the file before it was read."""
         with self._table() as table:
@@ -87,11 +89,12 @@ class ParquetFile:
 
     @contextmanager
     def _table(self, words: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        buffer = max(_SMALLEST_BUFFER, min(_LARGEST_BUFFER, _BUFFERS // max(len(self.names), 1)))
         with self._opened() as file:
             try:
                 # Not read_table: that one chokes on two columns of one name.
                 table = pq.ParquetFile(
-                    pa.PythonFile(file, "r"), read_dictionary=list(words), buffer_size=_BUFFER, pre_buffer=False
+                    pa.PythonFile(file, "r"), read_dictionary=list(words), buffer_size=buffer, pre_buffer=False
                 )
             except (*UNREADABLE, OSError) as error:
                 raise self._unreadable(error) from None
