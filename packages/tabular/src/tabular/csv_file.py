@@ -265,16 +265,16 @@ class _Gunzip:
 def csv_line(text: _Text, row: int, *, of_one_column: bool) -> int | None:
     """The line of a CSV file on which its ``row``, from 1 after the header, begins; None: nobody can tell."""
     # Python's reader takes half a minute for a hundred million rows; where each line is a row, they are counted.
-    skipped_rows, skipped_lines, rest = _skipped(text, row, of_one_column=of_one_column)
+    skipped, rest = _skipped(text, row)
     reader = csv.reader(io.TextIOWrapper(io.BufferedReader(_Chained(rest, text)), encoding="utf-8", newline=""))
-    seen, before = skipped_rows - 1, 0
+    seen, before = skipped - 1, 0
     try:
         for cells in reader:
             # A blank line is a row where there is one column, and none where there are more.
             if cells or of_one_column:
                 seen += 1
             if seen == row:
-                return skipped_lines + before + 1
+                return skipped + before + 1
             before = reader.line_num
     except (csv.Error, UnicodeDecodeError):
         return None
@@ -284,7 +284,7 @@ def csv_line(text: _Text, row: int, *, of_one_column: bool) -> int | None:
 _BLANK_LINE = re.compile(rb"\n\r?\n|\r(?!\n)")
 
 
-def _skipped(text: _Text, row: int, *, of_one_column: bool) -> tuple[int, int, bytes]:
+def _skipped(text: _Text, row: int) -> tuple[int, bytes]:
     """How many lines at the beginning, each a row or the header, come before ``row``; and the bytes after them."""
     lines, rest = 0, b""
     while piece := text.read(_BLOCK):
@@ -296,8 +296,7 @@ def _skipped(text: _Text, row: int, *, of_one_column: bool) -> tuple[int, int, b
             break
         lines += count
         rest = rest[end:]
-    del of_one_column
-    return lines, lines, rest
+    return lines, rest
 
 
 class _Chained(io.RawIOBase):

@@ -1,4 +1,4 @@
-"""A Parquet file, read in batches however large its row groups are: hashed before it is read, and after."""
+"""A Parquet file, read in batches however large its row groups are: hashed before it is first read, and at the end."""
 
 from __future__ import annotations
 
@@ -61,7 +61,6 @@ class ParquetFile:
         Raises:
             Refused: the file is none that can be read.
         """
-        self.prove()
         raw = {name: self._raw_names[self.names.index(name)] for name in names}
         repeated = [raw[name] for name in words if name in raw and _is_string(self._schema.field(raw[name]).type)]
         with self._table(repeated) as table:
