@@ -110,6 +110,7 @@ class Exchanged:
         # The same file, opened once more: two passes may be on their way at once.
         place = f"/proc/self/fd/{self._opened.file.fileno()}"
         with open(place, "rb", buffering=0) as file:  # noqa: PTH123  # no path of ours
+            asked = None if names == self.schema.names else names
             window = _Window(self._size)
             table = pq.ParquetFile(pa.PythonFile(window, "r"), metadata=self._metadata)
             for number, (begin, end) in enumerate(self._groups):
@@ -119,13 +120,14 @@ class Exchanged:
                 if not names:
                     continue
                 try:
-                    found = table.read_row_group(number, columns=names, use_threads=False)
+                    found = table.read_row_group(number, columns=asked, use_threads=False)
                 except (*UNREADABLE, OSError, ValueError):
                     raise self._opened.changed from None
                 yield _one_batch(found.select(names))
-            rest = file.read()
+            rest = _exactly(file, self._size - file.tell(), self._opened)
+            is_longer = bool(file.read(1))
         digest.update(rest)
-        if digest.hexdigest() != self._opened.output.sha256 or not rest.endswith(self._tail):
+        if is_longer or digest.hexdigest() != self._opened.output.sha256 or not rest.endswith(self._tail):
             raise self._opened.changed
         self._is_proven = True
 
