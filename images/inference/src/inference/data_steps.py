@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead.errors import NoModel, OutOfService
+from bulkhead.errors import NoModel, OutOfService, Refused, listed
 from bulkhead.prediction import compatibility, frames
 from bulkhead.prediction.signature import TEXT, InputSignature, columns_of
 from bulkhead.prediction.typed import TypedReader
@@ -60,8 +60,13 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
         seen = {name: asked.get(name, TEXT) for name in table.names}
         compatibility.check_columns(model, seen, table.path)
     features = [name for name, column in read.items() if column.is_feature]
+    if not features:
+        raise Refused(
+            f"{table.source}: no column of it can be a feature; it has: {listed(table.names)}. Give columns of numbers,"
+            f" categories or dates, or say in COLUMNS of {definition.file} what they are."
+        )
     reader = TypedReader(read)
-    if definition.checks_whole and features:
+    if definition.checks_whole:
         whole_check.check(table, definition, features, read)
 
     def checked() -> Iterator[pa.RecordBatch]:

@@ -62,6 +62,8 @@ def find(source: str, inputs: Path) -> InputFiles:
         )
     try:
         return _found(source, inputs.resolve(), shown)
+    except ValueError as error:  # ** within a name, before Python 3.13
+        raise Refused(f"source {shown}: no pattern: {error}. Write ** between two slashes, or *.") from None
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         reason = error.strerror if isinstance(error, OSError) else "its links lead in a circle"
         raise Refused(f"source {shown}: cannot be read: {reason}. Fix the file or its mode (chmod a+r).") from error
@@ -120,6 +122,8 @@ _ENDS = ".csv or .parquet"
 def _several(names: list[str], inputs: Path, shown: str, none: str) -> list[InputFile]:
     files = []
     for name in names:
+        if not name.isprintable():  # and the list of hashes could be read in two ways
+            raise Refused(f"source {shown}: {short(name, 200)} has a character that cannot be printed. Rename it.")
         path = (inputs / name).resolve()
         if not path.is_relative_to(inputs):
             raise Refused(f"source {shown}: {short(name, 200)} leads out of shared/inputs/. Take it out.")

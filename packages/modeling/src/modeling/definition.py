@@ -28,6 +28,8 @@ PROBLEMS = ("regression", "binary", "multiclass")
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _MOST_SENTENCES = 20
 _MOST_PASSES = 1000
+_CUT = 0.381966
+"""Of the golden ratio, which is as far from every simple fraction as one can be."""
 
 
 class Definition:
@@ -168,13 +170,16 @@ class Definition:
             may_be_empty: as in :meth:`transformed`.
 
         Raises:
-            Refused: it makes something else of the halves of ``frame`` than of the whole.
+            Refused: it makes something else of the first row of ``frame``, or of one of two parts, than of the whole.
         """
-        half = len(frame) // 2
-        if not self._has("transform") or not half:
+        rows = len(frame)
+        if not self._has("transform") or rows == 1:
             return
         whole = self.transformed(frame, may_be_empty=may_be_empty)
-        for begin, end in ((0, half), (half, len(frame))):
+        # Not in the middle: a table that repeats itself has two halves of one mean. And a row alone, because parts that
+        # are large have all words, and the same largest number, as the whole has.
+        cut = max(1, int(rows * _CUT))
+        for begin, end in ((0, 1), (0, cut), (cut, rows)):
             part = frame.iloc[begin:end].reset_index(drop=True)
             alone = self.transformed(part, may_be_empty=may_be_empty)
             if (name := transformed.difference(whole.iloc[begin:end].reset_index(drop=True), alone)) is not None:

@@ -27,6 +27,8 @@ _WIDE = 500
 """Columns from which on a block of that size would hold too few rows."""
 _PIECE = 256 << 10
 """What is looked at at once: shorter than a line may be."""
+_FED = 32 << 10
+"""What is unpacked at once: each member of a file has what comes after it copied."""
 _LINE_END = re.compile(rb"[\r\n]")
 _GZIP = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -236,24 +238,33 @@ class _Gunzip:
     def __init__(self, called: str) -> None:
         self._called = called
         self._inflate = zlib.decompressobj(wbits=31)
-        self._rest = b""
+        self._rest = memoryview(b"")
         self.has_more = False
 
     def fed(self, raw: bytes) -> bytes:
         """The first piece of what is in ``raw``; :meth:`piece` gives more, while it has more."""
-        self._rest += raw
+        self._rest = memoryview(raw)
         return self.piece()
 
     def piece(self) -> bytes:
-        """The next piece of what has been fed."""
-        if self._inflate.eof and self._rest.rstrip(b"\0"):
-            self._inflate = zlib.decompressobj(wbits=31)  # one more member
-        try:
-            content = b"" if self._inflate.eof else self._inflate.decompress(self._rest, _PIECE)
-        except zlib.error as error:
-            raise Refused(f"{self._called}: cannot be unpacked as gzip: {error}. Fix the file.") from None
-        self._rest = self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail
-        self.has_more = bool(content) and (bool(self._rest) or len(content) == _PIECE)
+        """The next piece of what has been fed; empty: there is none."""
+        content = b""
+        # An empty member, and the end of one, give nothing; there may be more after it.
+        while not content and (self._rest or self.has_more):
+            if self._inflate.eof:
+                if not any(self._rest):  # nothing, or zeros, as tapes end in
+                    self._rest = self._rest[:0]
+                    break
+                self._inflate = zlib.decompressobj(wbits=31)  # one more member
+            fed = self._rest[:_FED]
+            try:
+                content = self._inflate.decompress(fed, _PIECE)
+            except zlib.error as error:
+                raise Refused(f"{self._called}: cannot be unpacked as gzip: {error}. Fix the file.") from None
+            left = len(self._inflate.unused_data if self._inflate.eof else self._inflate.unconsumed_tail)
+            self._rest = self._rest[len(fed) - left :]
+            self.has_more = bool(self._rest) or len(content) == _PIECE
+        self.has_more = bool(content) and self.has_more
         return content
 
     def check_whole(self) -> None:
@@ -268,6 +279,7 @@ def csv_line(text: _Text, row: int, *, of_one_column: bool) -> int | None:
     skipped, rest = _skipped(text, row)
     reader = csv.reader(io.TextIOWrapper(io.BufferedReader(_Chained(rest, text)), encoding="utf-8", newline=""))
     seen, before = skipped - 1, 0
+    longest = csv.field_size_limit(_LONGEST_CELL)
     try:
         for cells in reader:
             # A blank line is a row where there is one column, and none where there are more.
@@ -278,9 +290,13 @@ def csv_line(text: _Text, row: int, *, of_one_column: bool) -> int | None:
             before = reader.line_num
     except (csv.Error, UnicodeDecodeError):
         return None
+    finally:
+        csv.field_size_limit(longest)
     return None
 
 
+_LONGEST_CELL = 16 << 20
+"""A cell may have line breaks; with them it is no longer than a block."""
 _BLANK_LINE = re.compile(rb"\n\r?\n|\r(?!\n)")
 
 

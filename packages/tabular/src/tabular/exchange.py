@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bulkhead.step.runner import Step
     from bulkhead.step.step_input import Opened
 
+_BEGIN = 4
+"""Where the first row group begins: after PAR1."""
 _END = 8
 """Bytes at a Parquet file's end: the length of what is before them, and PAR1."""
 _LONGEST_TAIL = 256 << 20
@@ -124,10 +126,9 @@ class Exchanged:
                 except (*UNREADABLE, OSError, ValueError):
                     raise self._opened.changed from None
                 yield _one_batch(found.select(names))
-            rest = _exactly(file, self._size - file.tell(), self._opened)
-            is_longer = bool(file.read(1))
+            rest = file.read(len(self._tail) + 1)  # not all that somebody may be appending
         digest.update(rest)
-        if is_longer or digest.hexdigest() != self._opened.output.sha256 or not rest.endswith(self._tail):
+        if digest.hexdigest() != self._opened.output.sha256 or rest != self._tail:
             raise self._opened.changed
         self._is_proven = True
 
@@ -193,12 +194,14 @@ def _tail(descriptor: int, size: int) -> bytes:
 
 def _places(metadata: pq.FileMetaData, end: int) -> list[tuple[int, int]]:
     """Where each row group begins and ends: one after another, as they are written, and none too large for memory."""
+    if not metadata.num_columns:
+        raise ValueError("no columns")
     begins = []
     for number in range(metadata.num_row_groups):
         first = metadata.row_group(number).column(0)
         begins.append(min(filter(None, (first.dictionary_page_offset, first.data_page_offset))))
     places = list(zip(begins, [*begins[1:], end], strict=True))
-    if not places or begins[0] < 0 or any(not 0 <= stop - start <= _LARGEST_GROUP for start, stop in places):
+    if not places or begins[0] != _BEGIN or any(not 0 <= stop - start <= _LARGEST_GROUP for start, stop in places):
         raise ValueError("the row groups are not laid out as a step writes them")
     return places
 

@@ -14,13 +14,15 @@ from bulkhead.errors import Refused, one_line
 from tabular.pieces import UNREADABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from io import BufferedReader
 
 _PANDAS_INDEX = "__index_level_"
 _BUFFERS = 64 << 20
 """Bytes of all columns' pages that are in memory, instead of all that a row group has of them."""
 _SMALLEST_BUFFER, _LARGEST_BUFFER = 16 << 10, 256 << 10
+_NESTED_ROWS = 64
+"""Of columns of lists, a row of which can have any size."""
 _MOST_BYTES = 64 << 20
 """Of the words of a batch, once each row has its own."""
 
@@ -50,20 +52,18 @@ class ParquetFile:
         self._raw_names = [name for name in self._schema.names if not name.startswith(_PANDAS_INDEX)]
         self.names = [name.strip() if name.isprintable() else name for name in self._raw_names]
 
-    def batches(self, names: Sequence[str], rows: int, words: Collection[str] = ()) -> Iterator[pa.RecordBatch]:
-        """The columns ``names`` with the file's types, ``rows`` rows at a time at most.
-
-        Args:
-            names: which.
-            rows: how many.
-            words: those of them in which words come again and again.
+    def batches(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """The columns ``names`` with the file's types, words as dictionaries, ``rows`` rows at a time at most.
 
         Raises:
             Refused: the file is none that can be read.
         """
         raw = {name: self._raw_names[self.names.index(name)] for name in names}
-        repeated = [raw[name] for name in words if name in raw and _is_string(self._schema.field(raw[name]).type)]
-        with self._table(repeated) as table:
+        # A word that a small file holds once can be as large as all of memory once each row has its own.
+        long = [one for one in raw.values() if _is_of_bytes(self._schema.field(one).type)]
+        if any(pa.types.is_nested(self._schema.field(one).type) for one in raw.values()):
+            rows = min(rows, _NESTED_ROWS)  # no column of a model, but it has to be read before that is told
+        with self._table(long) as table:
             try:
                 for batch in table.iter_batches(rows, columns=list(raw.values()), use_threads=False):
                     yield from _bounded(batch.select(list(raw.values())).rename_columns(list(names)))
@@ -116,11 +116,20 @@ def _bounded(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _unfolded(column: pa.DictionaryArray) -> int:
-    if not _is_string(column.type.value_type):
+    if not _is_of_bytes(column.type.value_type):
         return 0
     lengths = pc.binary_length(column.dictionary)
     return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
 
 
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _is_of_bytes(kind: pa.DataType) -> bool:
+    return any(
+        is_such(kind)
+        for is_such in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+        )
+    )

@@ -54,7 +54,7 @@ class SourceTable:
     def inferred(self, names: Sequence[str]) -> dict[str, Column]:
         """What each of the columns ``names`` seems to be."""
         guess = Guess(names)
-        for _, batch in self._batches(names, words=names):
+        for _, batch in self._batches(names):
             guess.look(batch)
         return guess.columns()
 
@@ -64,7 +64,7 @@ class SourceTable:
 
     def begins_with_text(self, names: Sequence[str]) -> list[str]:
         """Those of ``names`` of which :meth:`is_text` may be true: it is, of the table's first rows."""
-        for _, batch in self._read(names, ()) if names else ():
+        for _, batch in self._read(names) if names else ():
             return [name for name in names if cells.is_text(batch.column(name))]
         return []
 
@@ -78,8 +78,7 @@ class SourceTable:
         Raises:
             Refused: a cell is not such; the message names file, line, column and row.
         """
-        words = [name for name, column in reader.kinds.items() if column.kind == "category"]
-        for place, batch in self._batches(list(reader.kinds), words):
+        for place, batch in self._batches(list(reader.kinds)):
             try:
                 yield reader.read(batch)
             except cells.BadCell as error:
@@ -104,23 +103,18 @@ class SourceTable:
         sha256 = input_files.combined_sha256(hashes, is_one=self._is_one)
         return Data(path=self.path, sha256=sha256, rows=self._rows, source=self.source)
 
-    def _batches(
-        self, names: Sequence[str], words: Sequence[str] = ()
-    ) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
+    def _batches(self, names: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
         """Each batch; with it, which file it is of, and how many rows the files before that one have."""
         for file in self._files:
             if isinstance(file, ParquetFile) and file.sha256 is None:
                 file.prove()
-        yield from read_ahead(self._read(names, words))
+        yield from read_ahead(self._read(names))
 
-    def _read(self, names: Sequence[str], words: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
+    def _read(self, names: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
         rows, at_once = 0, rows_at_once(len(names))
         for number, file in enumerate(self._files):
             before = rows
-            batches = (
-                file.batches(names, at_once, words) if isinstance(file, ParquetFile) else file.batches(names, at_once)
-            )
-            for batch in batches:
+            for batch in file.batches(names, at_once):
                 rows += batch.num_rows
                 yield (number, before), batch
         if not rows:

@@ -51,8 +51,15 @@ def to_batch(frame: pd.DataFrame, *, may_be_empty: bool) -> pa.RecordBatch:
         columns: list[Any] = list(frame.to_numpy().T)  # as they are in memory; to ask pandas for each takes longer
     else:
         columns = [frame[name] for name in frame.columns]
-    arrays = [pa.array(column, from_pandas=may_be_empty) for column in columns]
+    arrays = [_alike(pa.array(column, from_pandas=may_be_empty)) for column in columns]
     return batch(list(frame.columns), arrays, [may_be_empty] * len(arrays))
+
+
+def _alike(column: pa.Array) -> pa.Array:
+    """``column``, the type of which does not tell how many words these rows have: others have more."""
+    if not pa.types.is_dictionary(column.type):
+        return column
+    return column.cast(pa.dictionary(pa.int32(), column.type.value_type, column.type.ordered))
 
 
 def batch(names: Sequence[str], arrays: Sequence[pa.Array], may_be_empty: Sequence[bool]) -> pa.RecordBatch:

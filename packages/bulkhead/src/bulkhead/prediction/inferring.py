@@ -72,7 +72,8 @@ class _ColumnGuess:
             if len(self._words) > _MOST_CATEGORIES and not self._is_id:
                 del self._open["category"]  # to spell all of many numbers out would take its time
         if self._is_id and first is not None:
-            self._look_for_repeats(made.get("number", made.get("category", first)))
+            # By their words, because whether all of them are numbers only the last one tells.
+            self._look_for_repeats(made.get("category", first))
 
     def _look_for_repeats(self, column: pa.Array) -> None:
         room = max(_COMPARED - len(self._values), 0)

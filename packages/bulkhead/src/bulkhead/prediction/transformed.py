@@ -59,7 +59,7 @@ def difference(one: pd.DataFrame, other: pd.DataFrame) -> str | None:
     if list(one.columns) != list(other.columns):
         return str(next((name for name in one.columns if name not in other), next(iter(other.columns))))
     for name in one.columns:
-        ours, theirs = one[name], other[name]
+        ours, theirs = _numbers_of(one[name]), _numbers_of(other[name])
         if pd.api.types.is_float_dtype(ours.dtype) and pd.api.types.is_float_dtype(theirs.dtype):
             size = float(np.nanmax(np.abs(ours.to_numpy()), initial=0.0))
             if not np.allclose(ours, theirs, rtol=_ROUNDING, atol=_ROUNDING * size, equal_nan=True):
@@ -67,6 +67,15 @@ def difference(one: pd.DataFrame, other: pd.DataFrame) -> str | None:
         elif ours.dtype.kind != theirs.dtype.kind or not ours.astype(object).equals(theirs.astype(object)):
             return str(name)
     return None
+
+
+def _numbers_of(column: Any) -> Any:
+    """``column``, as numbers where it is a category of them: pandas maps words to one or to the other."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and pd.api.types.is_any_real_numeric_dtype(
+        column.cat.categories.dtype
+    ):
+        return column.astype(np.float64)
+    return column
 
 
 def _column(name: str, column: Any, *, may_be_empty: bool, fix: str, rows_before: int) -> Any:
