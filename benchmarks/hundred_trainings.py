@@ -34,7 +34,7 @@ LOOPS = 2
 DAG = "dev_train_model_dag"
 MOST = 1.3
 _SECONDS = 60
-"""What a training may take at most before the benchmark gives up."""
+"""What a training may take at most before the benchmark gives up, and ten more of them for a start on a busy machine."""
 
 
 def by_hand(folder: Path, name: str) -> None:
@@ -68,7 +68,7 @@ def in_airflow(stack: Stack, count: int) -> tuple[float, list[str]]:
     begun = time.monotonic()
     runs = {stack.airflow.trigger(DAG) for _ in range(count)}
     while running := states(stack, ("queued", "running")):
-        if time.monotonic() - begun > _SECONDS * count:
+        if time.monotonic() - begun > _SECONDS * (count + 10):
             raise TimeoutError(f"{running} of {count} trainings have not ended")
         time.sleep(1)
     took = time.monotonic() - begun
