@@ -34,7 +34,7 @@ LOOPS = 2
 DAG = "dev_train_model_dag"
 MOST = 1.3
 _SECONDS = 60
-"""What a training may take at most before the benchmark gives up, and ten more of them for a start on a busy machine."""
+"""What a training may take at most before the benchmark gives up; ten times that for a start on a busy machine."""
 
 
 def by_hand(folder: Path, name: str) -> None:

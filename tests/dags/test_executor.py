@@ -9,8 +9,8 @@ from tests.dags.described import BOX, in_image, of_project
 
 pytestmark = pytest.mark.container
 
-SOON = 0.25
-"""Seconds that a fork, a pipe and a round may take on a busy machine."""
+SOON = 10
+"""Seconds that a fork, a pipe and a round may take on a busy machine; a wait that nothing ends takes 30 here."""
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def said() -> dict[str, Any]:
 
 def test_a_scheduler_that_has_nothing_to_do_has_no_worker_and_rests(said: dict[str, Any]) -> None:
     assert said["idle"] == 0
-    assert 0.05 < said["nothing_to_do"] <= said["most"] + SOON
+    assert 0.05 < said["nothing_to_do"] < said["most"] + SOON
 
 
 def test_as_many_workers_start_as_tasks_run_at_once(said: dict[str, Any]) -> None:
@@ -29,12 +29,12 @@ def test_as_many_workers_start_as_tasks_run_at_once(said: dict[str, Any]) -> Non
 
 
 def test_the_end_of_a_task_is_heard_at_once(said: dict[str, Any]) -> None:
-    assert min(said["one"]) < SOON
-    assert said["many"] < 2 * SOON
+    assert max(said["one"]) < SOON
+    assert said["many"] < SOON
 
 
 def test_a_killed_worker_is_replaced(said: dict[str, Any]) -> None:
-    assert said["after_a_kill"] < said["most"] + 2 * SOON
+    assert said["after_a_kill"] < SOON
 
 
 def test_what_tasks_import_is_there_before_the_first_and_nothing_that_a_user_edits(said: dict[str, Any]) -> None:
