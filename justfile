@@ -143,6 +143,16 @@ test-fast *args: setup
 benchmark: setup build-images
     @PYTHONPATH=.:scripts .venv/bin/python benchmarks/train_dag.py
 
+# A hundred trainings at once, beside two loops of sealed docker runs: prints the ratio of their times
+[group('develop')]
+benchmark-hundred *args: setup build-images
+    @PYTHONPATH=.:scripts .venv/bin/python benchmarks/hundred_trainings.py "$@"
+
+# What the stack needs while it waits: prints MiB and processor time by service
+[group('develop')]
+benchmark-idle: setup build-images
+    @PYTHONPATH=.:scripts .venv/bin/python benchmarks/idle_stack.py
+
 # What registry verify costs on 10,000 models and a million inferences: prints ratios of time and memory
 [group('develop')]
 benchmark-verify: setup

@@ -18,6 +18,12 @@ readonly TRIXIE_PIN=/etc/apt/preferences.d/bulkhead-trixie
 
 engine_answers() { docker info >/dev/null 2>&1; }
 plugins_answer() { docker compose version >/dev/null 2>&1 && docker buildx version >/dev/null 2>&1; }
+# Both in one question, which every recipe asks: 0.1 s instead of 0.3 s. A client that cannot answer it is asked apart.
+all_answer() {
+  local found
+  found=$(docker info --format '{{.ServerVersion}} {{range .ClientInfo.Plugins}}{{if not .Err}}{{.Name}} {{end}}{{end}}' 2>/dev/null) || return 1
+  [[ $found == [0-9]*' buildx '* && $found == *' compose '* ]]
+}
 # An engine that DOCKER_HOST or a context puts elsewhere is not ours to install or start here.
 engine_is_remote() {
   local host=${DOCKER_HOST:-$(docker context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}
@@ -100,7 +106,7 @@ start_engine() {
   fail "the Docker engine did not answer within 60 s." "Read its log ($DAEMON_LOG or journalctl -u docker), then run this again."
 }
 
-command -v docker >/dev/null && engine_answers && plugins_answer && exit 0
+command -v docker >/dev/null && { all_answer || { engine_answers && plugins_answer; }; } && exit 0
 
 if [[ ${BULKHEAD_NO_BOOTSTRAP:-} == 1 ]]; then
   fail "no Docker engine with compose and buildx answers, and BULKHEAD_NO_BOOTSTRAP=1 forbids installing one." \

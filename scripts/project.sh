@@ -17,6 +17,7 @@ reserved_by() { docker volume inspect --format "{{index .Labels \"$OWNER_LABEL\"
 
 # reserve VOLUME: this clone has it when this succeeds. Without an engine nothing is reserved, and that fails too.
 reserve() {
+  ! is_here "$(reserved_by "$1")" || return 0
   docker volume create --label "$OWNER_LABEL=$PWD" "$1" >/dev/null 2>&1 || return 1
   is_here "$(reserved_by "$1")"
 }

@@ -276,3 +276,24 @@ def test_help_explains_itself_wherever_it_is_asked_for(name: str, capsys: pytest
 def test_a_model_without_a_trouble_is_not_told_to_have_one(registry: Command) -> None:
     publish(registry.registry)
     assert "Out of service" not in registry.done("show", registry.registry.latest("prd").model_hash)
+
+
+def test_a_program_that_ends_at_once_has_said_all_and_kept_its_promises() -> None:
+    code = (
+        "import atexit, sys; from bulkhead.cli import entry_point;"
+        "atexit.register(print, 'promised'); print('said'); print('and why', file=sys.stderr); entry_point.end(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "said\npromised\n", "and why\n")
+
+
+def test_a_program_whose_reader_has_gone_ends_at_once_too() -> None:
+    code = "from bulkhead.cli import entry_point; print('said'); entry_point.end(0)"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    start = [sys.executable, "-c", code]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0

@@ -19,8 +19,29 @@ pytestmark = pytest.mark.container
 IMAGES = own_packages.images()
 STEP_IMAGES = [image for image in IMAGES if image != "airflow"]
 LIBRARIES = ("scikit-learn", "pandas", "numpy", "scipy", "joblib", "pyarrow")
-MEGABYTES = {"airflow": 280}
-MEGABYTES_OF_A_STEP_IMAGE = 520
+MEGABYTES = {"airflow": 240, "launcher": 20, "registrar": 30}
+MEGABYTES_OF_A_STEP_IMAGE = 340
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys, warnings
+
+warnings.simplefilter("ignore")
+LIBRARIES = ("joblib", "numpy", "pandas", "pyarrow", "scipy", "sklearn")
+OPTIONAL = ("pyarrow._cuda", "pyarrow._flight")
+failed, names = {}, list(LIBRARIES)
+while names:
+    name = names.pop()
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        missing = getattr(error, "name", None) or ""
+        is_optional = missing in OPTIONAL or missing.partition(".")[0] not in LIBRARIES
+        failed[name] = f"{'optional' if is_optional else 'lost'}: {error}"
+        continue
+    for found in pkgutil.iter_modules(getattr(module, "__path__", [])):
+        if not found.name.startswith(("_", "lib")) and found.name not in ("conftest", "setup", "tests"):
+            names.append(f"{name}.{found.name}")
+print(json.dumps({"failed": failed, "imported": len([n for n in sys.modules if n.partition(".")[0] in LIBRARIES])}))
+"""
 
 
 def inspect(name: str) -> dict[str, Any]:
@@ -88,6 +109,14 @@ def test_an_image_runs_as_a_number_that_is_not_root_and_starts_its_program_itsel
 def test_an_image_weighs_no_more_than_its_limit_above_the_base(image: str) -> None:
     weight = inspect(f"bulkhead/{image}:{TAG}")["Size"] - inspect("python:3.13-slim-trixie")["Size"]
     assert weight < MEGABYTES.get(image, MEGABYTES_OF_A_STEP_IMAGE) * 1_000_000
+
+
+@pytest.mark.parametrize("image", ["trainer", "inference"])
+def test_all_that_is_public_in_the_libraries_can_still_be_imported(docker: Docker, image: str) -> None:
+    found = json.loads(python(docker, image, IMPORT_ALL))
+    assert found["imported"] > 500
+    # What a library asks for that its users may install or not, as Matplotlib or CUDA; nothing that it had itself.
+    assert {name: why for name, why in found["failed"].items() if not why.startswith("optional")} == {}
 
 
 @pytest.mark.parametrize("image", IMAGES)

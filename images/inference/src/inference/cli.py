@@ -6,7 +6,7 @@ Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers a
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -165,6 +165,11 @@ inference.add_command(check_project)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``inference``; returns the exit code."""
     return entry_point.run(inference, argv)
+
+
+def program() -> NoReturn:
+    """The image's entrypoint."""
+    entry_point.end(main())
 
 
 if __name__ == "__main__":

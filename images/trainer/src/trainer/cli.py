@@ -6,7 +6,7 @@ Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers a
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -100,6 +100,11 @@ trainer.add_command(check_project)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``trainer``; returns the exit code."""
     return entry_point.run(trainer, argv)
+
+
+def program() -> NoReturn:
+    """The image's entrypoint."""
+    entry_point.end(main())
 
 
 if __name__ == "__main__":

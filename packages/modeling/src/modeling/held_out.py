@@ -74,6 +74,10 @@ class HeldOut:
         self._of_class = None if classes is None else _shares(classes, self.count)
         self._sizes = classes
 
+    def shuffled(self, rows: int) -> np.ndarray:
+        """Where each of ``rows`` rows stands among those that train: some estimators learn from rows in their order."""
+        return np.random.default_rng([self._seed, rows, 0]).permutation(rows)
+
     def begin(self) -> Pass:
         """From the first row on, once more."""
         if self._of_class is None or self._sizes is None:

@@ -19,6 +19,11 @@ _REFINED = 1_000_000
 _ILL_CONDITIONED = 1e4
 """Beyond, a larger table is read once more, for a correction: before it, rounding leaves ten digits and more."""
 _ROWS = 1 << 16
+_TIMES = 3
+"""How many rows for each column are merged at once, at least."""
+_BLOCKING = 64
+_WIDE = 200
+"""Columns from which on BLAS may have all its threads."""
 
 
 class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # scikit-learn has no types
@@ -57,8 +62,7 @@ class LinearRegression(linear_model.LinearRegression):  # type: ignore[misc]  # 
         self.coef_: np.ndarray
         self.intercept_: float
         factor = _Factor(with_intercept=self.fit_intercept)
-        # One thread: blocks are so narrow that two would wait for each other; and sums do not depend on their number.
-        with np.errstate(all="ignore"), threadpool_limits(1):  # what overflows gives coefficients that are not finite
+        with np.errstate(all="ignore"):  # what overflows gives coefficients that are not finite
             frame: Any = None
             for frame, target in batches():
                 factor.add(np.asarray(frame, dtype=float), np.asarray(target, dtype=float))
@@ -114,7 +118,8 @@ class _Factor:
 
     def __init__(self, *, with_intercept: bool) -> None:
         self._with_intercept = with_intercept
-        self._factor: np.ndarray | None = None
+        # The triangle, where there is one, and the batches that are not merged into it yet.
+        self._blocks: list[np.ndarray] = []
         self._shift = np.zeros(0)
         self.rows = 0
         self.columns = 0
@@ -124,25 +129,34 @@ class _Factor:
         if target.ndim != 1:
             raise ValueError("this LinearRegression predicts one number; take sklearn.linear_model's for more.")
         rows, self.columns = columns.shape
-        self.rows += rows
-        if self._factor is None:
+        if not self.rows:
             self._shift = columns.mean(axis=0) if self._with_intercept else np.zeros(self.columns)
-        before = 0 if self._factor is None else len(self._factor)
+        self.rows += rows
         ones = int(self._with_intercept)
-        stacked = np.zeros((before + rows, ones + self.columns + 1), order="F")
-        if self._factor is not None:
-            stacked[:before] = self._factor
-        stacked[before:, :ones] = 1
-        np.subtract(columns, self._shift, out=stacked[before:, ones:-1])
-        stacked[before:, -1] = target
-        factored, _, _, _ = lapack.dgeqrf(stacked, overwrite_a=1)
-        self._factor = np.triu(factored[: stacked.shape[1]])
+        block = np.empty((rows, ones + self.columns + 1), order="F")
+        block[:, :ones] = 1
+        np.subtract(columns, self._shift, out=block[:, ones:-1])
+        block[:, -1] = target
+        self._blocks.append(block)
+        # The triangle is reduced again each time: worth it for more rows than it has.
+        if sum(map(len, self._blocks)) >= _TIMES * block.shape[1]:
+            self._merge()
+
+    def _merge(self) -> None:
+        stacked = np.concatenate(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
+        self._blocks.clear()
+        # Of so narrow blocks two threads would wait for each other.
+        with threadpool_limits(1 if stacked.shape[1] < _WIDE else None):
+            room = _BLOCKING * stacked.shape[1]  # without, LAPACK goes column by column
+            factored, _, _, _ = lapack.dgeqrf(np.asfortranarray(stacked), lwork=room, overwrite_a=1)
+        self._blocks.append(np.asfortranarray(np.triu(factored[: stacked.shape[1]])))
 
     def solved(self, *, positive: bool) -> _Solved:
         """The coefficients of least squares; where columns depend on each other, the shortest ones."""
-        ones, factor = int(self._with_intercept), self._factor
-        if factor is None:
+        if not self.rows:
             raise ValueError("there are no rows to fit on.")
+        self._merge()
+        ones, factor = int(self._with_intercept), self._blocks[0]
         full = np.zeros((factor.shape[1], factor.shape[1]))
         full[: len(factor)] = factor
         square, side = full[ones:-1, ones:-1], full[ones:-1, -1]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-from sklearn.inspection import permutation_importance
 from sklearn.metrics import (
     accuracy_score,
     f1_score,
@@ -239,6 +238,9 @@ class Measured:
         name, metric = next(iter(self.metrics.items()))
         if metric.response == "predict_proba" and not hasattr(estimator, "predict_proba"):
             return None
+        # Which imports more than the rest of a training: a linear model has coefficients instead.
+        from sklearn.inspection import permutation_importance
+
         truth = self._places(target.to_numpy())
         sign = -1 if metric.goal == "minimize" else 1
 

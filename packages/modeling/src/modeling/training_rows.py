@@ -107,7 +107,7 @@ class TrainingTable:
         how = f"or give less data, or say PARTIAL_FIT in {file} where {estimator} has partial_fit"
         memory.check_fits(f"the fit of {estimator}", self.rows * _row_bytes(self._table.schema), how)
         draw = held.begin()
-        parts = (_Part(self, self.rows - held.count), _Part(self, held.count))
+        parts = (_Part(self, held.shuffled(self.rows - held.count)), _Part(self, np.arange(held.count)))
         for batch in self._table.batches():
             mask = draw.mask(_values(batch.column(self.target)))
             parts[0].add(batch, ~mask)
@@ -141,16 +141,21 @@ class TrainingTable:
 
 
 class _Part:
-    """Rows that are put together in memory: numbers where they stay, other columns when all are there."""
+    """Rows that are put together in memory: numbers at once where they stay, other columns when all are there.
 
-    def __init__(self, table: TrainingTable, rows: int) -> None:
+    Args:
+        table: whose.
+        places: of each row that is added, where it stays.
+    """
+
+    def __init__(self, table: TrainingTable, places: np.ndarray) -> None:
         self._table = table
-        self._rows = rows
-        self._place = 0
+        self._places = places
+        self._added = 0
         kinds = {field.type for field in table._table.schema if field.name != table.target}  # noqa: SLF001  # its own
         self._block: np.ndarray | None = None
         if len(kinds) == 1 and pa.types.is_floating(kind := kinds.pop()):
-            self._block = np.empty((len(table.names), rows), dtype=kind.to_pandas_dtype())
+            self._block = np.empty((len(table.names), len(places)), dtype=kind.to_pandas_dtype())
         self._batches: list[pa.RecordBatch] = []
         self._targets: list[pd.Series[Any]] = []
 
@@ -161,25 +166,30 @@ class _Part:
         if self._block is None:
             self._batches.append(features.filter(pa.array(mask)))
             return
-        end = self._place + int(mask.sum())
-        for place, column in enumerate(features.columns):
-            np.compress(mask, frames.numbers(column), out=self._block[place, self._place : end])
-        self._place = end
+        end = self._added + int(mask.sum())
+        places = self._places[self._added : end]
+        for number, column in enumerate(features.columns):
+            self._block[number, places] = frames.numbers(column)[mask]
+        self._added = end
 
     def taken(self) -> Batch:
         """All of them; nothing is left here."""
-        target = pd.concat(self._targets, ignore_index=True)
+        added = np.concatenate([one.to_numpy() for one in self._targets])
         self._targets.clear()
+        target = np.empty_like(added)
+        target[self._places] = added
         if self._block is not None:
-            return pd.DataFrame(self._block.T, columns=pd.Index(self._table.names), copy=False), target
+            frame = pd.DataFrame(self._block.T, columns=pd.Index(self._table.names), copy=False)
+            return frame, self._table.series(target)
+        order = pa.array(np.argsort(self._places))
         table = pa.Table.from_batches(self._batches)
         self._batches.clear()
         columns = {}
         for name in self._table.names:  # one at a time, so that no more than one is there twice
-            column = table.column(name).combine_chunks()
+            column = table.column(name).combine_chunks().take(order)
             table = table.drop_columns(name)
             columns[name] = frames.of_batch(pa.RecordBatch.from_arrays([column], names=[name]))[name]
-        return pd.DataFrame(columns, copy=False), target
+        return pd.DataFrame(columns, copy=False), self._table.series(target)
 
 
 def _values(column: pa.Array) -> np.ndarray:

@@ -112,6 +112,7 @@ class Exchanged:
         # The same file, opened once more: two passes may be on their way at once.
         place = f"/proc/self/fd/{self._opened.file.fileno()}"
         with open(place, "rb", buffering=0) as file:  # noqa: PTH123  # no path of ours
+            asked = None if names == self.schema.names else names
             window = _Window(self._size)
             table = pq.ParquetFile(pa.PythonFile(window, "r"), metadata=self._metadata)
             for number, (begin, end) in enumerate(self._groups):
@@ -121,7 +122,7 @@ class Exchanged:
                 if not names:
                     continue
                 try:
-                    found = table.read_row_group(number, columns=names, use_threads=False)
+                    found = table.read_row_group(number, columns=asked, use_threads=False)
                 except (*UNREADABLE, OSError, ValueError):
                     raise self._opened.changed from None
                 yield _one_batch(found.select(names))

@@ -1,4 +1,4 @@
-"""A Parquet file, read in batches however large its row groups are: hashed before it is read, and after."""
+"""A Parquet file, read in batches however large its row groups are: hashed before it is first read, and at the end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 _PANDAS_INDEX = "__index_level_"
-_BUFFER = 1 << 18
-"""Bytes of a column's pages that are in memory, instead of all that a row group has of them."""
+_BUFFERS = 64 << 20
+"""Bytes of all columns' pages that are in memory, instead of all that a row group has of them."""
+_SMALLEST_BUFFER, _LARGEST_BUFFER = 16 << 10, 256 << 10
 _NESTED_ROWS = 64
 """Of columns of lists, a row of which can have any size."""
 _MOST_BYTES = 64 << 20
@@ -41,6 +42,7 @@ class ParquetFile:
     def __init__(self, opened: Callable[[], BufferedReader], called: str) -> None:
         self.called = called
         self._opened = opened
+        self.names: list[str] = []
         self.sha256: str | None = None
         """Of the file before it was read."""
         with self._table() as table:
@@ -56,7 +58,6 @@ class ParquetFile:
         Raises:
             Refused: the file is none that can be read.
         """
-        self.prove()
         raw = {name: self._raw_names[self.names.index(name)] for name in names}
         # A word that a small file holds once can be as large as all of memory once each row has its own.
         long = [one for one in raw.values() if _is_of_bytes(self._schema.field(one).type)]
@@ -87,11 +88,12 @@ class ParquetFile:
 
     @contextmanager
     def _table(self, words: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        buffer = max(_SMALLEST_BUFFER, min(_LARGEST_BUFFER, _BUFFERS // max(len(self.names), 1)))
         with self._opened() as file:
             try:
                 # Not read_table: that one chokes on two columns of one name.
                 table = pq.ParquetFile(
-                    pa.PythonFile(file, "r"), read_dictionary=list(words), buffer_size=_BUFFER, pre_buffer=False
+                    pa.PythonFile(file, "r"), read_dictionary=list(words), buffer_size=buffer, pre_buffer=False
                 )
             except (*UNREADABLE, OSError) as error:
                 raise self._unreadable(error) from None

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CELLS = 1 << 20
+_CELLS = 1 << 21
 _MOST_ROWS = 1 << 16
 _FEWEST_ROWS = 512
 _OVER = object()
@@ -31,7 +31,7 @@ UNREADABLE = (
 
 
 def rows_at_once(columns: int) -> int:
-    """How many rows of a table with so many columns are looked at at once: some eight megabytes of numbers."""
+    """How many rows of a table with so many columns are looked at at once: some megabytes of numbers."""
     return max(_FEWEST_ROWS, min(_MOST_ROWS, _CELLS // max(columns, 1)))
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -47,3 +50,16 @@ def run(group: click.Group, argv: Sequence[str] | None) -> int:
             return EXIT_REFUSED
         traceback.print_exc()
         return EXIT_CRASHED
+
+
+def end(code: int) -> NoReturn:
+    """End this process at once, with what was registered for its exit, and without taking the interpreter apart.
+
+    A step has written all that it will by then, and its container goes with it: to free one by one what pandas and
+    scikit-learn have made takes a quarter of a second, a fifth of a small step.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001  # what Python calls itself; for those who started processes of their own
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more, or it is closed
+            stream.flush()
+    os._exit(code)

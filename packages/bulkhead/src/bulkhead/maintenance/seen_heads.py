@@ -12,7 +12,6 @@ from bulkhead.errors import Refused
 from bulkhead.paths import JOURNALS, JournalName
 from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE, SeenHead
 from bulkhead.registry import journal
-from bulkhead.unix_http import Client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +27,8 @@ def ask() -> Mapping[JournalName, SeenHead] | None:
 
     A journal that it has never seen is not among them.
     """
+    from bulkhead.unix_http import Client  # with it comes http.client, and most commands ask nobody
+
     client = Client(Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET), _SECONDS)
     try:
         status, body = client.request("GET", "/chain")

@@ -46,8 +46,10 @@ def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str, 
         )
     check = partial(_column, may_be_empty=may_be_empty, fix=fix, rows_before=rows_before)
     if (result.dtypes == np.float64).all():  # as most are: what it is already is not taken apart
-        for name in names:
-            check(name, result[name])
+        values = result.to_numpy()
+        if not (~np.isinf(values) if may_be_empty else np.isfinite(values)).all():
+            for name in names:
+                check(name, result[name])
         return result
     return pd.DataFrame({name: check(name, result[name]) for name in names}, columns=names)
 

@@ -53,7 +53,7 @@ source_option = click.option(
     "--source",
     default=SAMPLE,
     show_default=True,
-    help="A .csv, .csv.gz or .parquet file in /inputs, by its name there; a folder or a pattern (2026-*.csv) of several;"
+    help="A .csv, .csv.gz or .parquet file in /inputs, by its name there; a folder or pattern (2026-*.csv) of several;"
     " or 'sample', the built-in table.",
 )
 
