@@ -64,6 +64,8 @@ class ParquetFile:
         if any(pa.types.is_nested(self._schema.field(one).type) for one in raw.values()):
             rows = min(rows, _NESTED_ROWS)  # no column of a model, but it has to be read before that is told
         with self._table(long) as table:
+            if table.schema_arrow.names != self._schema.names:
+                raise self._changed
             try:
                 for batch in table.iter_batches(rows, columns=list(raw.values()), use_threads=False):
                     yield from _bounded(batch.select(list(raw.values())).rename_columns(list(names)))
@@ -79,7 +81,7 @@ class ParquetFile:
         with self._opened() as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if self.sha256 not in (None, found):
-            raise Refused(f"{self.called}: it has changed while it was read. Run this again when nobody writes to it.")
+            raise self._changed
         self.sha256 = found
 
     def place(self, row: int) -> str:  # noqa: ARG002  # as of a CSV file
@@ -99,6 +101,10 @@ class ParquetFile:
                 raise self._unreadable(error) from None
             with table:
                 yield table
+
+    @property
+    def _changed(self) -> Refused:
+        return Refused(f"{self.called}: it has changed while it was read. Run this again when nobody writes to it.")
 
     def _unreadable(self, error: Exception) -> Refused:
         return Refused(f"{self.called}: cannot be read as Parquet: {one_line(str(error), 300)}. Fix the file.")
