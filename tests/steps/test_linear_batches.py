@@ -54,7 +54,7 @@ def test_it_predicts_what_scikit_learn_does(
     columns: int,
     seed: int,
     intercept: bool,
-    kind: str,  # noqa: FBT001  # hypothesis gives it by name
+    kind: str,  # hypothesis gives it by name
 ) -> None:
     """Also where columns depend on each other, or are more than there are rows: there it is the shortest solution."""
     features, target = table(rows, columns, seed)
@@ -77,7 +77,7 @@ def test_it_predicts_what_scikit_learn_does(
 def test_the_size_of_batches_changes_no_more_than_a_billionth(
     rows: int,
     intercept: bool,
-    size: str,  # noqa: FBT001  # pytest gives it by name
+    size: str,  # pytest gives it by name
 ) -> None:
     del size
     features, target = table(1000, 6)

@@ -34,7 +34,7 @@ OTHER_ROWS = {
     "codes of quantiles": ("frame.assign(a=pd.qcut(frame['x'], 4, labels=False))", "transform"),
     "a column for each word": ("pd.get_dummies(frame['a'].astype(int).astype(str))", "beside a row"),
     "words numbered as they come": ("frame.assign(a=pd.factorize(frame['a'])[0])", "beside a row"),
-    "from the least to the largest": ("(frame - frame.min()) / (frame.max() - frame.min())", "nan"),
+    "from the least to the largest": ("(frame - frame.min()) / (frame.max() - frame.min())", "Fix transform"),
     "the number of rows": ("frame.assign(n=len(frame))", "beside a row"),
     "the row's number": ("frame.assign(n=range(len(frame)))", "beside a row"),
     "whether it was there before": ("frame.assign(n=frame.duplicated())", "beside a row"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from tabular import csv_file, pieces
+from tabular import csv_file, csv_text, pieces
 
 if TYPE_CHECKING:
     import pytest
@@ -19,7 +19,7 @@ def in_batches_of(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "_MOST_ROWS", rows)
     monkeypatch.setattr(pieces, "_FEWEST_ROWS", 1)
     monkeypatch.setattr(csv_file, "_BLOCK", LONGEST_ROW)
-    monkeypatch.setattr(csv_file, "_PIECE", 64)
+    monkeypatch.setattr(csv_text, "_PIECE", 64)
 
 
 def threads_of_steps() -> list[str]:
