@@ -53,8 +53,8 @@ def test_it_predicts_what_scikit_learn_does(
     rows: int,
     columns: int,
     seed: int,
-    intercept: bool,
-    kind: str,  # hypothesis gives it by name
+    intercept: bool,  # noqa: FBT001  # it comes by name
+    kind: str,
 ) -> None:
     """Also where columns depend on each other, or are more than there are rows: there it is the shortest solution."""
     features, target = table(rows, columns, seed)
@@ -76,8 +76,8 @@ def test_it_predicts_what_scikit_learn_does(
 @pytest.mark.parametrize("rows", [1, 2, 7, 64, 1000])
 def test_the_size_of_batches_changes_no_more_than_a_billionth(
     rows: int,
-    intercept: bool,
-    size: str,  # pytest gives it by name
+    intercept: bool,  # noqa: FBT001  # it comes by name
+    size: str,
 ) -> None:
     del size
     features, target = table(1000, 6)
