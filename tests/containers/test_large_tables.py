@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.container
 
-ROWS, COLUMNS = 1_500_000, 20
+ROWS, COLUMNS = 1_000_000, 20
 MEMORY = ("--memory", "512m", "--memory-swap", "512m")
-"""Twice what a step needs for a table of any size; the numbers of this one alone are 240 MB, its text 250."""
+"""More than a step needs for a table of any size; the numbers of this one are 160 MB, and its text as much again."""
 
 
 def put(path: Path, rows: int = ROWS) -> None:
