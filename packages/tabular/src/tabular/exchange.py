@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from bulkhead.errors import Refused, listed
 from bulkhead.prediction import frames
 from bulkhead.step.result import Output
-from tabular.pieces import UNREADABLE, read_ahead
+from tabular.pieces import UNREADABLE, read_ahead, rows_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -44,12 +44,10 @@ def write(step: Step, name: str, batches: Iterable[pa.RecordBatch]) -> Output:
     with step.writing(name) as file:
         writer: pq.ParquetWriter | None = None
         try:
-            for batch in batches:
-                if writer is None:
-                    writer = _writer(file, batch.schema)
-                _check_alike(name, writer.schema, batch.schema)
-                writer.write_batch(batch)
-                rows += batch.num_rows
+            for group in _grouped(name, batches):
+                writer = writer or _writer(file, group.schema)
+                writer.write_table(group, row_group_size=group.num_rows)
+                rows += group.num_rows
         except BaseException:
             if writer is not None:
                 writer.is_open = False  # what is unfinished is not finished: closing it would write once more
@@ -58,6 +56,22 @@ def write(step: Step, name: str, batches: Iterable[pa.RecordBatch]) -> Output:
             raise RuntimeError("a table without a batch")
         writer.close()
     return Output(path=name, sha256=file.sha256, rows=rows)
+
+
+def _grouped(name: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """So many of ``batches`` together as are read at once; each makes a row group, of which the file's end tells."""
+    kept: list[pa.RecordBatch] = []
+    schema, rows = None, 0
+    for batch in batches:
+        schema = schema or batch.schema
+        _check_alike(name, schema, batch.schema)
+        kept.append(batch)
+        rows += batch.num_rows
+        if rows >= rows_at_once(batch.num_columns):
+            yield pa.Table.from_batches(kept).unify_dictionaries()
+            kept, rows = [], 0
+    if kept:
+        yield pa.Table.from_batches(kept).unify_dictionaries()
 
 
 class Exchanged:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CELLS = 1 << 21
-_MOST_ROWS = 1 << 16
+_MOST_ROWS = 1 << 15
 _FEWEST_ROWS = 512
 _OVER = object()
 
