@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _REFINED = 1_000_000
 """Cells of a table up to which the fit is refined: that takes all of it in memory, and extended precision."""
-_ILL_CONDITIONED = 1e4
-"""Beyond, a larger table is read once more, for a correction: before it, rounding leaves ten digits and more."""
+_ILL_CONDITIONED = 100
+"""Beyond, a larger table is read once more, for a correction: rounding takes as many digits as this number has, twice
+where the residuals are large."""
 _ROWS = 1 << 16
 _TIMES = 3
 """How many rows for each column are merged at once, at least."""
