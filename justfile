@@ -168,6 +168,11 @@ benchmark-append: setup
 benchmark-threads: build-images
     @python3 benchmarks/threads.py
 
+# What a table's size costs, steps beside a plain script: just benchmark-data [csv] [examples] [MILLIONS OF ROWS...]
+[group('develop')]
+benchmark-data *args: setup (build-images "trainer" "inference")
+    @PYTHONPATH=.:scripts .venv/bin/python -m benchmarks.table_sizes "$@"
+
 # What memory the registrar needs at a million records, beside none: prints MiB and times
 [group('develop')]
 benchmark-registrar: setup

@@ -64,6 +64,16 @@ def test_each_step_proposes_the_one_kind_of_outcome_that_it_may(image: str, task
     assert type(proposal) is EXPECTED.get(task, type(None))
 
 
+@each_step
+def test_each_step_says_what_its_work_took(image: str, task: str, sealed: Project) -> None:
+    sealed.run(image, [task])
+    found = result_of(sealed, task)
+    assert found.processor_seconds is not None
+    assert 0 < found.processor_seconds < 60
+    assert found.peak_memory_bytes is not None
+    assert found.peak_memory_bytes > 16 << 20
+
+
 def test_a_proposed_model_is_published_for_whom_the_registrar_says_it_is(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

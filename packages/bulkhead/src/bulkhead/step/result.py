@@ -51,7 +51,12 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     container: str
     """Short id of the container that wrote this: the proof that it is of this very attempt."""
     started: str
+    """When its work began, once its libraries were imported."""
     finished: str
+    processor_seconds: float | None = None
+    """What its work took of all processors; None: nobody said, as of a result that was made from a record."""
+    peak_memory_bytes: int | None = None
+    """The most that its process had in memory; None likewise."""
     outputs: dict[str, Output] = {}
     facts: dict[str, Any] = {}
     """What the next step, or a person, needs to know; small, and what XCom shows."""

@@ -83,6 +83,7 @@ class Step:
         self.identity = Identity.from_environment(task_id)
         self.task_id = task_id
         self.started = clock.in_record(clock.now())
+        self._processor_before = time.process_time()
         self.is_sealed = bool(os.environ.get("BULKHEAD_PROTOCOL"))
         """Whether somebody else records what this step proposes."""
         self.shared = Path(paths.SHARED)
@@ -132,7 +133,7 @@ class Step:
         """What this step has taken until now: ``duration_seconds``, and ``peak_memory_bytes`` of its process."""
         return {
             "duration_seconds": round(time.monotonic() - _IMPORTED, 3),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "peak_memory_bytes": _peak_memory(),
         }
 
     def result(self, outputs: dict[str, Output], facts: dict[str, Any], proposal: Proposal | None) -> StepResult:
@@ -145,6 +146,8 @@ class Step:
             container=container_id(),
             started=self.started,
             finished=clock.in_record(clock.now()),
+            processor_seconds=round(time.process_time() - self._processor_before, 3),
+            peak_memory_bytes=_peak_memory(),
             outputs=outputs,
             facts=facts,
             proposal=proposal,
@@ -185,6 +188,10 @@ def run(
         return _failed(step, error, reservation)
     _tell(task_id, said)
     return 0
+
+
+def _peak_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _finish(step: Step, outcome: Outcome, reservation: Reservation) -> str:
