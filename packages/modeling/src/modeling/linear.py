@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import optimize
 from scipy.linalg import lapack
 from sklearn import linear_model
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -121,6 +121,7 @@ class _Factor:
         self._with_intercept = with_intercept
         # The triangle, where there is one, and the batches that are not merged into it yet.
         self._blocks: list[np.ndarray] = []
+        self._threads = ThreadpoolController()  # which looks at all that is loaded, and takes its time for it
         self._shift = np.zeros(0)
         self.rows = 0
         self.columns = 0
@@ -147,7 +148,7 @@ class _Factor:
         stacked = np.concatenate(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
         self._blocks.clear()
         # Of so narrow blocks two threads would wait for each other.
-        with threadpool_limits(1 if stacked.shape[1] < _WIDE else None):
+        with self._threads.limit(limits=1 if stacked.shape[1] < _WIDE else None):
             room = _BLOCKING * stacked.shape[1]  # without, LAPACK goes column by column
             factored, _, _, _ = lapack.dgeqrf(np.asfortranarray(stacked), lwork=room, overwrite_a=1)
         self._blocks.append(np.asfortranarray(np.triu(factored[: stacked.shape[1]])))

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from bulkhead.errors import Refused, listed
 from bulkhead.prediction import frames
 from bulkhead.step.result import Output
+from tabular.footer import footer
 from tabular.pieces import UNREADABLE, read_ahead, rows_at_once
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 _BEGIN = 4
 """Where the first row group begins: after PAR1."""
-_END = 8
-"""Bytes at a Parquet file's end: the length of what is before them, and PAR1."""
-_LONGEST_TAIL = 256 << 20
 _LARGEST_GROUP = 1 << 30
 ROW = "row"
 
@@ -93,7 +91,7 @@ class Exchanged:
         self._is_proven = False
         self._size = size = os.fstat(opened.file.fileno()).st_size
         try:
-            self._tail = _tail(opened.file.fileno(), size)
+            self._tail = footer(opened.file.fileno(), size)
             self._metadata = pq.read_metadata(pa.BufferReader(self._tail))
             self._groups = _places(self._metadata, size - len(self._tail))
             self.schema: pa.Schema = self._metadata.schema.to_arrow_schema()
@@ -195,15 +193,6 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     if len(batches) != 1:
         raise ValueError(f"{len(batches)} batches in a row group")
     return batches[0]
-
-
-def _tail(descriptor: int, size: int) -> bytes:
-    """The end of a Parquet file, which says what is where in it."""
-    end = os.pread(descriptor, _END, size - _END)
-    length = int.from_bytes(end[:4], "little") + _END
-    if len(end) < _END or not _END < length <= min(size, _LONGEST_TAIL):
-        raise ValueError("no Parquet file")
-    return os.pread(descriptor, length, size - length)
 
 
 def _places(metadata: pq.FileMetaData, end: int) -> list[tuple[int, int]]:

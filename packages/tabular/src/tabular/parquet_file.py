@@ -1,9 +1,9 @@
-"""A Parquet file, read in batches however large its row groups are: hashed before it is first read, and at the end."""
+"""A Parquet file, read in batches however large its row groups are: hashed ahead of its readers, and at the end."""
 
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+import os
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,11 +11,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bulkhead.errors import Refused, one_line
+from tabular.footer import footer
+from tabular.hashed_ahead import HashedAhead
 from tabular.pieces import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from io import BufferedReader
+    from io import BufferedReader, RawIOBase
 
 _PANDAS_INDEX = "__index_level_"
 _BUFFERS = 64 << 20
@@ -44,10 +46,16 @@ class ParquetFile:
         self._opened = opened
         self.names: list[str] = []
         self.sha256: str | None = None
-        """Of the file before it was read."""
-        with self._table() as table:
-            self._schema = table.schema_arrow
-            self.rows = int(table.metadata.num_rows)
+        """Of the file, as it was when it was first read; None: it was not yet."""
+        with self._opened() as file:
+            try:
+                pq.read_metadata(pa.PythonFile(file, "r"))  # which says what is wrong
+                self._footer = footer(file.fileno(), os.fstat(file.fileno()).st_size)
+                self._metadata = pq.read_metadata(pa.BufferReader(self._footer))
+                self._schema = self._metadata.schema.to_arrow_schema()
+            except (*UNREADABLE, OSError, ValueError) as error:
+                raise self._unreadable(error) from None
+        self.rows = int(self._metadata.num_rows)
         # pandas stores a frame's index as columns of this name; to its user they are none.
         self._raw_names = [name for name in self._schema.names if not name.startswith(_PANDAS_INDEX)]
         self.names = [name.strip() if name.isprintable() else name for name in self._raw_names]
@@ -56,51 +64,60 @@ class ParquetFile:
         """The columns ``names`` with the file's types, words as dictionaries, ``rows`` rows at a time at most.
 
         Raises:
-            Refused: the file is none that can be read.
+            Refused: the file is none that can be read, or has changed.
         """
-        raw = {name: self._raw_names[self.names.index(name)] for name in names}
-        # A word that a small file holds once can be as large as all of memory once each row has its own.
-        long = [one for one in raw.values() if _is_of_bytes(self._schema.field(one).type)]
-        if any(pa.types.is_nested(self._schema.field(one).type) for one in raw.values()):
-            rows = min(rows, _NESTED_ROWS)  # no column of a model, but it has to be read before that is told
-        with self._table(long) as table:
-            if table.schema_arrow.names != self._schema.names:
+        with self._opened() as file:
+            if self.sha256 is not None:
+                yield from self._read(file, names, rows)
+                return
+            with HashedAhead(file, self._opened()) as hashed:
+                yield from self._read(hashed, names, rows)
+                found = hashed.sha256()
+            # What the file's end said when it was opened has to be in what was hashed, too.
+            if footer(file.fileno(), os.fstat(file.fileno()).st_size) != self._footer:
                 raise self._changed
-            try:
-                for batch in table.iter_batches(rows, columns=list(raw.values()), use_threads=False):
-                    yield from _bounded(batch.select(list(raw.values())).rename_columns(list(names)))
-            except (*UNREADABLE, OSError) as error:
-                raise self._unreadable(error) from None
+            self.sha256 = found
+
+    def first_batch(self, names: Sequence[str], rows: int) -> pa.RecordBatch | None:
+        """The first rows, which nothing proves; None: there are none."""
+        with self._opened() as file:
+            return next(self._read(file, names, rows), None)
 
     def prove(self) -> None:
-        """Hash the file: it must be the one that it was before.
+        """Hash the file: it must be the one that it was when it was first read.
 
         Raises:
             Refused: it has changed.
         """
         with self._opened() as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if self.sha256 not in (None, found):
-            raise self._changed
-        self.sha256 = found
+            if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
+                raise self._changed
 
     def place(self, row: int) -> str:  # noqa: ARG002  # as of a CSV file
         """The file: its rows have no lines."""
         return self.called
 
-    @contextmanager
-    def _table(self, words: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    def _read(self, file: RawIOBase | BufferedReader, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        raw = {name: self._raw_names[self.names.index(name)] for name in names}
+        kinds = [self._schema.field(one).type for one in raw.values()]
+        if any(map(pa.types.is_nested, kinds)):
+            rows = min(rows, _NESTED_ROWS)  # no column of a model, but it has to be read before that is told
+        # A word that a small file holds once can be as large as all of memory once each row has its own.
+        words = [one for one, kind in zip(raw.values(), kinds, strict=True) if _is_of_bytes(kind)]
         buffer = max(_SMALLEST_BUFFER, min(_LARGEST_BUFFER, _BUFFERS // max(len(self.names), 1)))
-        with self._opened() as file:
-            try:
-                # Not read_table: that one chokes on two columns of one name.
-                table = pq.ParquetFile(
-                    pa.PythonFile(file, "r"), read_dictionary=list(words), buffer_size=buffer, pre_buffer=False
-                )
-            except (*UNREADABLE, OSError) as error:
-                raise self._unreadable(error) from None
-            with table:
-                yield table
+        try:
+            # Not read_table: that one chokes on two columns of one name.
+            with pq.ParquetFile(
+                pa.PythonFile(file, "r"),
+                metadata=self._metadata,
+                read_dictionary=words,
+                buffer_size=buffer,
+                pre_buffer=False,
+            ) as table:
+                for batch in table.iter_batches(rows, columns=list(raw.values()), use_threads=False):
+                    yield from _bounded(batch.select(list(raw.values())).rename_columns(list(names)))
+        except (*UNREADABLE, OSError) as error:
+            raise self._unreadable(error) from None
 
     @property
     def _changed(self) -> Refused:

@@ -4,7 +4,7 @@ Needs pyarrow and pandas, which only the step images have.
 
 Rows are counted from 1, after the header; those of several files that are one table, in each file. Memory does not grow
 with them. The bytes that are hashed are those that are parsed: CSV is hashed as it is read, whole, in each pass;
-Parquet, which is not read from its beginning to its end, before the first pass and after the last.
+Parquet, which is not read from its beginning to its end, ahead of the first pass and after the last.
 """
 
 from __future__ import annotations
@@ -64,9 +64,8 @@ class SourceTable:
 
     def begins_with_text(self, names: Sequence[str]) -> list[str]:
         """Those of ``names`` of which :meth:`is_text` may be true: it is, of the table's first rows."""
-        for _, batch in self._read(names) if names else ():
-            return [name for name in names if cells.is_text(batch.column(name))]
-        return []
+        batch = self._files[0].first_batch(names, rows_at_once(len(names))) if names else None
+        return [] if batch is None else [name for name in names if cells.is_text(batch.column(name))]
 
     def is_all_numbers(self, name: str) -> bool:
         """Whether each cell of the column ``name`` is a number, or empty."""
@@ -105,9 +104,6 @@ class SourceTable:
 
     def _batches(self, names: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
         """Each batch; with it, which file it is of, and how many rows the files before that one have."""
-        for file in self._files:
-            if isinstance(file, ParquetFile) and file.sha256 is None:
-                file.prove()
         yield from read_ahead(self._read(names))
 
     def _read(self, names: Sequence[str]) -> Iterator[tuple[tuple[int, int], pa.RecordBatch]]:
