@@ -16,8 +16,8 @@ _PIECE = 1 << 20
 class HashedAhead(io.RawIOBase):
     """A file, to be read anywhere; a thread hashes it from its beginning to its end meanwhile.
 
-    A place that the thread has not come to yet is waited for. If the file has the same hash afterwards, what was read is
-    what was hashed, as if it had been hashed before.
+    A place that the thread has not come to yet is waited for. If the file has the same hash afterwards, what was read
+    is what was hashed, as if it had been hashed before.
 
     Args:
         file: to be read; who opened it closes it.
