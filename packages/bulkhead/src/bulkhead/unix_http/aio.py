@@ -41,7 +41,7 @@ class AsyncAnswer:
                 async for piece in self._chunks():
                     yield piece
             elif (length := self._headers.get("content-length")) is not None:
-                async for piece in self._exactly(int(length)):
+                async for piece in self._exactly(_size(length, 10)):
                     yield piece
             else:
                 while piece := await self._reader.read(_PIECE):
@@ -63,7 +63,7 @@ class AsyncAnswer:
         return bytes(found)
 
     async def _chunks(self) -> AsyncIterator[bytes]:
-        while size := int((await self._reader.readuntil(b"\n")).split(b";")[0], 16):
+        while size := _size((await self._reader.readuntil(b"\n")).split(b";")[0], 16):
             async for piece in self._exactly(size):
                 yield piece
             await self._reader.readuntil(b"\n")
@@ -140,3 +140,10 @@ async def _begun(reader: asyncio.StreamReader) -> AsyncAnswer:
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
         raise ConnectionError(f"the answer is none: {error}") from error
     raise ConnectionError("the answer has headers without end")
+
+
+def _size(text: str | bytes, base: int) -> int:
+    size = int(text, base)
+    if size < 0:
+        raise ValueError(f"{size} bytes")
+    return size
