@@ -49,9 +49,9 @@ import os, sys, time
 if sys.argv[1] == "train_model":
     while not os.path.exists("/shared/go"):
         time.sleep(0.1)
-    with open("/shared/large", "wb") as file:
-        for _ in range(40):
-            file.write(os.urandom(1 << 20))
+    for number in range(4):  # each is less than a single file may have
+        with open(f"/shared/large-{{number}}", "wb") as file:
+            file.write(os.urandom(20 << 20))
     time.sleep(60)
 os.execvp("trainer", ["trainer", *sys.argv[1:]])
 EOF

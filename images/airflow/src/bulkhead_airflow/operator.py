@@ -257,7 +257,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         try:
             # Of a task that comes back, Airflow counts the time from its coming back.
             with nullcontext() if waited is None or self._until is None else _time_until(self._until):
-                ending = step.follow(container, waited, is_deferrable=True)
+                is_over = self._until is not None and time.time() >= self._until
+                ending = step.follow(container, waited, is_deferrable=not is_over)
         except AirflowTaskTimeout:
             ending = step.time_out()
         except StepDeferredError as deferred:

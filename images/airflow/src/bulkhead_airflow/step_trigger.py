@@ -10,6 +10,7 @@ a trigger away when a person has ended its task; the container is the registrar'
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import re
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 SHOWN_AGAIN = "Of the lines below some may have been shown already, by a triggerer that has ended since."
 _HIDDEN = "***"
+_SETTLED_SECONDS = 15.0
+"""After which a task that was deferred may come back. Airflow's supervisor may notice only after five seconds that the
+task's process has ended; a scheduler that hears of that when the task runs again takes it for lost, and runs one more
+try."""
 
 
 class StepTrigger(BaseTrigger):
@@ -66,6 +71,7 @@ class StepTrigger(BaseTrigger):
             waited = await Waiting(_client(), wanted, Telling(self._show, masking(self.masked)), _crowd()).end()
         except Exception as error:  # noqa: BLE001  # said where it is seen, in the task's log
             waited = Waited(why=f"it could not be waited for ({type(error).__name__}: {error})")
+        await asyncio.sleep(min(_SETTLED_SECONDS, self.deferred_at + _SETTLED_SECONDS - time.time()))
         yield TriggerEvent(msgspec.json.encode(waited).decode())
 
     async def on_kill(self) -> None:
