@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from tests.system.support import Stack
 
-DEFER_AFTER = "2"
+DEFER_AFTER = "4"
+"""Longer than preprocessing takes, of which nothing is asked."""
 SHOWN_AGAIN = "Of the lines below some may have been shown already"
 COUNTS = """
 FROM {base}
@@ -45,6 +46,7 @@ ENTRYPOINT ["python", "/count.py"]
 def deferred_training(stack: Stack, conf: dict[str, Any] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """A run, and the container of its train_model, which is paused until the block ends, and waited for."""
     run_id = stack.airflow.trigger(TRAIN, conf)
+    stack.wait_for_step("train_model", 120)
     with stack.held("train_model") as container:
         wait_until_deferred(stack, run_id)
         yield run_id, container
@@ -53,11 +55,11 @@ def deferred_training(stack: Stack, conf: dict[str, Any] | None = None) -> Itera
 def wait_until_deferred(stack: Stack, run_id: str, task_id: str = "train_model", dag_id: str = TRAIN) -> None:
     """Return once the task waits, and its trigger runs."""
     said = "the triggerer waits for it"
-    wait_until(lambda: task(stack, run_id, task_id, dag_id).get("state") == "deferred", 60, "it is not deferred")
+    wait_until(lambda: task(stack, run_id, task_id, dag_id).get("state") == "deferred", 90, "it is not deferred")
     wait_until(
         lambda: any(said in line for _, line in told(stack, run_id, task_id, dag_id)), 10, "its log says nothing"
     )
-    wait_until(lambda: trigger_files(stack, run_id, task_id, dag_id), 30, "no trigger has begun")
+    wait_until(lambda: trigger_files(stack, run_id, task_id, dag_id), 60, "no trigger has begun")
 
 
 def go(stack: Stack, run_id: str) -> None:

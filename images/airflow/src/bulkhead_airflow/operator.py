@@ -46,6 +46,7 @@ from engine import step_run
 from engine.attempt import Attempt
 from engine.caller import AT_ONCE_SECONDS, GRACE_SECONDS, Caller, StepFailedError, StepLeftError
 from engine.deferral import StepDeferredError
+from engine.external_id import container_of
 from engine.registrar_client import RegistrarClient
 from engine.settings import Limits, Settings
 from engine.step_run import StepRun
@@ -170,11 +171,12 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         """
         self._until = until
         with self._running(context) as step:
+            waited = deferring.waited(event, position)
+            self.log.info("container %s was waited for: %s", container_of(container)[:12], waited.why)
             if step.look():
+                step.tell_rest(container, waited)
                 return self.get_job_result(None, context)
             step.connect()
-            waited = deferring.waited(event, position)
-            self.log.info("container %s was waited for: %s", container.split("/")[-2][:12], waited.why)
             return self._follow_to_end(container, context, waited)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

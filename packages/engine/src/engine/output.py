@@ -91,6 +91,12 @@ class Follower(threading.Thread):
                 return
             self.join(0.2)
 
+    def rest(self, is_given_up: Callable[[], bool]) -> None:
+        """The container has ended before: hand on what is left of its output, instead of :meth:`start`."""
+        self._ended.set()
+        self.start()
+        self.finish(is_given_up)
+
     def leave(self) -> Position:
         """Read no more, and say how far the output was told; a thread that waits for more ends with its process."""
         with self._telling:

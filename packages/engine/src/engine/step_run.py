@@ -38,6 +38,7 @@ Airflow is not known here: what starts a step tells it who it is, gives it a log
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -135,8 +136,7 @@ class StepRun(StepTry):
         """
         container = self._container = container_of(external_id)
         settings, peak = self._settings, None if waited is None else waited.peak_memory_bytes
-        transcript = Transcript(self._caller.mask, settings.output_size, None if waited is None else waited.position)
-        follower = Follower(self._client, container, self._log_line, transcript)
+        follower = self._follower(container, waited)
         disk = Watch(self._attempt.folder(settings), in_bytes(settings.disk))
         due = Due(settings.defer_after if is_deferrable else 0, follower)
         bounds = watch.Bounds(settings.seconds, disk, self._is_stopped, due)
@@ -162,6 +162,15 @@ class StepRun(StepTry):
             self._stop(container)
             watch.stop(self._client, container)
         return Ending(stopped, observed.peak_memory_bytes)
+
+    def tell_rest(self, external_id: str, waited: Waited) -> None:
+        """Hand on what is left of the output of a container that has ended, and whose outcome is known.
+
+        Where the engine does not answer, that is all there is of it: nothing else needs it.
+        """
+        with suppress(*launch.ENGINE_ERRORS):
+            self._connected()
+            self._follower(container_of(external_id), waited).rest(self._is_stopped)
 
     def time_out(self) -> Ending:
         """Airflow's own time limit is over: stop the container if it runs still; :meth:`conclude` judges it."""
@@ -209,6 +218,11 @@ class StepRun(StepTry):
         """The container's id; looking for it, making it and starting it may each be repeated."""
         found = finding.by_name(self._client, self._attempt, self._name, self._log)
         return found if found is not None and not self._makes_room(found) else self._start()
+
+    def _follower(self, container: str, waited: Waited | None) -> Follower:
+        position = None if waited is None else waited.position
+        transcript = Transcript(self._caller.mask, self._settings.output_size, position)
+        return Follower(self._client, container, self._log_line, transcript)
 
     def _makes_room(self, container: str) -> bool:
         """Whether a person has cleared the try that started the container, while it waited: then it goes.

@@ -66,7 +66,7 @@ class StepTry:
         self._attempt = self._attempt.of_outcome(looked.first_try)
         self.outcome = looked.outcome
         if looked.outcome is not None:
-            self._log.info("an earlier try has done this: %s", looked.outcome.sentence)
+            self._log.info("this is done already: %s", looked.outcome.sentence)
         return looked.outcome is not None
 
     def refuse(self, detail: str) -> NoReturn:
