@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from engine import step_run
 from engine.caller import StepFailedError, StepLeftError
 from engine.deferral import StepDeferredError
 from engine.external_id import container_of
+from engine.output import Follower
 from engine.waiting import Waited
 
 if TYPE_CHECKING:
@@ -130,6 +133,28 @@ def test_airflows_own_limit_stops_what_runs_and_not_what_has_ended_by_itself(hos
     attempt.conclude(container, attempt.time_out())
     assert host.registrar.concluded == [container_of(container)]
     assert host.registrar.failures == []
+
+
+class TimeIsUpError(BaseException):
+    """As Airflow's own: raised by a signal, wherever the process is."""
+
+
+def test_airflows_own_limit_waits_for_no_output_of_what_runs_on(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt, container = host.begun(1)
+    never = threading.Event()
+    monkeypatch.setattr(Follower, "_read", lambda *_, **__: never.wait(20))
+
+    def time_is_up(*_: object, **__: object) -> None:
+        raise TimeIsUpError
+
+    monkeypatch.setattr(host.engine, "wait", time_is_up)
+    began = time.monotonic()
+    with pytest.raises(TimeIsUpError):
+        attempt.follow(container)
+    with pytest.raises(StepFailedError, match="execution_timeout"):
+        attempt.conclude(container, attempt.time_out())
+    assert time.monotonic() - began < 5
+    never.set()
 
 
 # A person has cleared it while it waited.

@@ -85,38 +85,43 @@ def follow(
     """
     observed = Observation(peak_memory_bytes=peak_memory_bytes)
     follower.start()
-    away_since: float | None = None
     try:
-        while not bounds.is_stopped():
-            try:
-                _wait(client, container)
-                found = inspect(client, container)
-                away_since = None
-            except _LOST as error:
-                away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > ENGINE_SECONDS:
-                    raise EngineLostError(f"the engine has been away for {ENGINE_SECONDS:.0f} s: {error}.") from error
-                time.sleep(1)
-                continue
-            if found is None:
-                return observed
-            # Not the answer to the wait: an engine slower than its slice never gives one.
-            if found["State"]["Status"] not in ALIVE:
-                return observed
-            if (seconds_old := age(found["State"])) > bounds.seconds:
-                observed.timed_out = True
-                return observed
-            observed.excess = bounds.disk.excess(follower.kept_bytes)
-            if observed.excess is not None:
-                return observed
-            _sample_memory(client, container, observed)
-            if bounds.is_due(seconds_old):
-                observed.let_go = True
-                return observed
-        return observed
-    finally:
-        if not observed.let_go:
-            follower.finish(lambda: bounds.is_stopped() or observed.timed_out or observed.excess is not None)
+        _observe(client, container, follower, bounds, observed)
+    except BaseException:  # Airflow's time limit too: of what runs on, the output has no end to wait for
+        follower.leave()
+        raise
+    if not observed.let_go:
+        follower.finish(lambda: bounds.is_stopped() or observed.timed_out or observed.excess is not None)
+    return observed
+
+
+def _observe(client: APIClient, container: str, follower: Follower, bounds: Bounds, observed: Observation) -> None:
+    away_since: float | None = None
+    while not bounds.is_stopped():
+        try:
+            _wait(client, container)
+            found = inspect(client, container)
+            away_since = None
+        except _LOST as error:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > ENGINE_SECONDS:
+                raise EngineLostError(f"the engine has been away for {ENGINE_SECONDS:.0f} s: {error}.") from error
+            time.sleep(1)
+            continue
+        # Not the answer to the wait: an engine slower than its slice never gives one.
+        if found is None or found["State"]["Status"] not in ALIVE:
+            return
+        seconds_old = age(found["State"])
+        if seconds_old > bounds.seconds:
+            observed.timed_out = True
+            return
+        observed.excess = bounds.disk.excess(follower.kept_bytes)
+        if observed.excess is not None:
+            return
+        _sample_memory(client, container, observed)
+        if bounds.is_due(seconds_old):
+            observed.let_go = True
+            return
 
 
 def stop(client: APIClient, container: str) -> None:
