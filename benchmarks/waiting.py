@@ -34,6 +34,7 @@ DAG = "dev_waiting_dag"
 SERVICES = ("triggerer", "launcher", "scheduler", "api-server", "registrar", "dag-processor", "postgres")
 _SETTLED_SECONDS = 40
 _SAMPLES = 5
+_PAGE = 100
 _DAG_FILE = """
 from airflow.sdk import DAG
 from bulkhead_airflow import StepOperator
@@ -82,7 +83,7 @@ def _measured(stack: Stack, count: int, state: str) -> float:
         state: in which Airflow's tasks wait.
     """
     _finish(stack, _waiting(stack, 2, state))  # whatever is imported or begun once is there
-    before = _memory(stack)
+    before, idle = _memory(stack), _processor(stack, 20)
     begun = time.monotonic()
     runs = _waiting(stack, count, state)
     print(f"\n{count} steps {state} after {time.monotonic() - begun:.0f} s")
@@ -92,7 +93,7 @@ def _measured(stack: Stack, count: int, state: str) -> float:
         grown = after[service] - before[service]
         print(
             f"{service:<14}{before[service]:>8.1f} MiB, then {after[service]:>8.1f}: {grown / count:>6.2f} MiB a step,"
-            f" {busy[service]:>5.1f} % of a core"
+            f" {idle[service]:>5.1f} % of a core, then {busy[service]:>5.1f}"
         )
     _finish(stack, runs)
     return sum(after[service] - before[service] for service in SERVICES) / count
@@ -117,9 +118,15 @@ def _finish(stack: Stack, runs: list[str]) -> None:
 
 
 def _states(stack: Stack, runs: list[str]) -> Counter[str]:
-    wanted = {"dag_ids": [DAG], "page_limit": 1000}
-    found = stack.airflow.request("POST", f"/api/v2/dags/{DAG}/dagRuns/~/taskInstances/list", wanted)
-    return Counter(str(one["state"]) for one in found["task_instances"] if one["dag_run_id"] in set(runs))
+    """How many of the runs' tasks are in each state."""
+    wanted, states, offset = set(runs), Counter[str](), 0
+    while True:
+        asked = {"dag_ids": [DAG], "page_limit": _PAGE, "page_offset": offset}
+        found = stack.airflow.request("POST", "/api/v2/dags/~/dagRuns/~/taskInstances/list", asked)["task_instances"]
+        states.update(str(one["state"]) for one in found if one["dag_run_id"] in wanted)
+        if len(found) < _PAGE:
+            return states
+        offset += _PAGE
 
 
 def _until(what: Callable[[], bool], seconds: float, message: str) -> None:
