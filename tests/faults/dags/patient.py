@@ -12,6 +12,6 @@ with DAG("dev_patient_dag", schedule=None, catchup=False):
         image="trainer",
         journal="training",
         environment="dev",
-        execution_timeout=timedelta(seconds=15),
+        execution_timeout=timedelta(seconds=40),
         retries=0,
     )

@@ -45,7 +45,7 @@ from bulkhead_airflow.xcom import bounded
 from engine import step_run
 from engine.attempt import Attempt
 from engine.caller import AT_ONCE_SECONDS, GRACE_SECONDS, Caller, StepFailedError, StepLeftError
-from engine.deferral import StepDeferredError
+from engine.deferral import SPARED_SECONDS, StepDeferredError
 from engine.external_id import container_of
 from engine.registrar_client import RegistrarClient
 from engine.settings import Limits, Settings
@@ -259,8 +259,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         try:
             # Of a task that comes back, Airflow counts the time from its coming back.
             with nullcontext() if waited is None or self._until is None else _time_until(self._until):
-                is_over = self._until is not None and time.time() >= self._until
-                ending = step.follow(container, waited, is_deferrable=not is_over)
+                is_over_soon = self._until is not None and self._until - time.time() < SPARED_SECONDS
+                ending = step.follow(container, waited, is_deferrable=not is_over_soon)
         except AirflowTaskTimeout:
             ending = step.time_out()
         except StepDeferredError as deferred:

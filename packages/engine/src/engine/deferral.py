@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _SETTLED_SECONDS = 10.0
 """For so long a container is followed before it is let go, however old it is: who comes back has a reason."""
+SPARED_SECONDS = 20.0
+"""Whose time is over so soon is not let go: it would come back later than that."""
 _CALM_BYTES = LOUDEST_BYTES // 100
 """A second; whoever prints more, or is still being read from its beginning, stays where it is."""
 
@@ -40,11 +42,13 @@ class Due:
 
     Args:
         after: at which age, in seconds; 0: never.
+        limit: at which age its time is over.
         output: what reads its output.
     """
 
-    def __init__(self, after: float, output: Reads) -> None:
+    def __init__(self, after: float, limit: float, output: Reads) -> None:
         self._after = after
+        self._limit = limit
         self._output = output
         self._began = self._looked = time.monotonic()
         self._read = output.read_bytes
@@ -54,6 +58,6 @@ class Due:
         now, read = time.monotonic(), self._output.read_bytes
         is_calm = read - self._read <= _CALM_BYTES * max(1.0, now - self._looked)
         self._looked, self._read = now, read
-        if not self._after or age < self._after:
+        if not self._after or not self._after <= age < self._limit - SPARED_SECONDS:
             return False
         return is_calm and now - self._began >= min(self._after, _SETTLED_SECONDS)

@@ -138,7 +138,7 @@ class StepRun(StepTry):
         settings, peak = self._settings, None if waited is None else waited.peak_memory_bytes
         follower = self._follower(container, waited)
         disk = Watch(self._attempt.folder(settings), in_bytes(settings.disk))
-        due = Due(settings.defer_after if is_deferrable else 0, follower)
+        due = Due(settings.defer_after if is_deferrable else 0, settings.seconds, follower)
         bounds = watch.Bounds(settings.seconds, disk, self._is_stopped, due)
         try:
             observed = watch.follow(self._client, container, follower, bounds, peak)
