@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.acts import steps_of, task
-from tests.faults.shell import docker
+from tests.faults.acts import steps_of, task, wait_until_stopped
+from tests.faults.shell import WAITS, replaced
 from tests.faults.support import TRAIN, wait_until
 from tests.system.support import ROOT
 
@@ -45,18 +44,27 @@ ENTRYPOINT ["python", "/count.py"]
 
 
 @contextmanager
-def deferred_training(stack: Stack, conf: dict[str, Any] | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A run, and the container of its train_model, which is paused until the block ends, and waited for."""
-    run_id = stack.airflow.trigger(TRAIN, conf)
-    (container,) = wait_until(lambda: _running(stack, run_id), 120, "train_model does not run")
-    time.sleep(0.2)  # what is held is the step, and not the engine's own work before it
-    docker("pause", container["Id"])
-    try:
+def deferred_training(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and the container of its train_model, which is waited for, and begins its work when the block ends."""
+    with begun_training(stack) as (run_id, container):
         wait_until_deferred(stack, run_id)
         yield run_id, container
-    finally:
-        # One that the block has stopped is gone or over.
-        subprocess.run(["docker", "unpause", container["Id"]], check=False, capture_output=True)
+
+
+@contextmanager
+def begun_training(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A run, and the container of its train_model, which begins its work when the block ends; then until its end.
+
+    It is not paused, which an engine under load refuses now and then.
+    """
+    with replaced(stack, WAITS):
+        run_id = stack.airflow.trigger(TRAIN)
+        (container,) = wait_until(lambda: _running(stack, run_id), 120, "train_model does not run")
+        try:
+            yield run_id, container
+        finally:
+            go(stack, run_id)
+            wait_until_stopped(stack, run_id, 120)
 
 
 def _running(stack: Stack, run_id: str) -> list[dict[str, Any]]:

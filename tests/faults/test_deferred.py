@@ -20,6 +20,7 @@ from tests.faults.deferring import (
     COUNTS,
     DEFER_AFTER,
     SHOWN_AGAIN,
+    begun_training,
     deferred_training,
     go,
     told,
@@ -255,7 +256,6 @@ def test_a_deferred_step_keeps_its_slot(stack: Stack, fault: Fault) -> None:
 
 @pytest.mark.parametrize("pause", [6.0, 8.0, 9.0])
 def test_a_step_that_ends_as_it_is_deferred_is_judged(stack: Stack, fault: Fault, pause: float) -> None:
-    run_id = stack.airflow.trigger(TRAIN)
-    with stack.held("train_model"):
+    with begun_training(stack) as (run_id, _):
         time.sleep(pause)
     ends_once(fault, run_id, time.monotonic())
