@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,11 +94,11 @@ def trigger_files(stack: Stack, run_id: str, task_id: str = "train_model", dag_i
 
 def told(stack: Stack, run_id: str, task_id: str = "train_model", dag_id: str = TRAIN) -> list[tuple[str, str]]:
     """(level, line) of all that the first try of a task and its triggers have logged, as Airflow shows it."""
-    entries: list[tuple[str, str, str]] = []
+    entries: list[tuple[datetime, str, str]] = []
     for file in _files(stack, run_id, task_id, dag_id):
         text = _in_scheduler(stack, "cat", f"{_folder(run_id, task_id, dag_id)}/{file}")
         entries += [
-            (entry["timestamp"], entry["level"], entry["event"])
+            (datetime.fromisoformat(entry["timestamp"]), entry["level"], entry["event"])
             for entry in (json.loads(line) for line in text.splitlines())
         ]
     return [(level, event) for _, level, event in sorted(entries, key=lambda entry: entry[0])]
