@@ -12,7 +12,7 @@ from tests.engine.support import Host
 from bulkhead.registrar_protocol import Concluded
 from engine import step_run
 from engine.caller import StepFailedError, StepLeftError
-from engine.deferral import StepDeferredError
+from engine.deferral import Due, StepDeferredError
 from engine.external_id import container_of
 from engine.output import Follower
 from engine.waiting import Waited
@@ -192,3 +192,52 @@ def test_a_container_whose_try_nobody_has_cleared_is_gone_on_with(host: Host) ->
     assert container_of(container) == deferred.wanted.container
     assert attempt.status(container) == step_run.RUNNING
     assert host.registrar.failures == []
+
+
+# When a container is let go.
+
+
+class Read:
+    read_bytes = 0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    return now
+
+
+def ages(due: Due, clock: list[float], first: float, count: int) -> list[bool]:
+    """What it says every two seconds, of a container that is ``first`` seconds old at the first."""
+    said = []
+    for number in range(count):
+        clock[0] += 2
+        said.append(due(first + 2 * number))
+    return said
+
+
+def test_a_container_is_let_go_when_it_is_old_enough(clock: list[float]) -> None:
+    assert ages(Due(6, 1e9, Read()), clock, 2, 4) == [False, False, True, True]
+
+
+def test_who_comes_back_stays_for_a_while_however_old_the_container_is(clock: list[float]) -> None:
+    assert ages(Due(60, 1e9, Read()), clock, 3000, 6) == [False, False, False, False, True, True]
+    assert ages(Due(3, 1e9, Read()), clock, 3000, 2) == [False, True]
+
+
+def test_nothing_is_ever_let_go_where_that_is_switched_off(clock: list[float]) -> None:
+    assert not any(ages(Due(0, 1e9, Read()), clock, 3000, 60))
+
+
+def test_a_container_whose_time_is_over_soon_is_not_let_go(clock: list[float]) -> None:
+    assert ages(Due(4, 30, Read()), clock, 6, 5) == [False, True, False, False, False]
+
+
+def test_who_prints_much_or_is_still_read_from_its_beginning_stays(clock: list[float]) -> None:
+    output = Read()
+    due = Due(2, 1e9, output)
+    for _ in range(5):
+        output.read_bytes += 10 << 20
+        assert ages(due, clock, 3000, 1) == [False]
+    assert ages(due, clock, 3010, 1) == [True]
