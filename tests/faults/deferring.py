@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.acts import steps_of, task, wait_until_stopped
-from tests.faults.shell import WAITS, replaced
+from tests.faults.shell import WAITS, build, docker
 from tests.faults.support import TRAIN, wait_until
 from tests.system.support import ROOT
 
@@ -58,7 +58,9 @@ def begun_training(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
 
     It is not paused, which an engine under load refuses now and then.
     """
-    with replaced(stack, WAITS):
+    image = build(WAITS)
+    docker("tag", image, f"bulkhead/trainer:{stack.project}")
+    try:
         run_id = stack.airflow.trigger(TRAIN)
         (container,) = wait_until(lambda: _running(stack, run_id), 120, "train_model does not run")
         try:
@@ -66,6 +68,10 @@ def begun_training(stack: Stack) -> Iterator[tuple[str, dict[str, Any]]]:
         finally:
             go(stack, run_id)
             wait_until_stopped(stack, run_id, 120)
+    finally:
+        stack.tag("trainer")
+        # Where the next try has one of it already, the next of these takes it away.
+        subprocess.run(["docker", "rmi", "--force", image], check=False, capture_output=True)
 
 
 def _running(stack: Stack, run_id: str) -> list[dict[str, Any]]:
