@@ -178,6 +178,11 @@ benchmark-data *args: setup (build-images "trainer" "inference")
 benchmark-registrar: setup
     @PYTHONPATH=. .venv/bin/python benchmarks/registrar_memory.py
 
+# What a step that waits costs, 100 deferred (or as many as said) beside ten that are not: prints MiB by service
+[group('develop')]
+benchmark-waiting *args: setup build-images
+    @PYTHONPATH=.:scripts .venv/bin/python benchmarks/waiting.py "$@"
+
 # What the Models page takes at a million inferences, beside a thousand: prints the ratios
 [group('develop')]
 benchmark-page: setup

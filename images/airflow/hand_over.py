@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Give the tasks of the scheduler that ran here before to their next try at once: ``hand-over``, before it starts.
+"""Give what the service that ran here before has left to the one that starts now: ``hand-over [scheduler|triggerer]``.
 
 Airflow takes a scheduler for dead when its heartbeat is late by a threshold, and then gives its tasks to the next try.
 Under load a heartbeat is late without anybody being dead, so the threshold is long; after a real crash nobody should
@@ -10,6 +10,9 @@ That no work is lost is not decided here. Steps run in containers of their own, 
 try finds the container, running or finished, and goes on with it. A scheduler that is started a second time by hand,
 beside the first, would take the first one's tasks in the same harmless way: two tries would follow one container, and
 the registrar gives both the one outcome.
+
+A triggerer's triggers go to another one half a minute after its last heartbeat. They decide nothing, and may run twice;
+so those of the one that has gone are given to the one that starts now, too.
 """
 
 from __future__ import annotations
@@ -17,15 +20,25 @@ from __future__ import annotations
 import os
 import sys
 
-SCHEDULERS_THAT_HAVE_GONE = """
+JOBS_THAT_HAVE_GONE = """
 UPDATE job SET state = 'failed', end_date = CURRENT_TIMESTAMP
-WHERE job_type = 'SchedulerJob' AND state = 'running'
+WHERE job_type = :kind AND state = 'running'
 """
-"""As Airflow does it itself, later; the scheduler that starts now gives their tasks to the next try."""
+"""As Airflow does it itself, later; what starts now gives their tasks to the next try, or takes their triggers."""
+SERVICES = {
+    "scheduler": ("SchedulerJob", "its tasks go to their next try"),
+    "triggerer": ("TriggererJob", "its triggers are this one's"),
+}
+"""By service, Airflow's name for what it does, and what becomes of that."""
 
 
 def main() -> int:
     """Mark them; returns an exit code."""
+    service = sys.argv[1] if len(sys.argv) > 1 else "scheduler"
+    if service not in SERVICES:
+        print(f"hand-over: {service!r} is neither of {' and '.join(SERVICES)}", file=sys.stderr)
+        return 2
+    kind, becomes = SERVICES[service]
     # Without Airflow itself, whose import takes longer than all of this.
     from sqlalchemy import create_engine, text
     from sqlalchemy.exc import SQLAlchemyError
@@ -33,7 +46,7 @@ def main() -> int:
     engine = create_engine(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
     try:
         with engine.begin() as connection:
-            count = connection.execute(text(SCHEDULERS_THAT_HAVE_GONE)).rowcount
+            count = connection.execute(text(JOBS_THAT_HAVE_GONE), {"kind": kind}).rowcount
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0]
         print(
@@ -42,7 +55,7 @@ def main() -> int:
         )
         return 1
     if count:
-        print(f"hand-over: the scheduler before this one has ended; its tasks go to their next try ({count} marked)")
+        print(f"hand-over: the {service} before this one has ended; {becomes} ({count} marked)")
     return 0
 
 

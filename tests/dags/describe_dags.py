@@ -36,6 +36,7 @@ dags = {
                 "approved_by": getattr(task, "approved_by", None),
                 "engine": getattr(task, "docker_url", None),
                 "pool": task.pool,
+                "weight_rule": str(task.weight_rule),
                 "assigned": getattr(task, "assigned_users", None),
                 "waits_days": task.response_timeout.days if getattr(task, "response_timeout", None) else None,
                 "templated": sorted(task.template_fields),

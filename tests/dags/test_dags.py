@@ -83,6 +83,8 @@ def test_every_step_waits_in_the_pool_of_steps_and_knows_no_engine_but_the_launc
     steps = [task for dag in described["dags"].values() for task in dag["tasks"].values() if task["command"]]
     assert {task["pool"] for task in steps} == {"steps"}
     assert {task["engine"] for task in steps} == {"unix:///run/bulkhead/launcher/launcher.sock"}
+    # Who comes back from waiting needs a slot to judge its step, before the next run gets one to begin.
+    assert {task["weight_rule"] for task in steps} == {"upstream"}
 
 
 def test_the_launcher_is_where_its_setting_says(pytestconfig: pytest.Config) -> None:

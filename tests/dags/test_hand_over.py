@@ -12,11 +12,12 @@ from tests.containers.support import TAG
 pytestmark = pytest.mark.container
 
 
-def in_image(*command: str, database: str) -> subprocess.CompletedProcess[str]:
+def in_image(*command: str, database: str, arguments: str = "[]") -> subprocess.CompletedProcess[str]:
     """What a command says in a container of the Airflow image."""
     mounts = ["-v", f"{Path(__file__).parent}:/tests:ro", "--env", f"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN={database}"]
-    entry, *arguments = command
-    start = ["docker", "run", "--rm", "--entrypoint", entry, *mounts, f"bulkhead/airflow:{TAG}", *arguments]
+    mounts += ["--env", f"ARGUMENTS={arguments}"]
+    entry, *rest = command
+    start = ["docker", "run", "--rm", "--entrypoint", entry, *mounts, f"bulkhead/airflow:{TAG}", *rest]
     return subprocess.run(start, capture_output=True, text=True, check=False)
 
 
@@ -31,6 +32,21 @@ def test_schedulers_that_have_gone_are_marked_and_nothing_else() -> None:
         ["SchedulerJob", "failed", 0],
     ]
     assert done.stdout.count("its tasks go to their next try (2 marked)") == 1
+
+
+def test_triggerers_that_have_gone_are_marked_and_nothing_else() -> None:
+    database = "sqlite:////tmp/airflow.db"
+    done = in_image("python", "/tests/hand_over_once.py", database=database, arguments='["triggerer"]')
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["ends"] == [0, 0]
+    assert [state for _, state, _ in found["jobs"]] == ["running", "success", "failed", "running"]
+    assert done.stdout.count("its triggers are this one's (1 marked)") == 1
+
+
+def test_a_service_that_hands_nothing_over_is_one_sentence() -> None:
+    done = in_image("hand-over", "registrar", database="sqlite:////tmp/airflow.db")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "hand-over: 'registrar' is neither of scheduler and triggerer\n"
 
 
 def test_a_database_that_is_away_is_one_sentence_and_no_start() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import struct
 from contextlib import contextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -52,6 +53,7 @@ class Engine:
         self.slow_stops = 0
         self.refuses_to_create: list[Exception] = []
         self.before_create: Callable[[], None] = lambda: None
+        self.printed = b""
 
     def info(self) -> dict[str, str]:
         return {"ID": self.id}
@@ -109,14 +111,23 @@ class Engine:
     def names(self) -> list[str]:
         return [container["Name"].lstrip("/") for container in self.containers.values()]
 
-    # What the follower asks beneath docker-py's own functions: nothing was printed.
+    def end(self, container: str, code: int = 0) -> None:
+        """It ends by itself."""
+        self.containers[container]["State"] |= {"Status": "exited", "ExitCode": code}
+
+    def print(self, tick: int, text: str) -> None:
+        """What all containers have printed; ``tick`` is the second."""
+        content = f"2026-11-24T10:00:{tick:02}.000000000Z {text}".encode()
+        self.printed += struct.pack(">BxxxL", 1, len(content)) + content
+
+    # What the follower asks beneath docker-py's own functions.
 
     def _url(self, path: str, *values: str) -> str:
         return path.format(*values)
 
     @contextmanager
     def _get(self, *_: Any, **__: Any) -> Iterator[Any]:
-        yield SimpleNamespace(raw=io.BytesIO())
+        yield SimpleNamespace(raw=io.BytesIO(self.printed))
 
     def _raise_for_status(self, _: Any) -> None:
         """Every answer is a good one."""
@@ -129,6 +140,7 @@ class Registrar:
         self.first_try = "try-1"
         self.outcome: Concluded | None = None
         self.ended: str | None = None
+        self.cleared: set[str] = set()
         self.answer = Concluded(verdict="recorded", sentence="model recorded", facts={"made": 1}, result={"facts": {}})
         self.absent = 0.0
         self.looks = 0
@@ -136,11 +148,12 @@ class Registrar:
         self.concluded: list[str] = []
         self.failures: list[tuple[str | None, str, str]] = []
 
-    def look(self, _: Attempt) -> Looked:
+    def look(self, attempt: Attempt) -> Looked:
         self._be_there()
         self.looks += 1
         self.on_look()
-        return Looked(first_try=self.first_try, outcome=self.outcome, ended=self.ended)
+        ended = "cleared" if attempt.try_id in self.cleared else self.ended
+        return Looked(first_try=self.first_try, outcome=self.outcome, ended=ended)
 
     def conclude(self, container: str) -> Concluded:
         self._be_there()

@@ -25,6 +25,7 @@ def settings(variables: dict[str, str] | None = None, own: Limits | None = None,
 def test_a_step_has_the_defaults_where_nobody_says_anything() -> None:
     made = settings()
     assert (made.seconds, made.cpus, made.memory, made.pids, made.output_size) == (3600, 2, "2g", 256, "1g")
+    assert made.defer_after == 60
     assert made == settings({"BULKHEAD_STEP_SECONDS": "", "BULKHEAD_STEP_SECONDS_PROFILE": ""})
 
 
@@ -60,6 +61,8 @@ def test_a_failure_says_where_its_limit_can_be_raised() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("BULKHEAD_DEFER_AFTER", "soon"),
+        ("BULKHEAD_DEFER_AFTER", "-1"),
         ("BULKHEAD_STEP_SECONDS", "an hour"),
         ("BULKHEAD_STEP_SECONDS", "0"),
         ("BULKHEAD_STEP_SECONDS_PROFILE", "nan"),

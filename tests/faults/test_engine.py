@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from tests.containers.support import TAG
 from tests.faults.acts import journal_of, restarts_of, task
 from tests.faults.engine import Engine, is_possible
+from tests.faults.engine_stack import TALKS, EngineStack, cutting, engine_stack, is_running, replaced_there, training
 from tests.faults.proxy import Proxy
-from tests.faults.shell import WAITS, build, docker, ends_well, task_lines
-from tests.faults.support import TRAIN, Fault, status, wait_until
-from tests.system.support import Stack
+from tests.faults.shell import WAITS, docker, ends_well, task_lines
+from tests.faults.support import TRAIN, Fault, wait_until
 
 from bulkhead.paths import run_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.system,
@@ -28,51 +24,11 @@ pytestmark = [
     pytest.mark.skipif(not is_possible(), reason="an engine of one's own takes root, or sudo without a password"),
 ]
 
-RETRY_SECONDS = 5
-"""Enough for the engine to come back before the second try."""
-
-TALKS = """
-FROM {base}
-COPY <<"EOF" /talk.py
-import os, sys, time
-if sys.argv[1] == "preprocessing":
-    for number in range({lines}):
-        print("out", number, flush=True)
-        print("err", number, file=sys.stderr, flush=True)
-        time.sleep(0.005)
-os.execvp("trainer", ["trainer", *sys.argv[1:]])
-EOF
-ENTRYPOINT ["python", "/talk.py"]
-"""
-
-
-class EngineStack(Stack):
-    """Airflow on the user's engine, its steps on another, reached through a proxy."""
-
-    def __init__(self, folder: Path, engine: Engine) -> None:
-        self.engine = engine
-        self.docker = ("docker", *engine.host)
-        self.proxy = Proxy(engine.folder / "proxy.sock", str(engine.socket))
-        super().__init__(
-            folder,
-            BULKHEAD_STEP_RETRIES="2",
-            BULKHEAD_STEP_RETRY_SECONDS=str(RETRY_SECONDS),
-            BULKHEAD_DOCKER_SOCKET=str(self.proxy.path),
-        )
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineStack]:
-    engine = Engine()
-    made = EngineStack(tmp_path_factory.mktemp("stack"), engine)
-    try:
-        engine.start(live_restore=False)
-        engine.load(f"bulkhead/trainer:{TAG}", f"bulkhead/trainer:{made.project}")
-        with status(made):
-            yield made
-    finally:
-        made.proxy.close()
-        engine.remove()
+    with engine_stack(tmp_path_factory.mktemp("stack")) as made:
+        yield made
 
 
 def test_an_engine_gone_before_the_step_starts_is_waited_for(stack: EngineStack, fault: Fault) -> None:
@@ -189,56 +145,5 @@ def test_an_engine_that_answers_after_2_s_starts_one_container_and_publishes_one
     assert events.split() == ["preprocessing", "train_model"]
 
 
-@contextmanager
-def training(fault: Fault, failures: list[tuple[int, str]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A run, and its train_model's container, which waits until the block ends; not paused, or no engine could end it.
-
-    Then the run ends as a success with one model and these failures.
-    """
-    stack = fault.stack
-    assert isinstance(stack, EngineStack)
-    with replaced_there(stack, WAITS):
-        run_id = stack.airflow.trigger(TRAIN)
-        container = stack.wait_for_step("train_model")
-        since = time.time()
-        yield run_id, container
-        (stack.folder / run_path(TRAIN, run_id) / "go").touch()
-        ends_well(fault, run_id, failures, since)
-
-
-def is_running(stack: EngineStack, container: dict[str, Any]) -> bool:
-    return container["Id"] in {running["Id"] for running in stack.running_steps()}
-
-
 def is_healthy(container: str) -> bool:
     return docker("inspect", "--format", "{{.State.Health.Status}}", container).strip() == "healthy"
-
-
-@contextmanager
-def replaced_there(stack: EngineStack, dockerfile: str, **values: object) -> Iterator[None]:
-    """Another image under the trainer's tag, on the engine of the steps."""
-    image = f"bulkhead/trainer:{stack.project}"
-    docker(*stack.engine.host, "tag", build(dockerfile, *stack.engine.host, **values), image)
-    try:
-        yield
-    finally:
-        docker(*stack.engine.host, "tag", f"bulkhead/trainer:{TAG}", image)
-
-
-@contextmanager
-def cutting(proxy: Proxy) -> Iterator[list[int]]:
-    """Cuts every log stream once a second; how many, each time."""
-    cuts: list[int] = []
-    ended = threading.Event()
-
-    def cut() -> None:
-        while not ended.wait(1):
-            cuts.append(proxy.cut(r"GET \S*/logs\?"))
-
-    cutter = threading.Thread(target=cut)
-    cutter.start()
-    try:
-        yield cuts
-    finally:
-        ended.set()
-        cutter.join()

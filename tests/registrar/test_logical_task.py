@@ -65,6 +65,21 @@ def test_what_has_ended_a_try(states: tuple[str | None, ...], ended: str | None)
     assert of(1, *states).ended == ended
 
 
+def test_a_try_that_was_cleared_while_it_waited_is_ended_and_the_next_one_is_not() -> None:
+    """Airflow gives it to the next try at once, of which its container knows nothing."""
+    tries = [
+        Try("t1", 1, "failed"),  # it started the container, and lost it to the second
+        Try("t2", 2, "failed", is_cleared=True),
+        Try("t3", 3, "failed"),
+        Try("t4", 4, "running", is_current=True),
+    ]
+    found = {one.id: standing(tries, one.id) for one in tries}
+    assert [found[one.id].ended for one in tries] == ["cleared", "cleared", None, None]
+    assert {one.first_try for one in found.values()} == {"t1"}
+    assert found["t1"].is_ended_by_person
+    assert standing([*tries[:3], Try("t4", 4, "success", is_current=True)], "t1").ended == "success"
+
+
 def test_what_airflow_has_failed_by_itself_is_left_and_not_ended() -> None:
     found = of(1, "failed", "failed", by_person=False)
     assert (found.ended, found.is_left, found.is_ended_by_person) == (None, True, False)

@@ -43,7 +43,7 @@ CREATE TABLE task_instance (
     try_number integer, state varchar(20), start_date timestamptz, end_date timestamptz, mood mood);
 CREATE TABLE task_instance_history (
     task_instance_id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250),
-    map_index integer, try_number integer, state varchar(20));
+    map_index integer, try_number integer, state varchar(20), trigger_id integer, next_method varchar(1000));
 CREATE TABLE dag_run (id serial PRIMARY KEY, dag_id varchar(250), run_id varchar(250), conf jsonb,
     triggering_user_name varchar(512), run_type varchar(50));
 CREATE TABLE hitl_detail (ti_id uuid PRIMARY KEY, chosen_options json, responded_by json, responded_at timestamptz,
@@ -265,6 +265,32 @@ def test_a_failure_is_a_persons_where_airflows_audit_log_has_that(
     records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
     (one,) = records.tries(TaskKey("d", "r", "failing"))
     assert (one.state, one.is_by_person) == ("failed", is_by_person)
+
+
+@pytest.mark.parametrize(
+    ("trigger", "method", "is_cleared"),
+    [
+        (7, "resume", True),
+        (None, "resume", False),  # it had come back, and failed
+        (7, None, False),  # its own trigger was not there: what an earlier try has left
+        (None, None, False),
+    ],
+)
+def test_a_try_of_the_history_that_has_a_trigger_still_was_cleared_while_it_waited(
+    server: Server,
+    trigger: int | None,
+    method: str | None,
+    is_cleared: bool,  # noqa: FBT001
+) -> None:
+    with server.as_role("airflow", PASSWORDS.airflow) as airflow:
+        airflow.execute("DELETE FROM task_instance_history WHERE task_id = 'waiting'")
+        row = (ID[:-1] + "8", trigger, method)
+        airflow.execute(
+            "INSERT INTO task_instance_history VALUES (%s, 'd', 'r', 'waiting', -1, 1, 'failed', %s, %s)", row
+        )
+    records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
+    (one,) = records.tries(TaskKey("d", "r", "waiting"))
+    assert (one.state, one.is_cleared) == ("failed", is_cleared)
 
 
 def test_logs_that_were_cut_are_accepted_by_a_record_that_says_by_whom(server: Server, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from tests.registrar.support import Service, try_id
 from tests.support.project import lines_of
@@ -47,6 +48,33 @@ def test_what_runs_on_though_a_person_has_ended_it_is_stopped_recorded_and_set_a
     assert service.launcher.done == [f"POST {container[:3]} stop", f"POST {container[:3]} rename"]
     assert records(service) == ["killed"]
     service.round()
+    assert records(service) == ["killed"]
+
+
+@pytest.mark.parametrize("states", [(), ("failed",)])
+def test_what_waits_when_a_person_ends_its_task_is_stopped_and_recorded_once(
+    service: Service, states: tuple[str, ...]
+) -> None:
+    """No process follows it: a run that was deleted, a task that was marked."""
+    service.tries("deferred")
+    container = service.container(state={"Status": "running", "Running": True, "ExitCode": 0})
+    service.round()
+    assert service.launcher.done == []
+    service.tries(*states)
+    for _ in range(2):
+        service.round()
+    assert service.launcher.done[:2] == [f"POST {container[:3]} stop", f"POST {container[:3]} rename"]
+    assert records(service) == ["killed"]
+
+
+def test_what_waits_when_a_person_clears_its_task_is_stopped_and_recorded_once(service: Service) -> None:
+    service.tries("failed", "running")
+    before, now = service.airflow.tasks[service.task("train_model")]
+    service.airflow.tasks[service.task("train_model")] = [msgspec.structs.replace(before, is_cleared=True), now]
+    container = service.container(state={"Status": "running", "Running": True, "ExitCode": 0})
+    for _ in range(2):
+        service.round()
+    assert service.launcher.done[:2] == [f"POST {container[:3]} stop", f"POST {container[:3]} rename"]
     assert records(service) == ["killed"]
 
 

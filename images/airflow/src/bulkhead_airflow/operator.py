@@ -6,15 +6,20 @@ Airflow's terms: who the task is, XCom and asset events, which failure may be re
 The mixin decides between attach and start (``execute_resumable``); the methods below tell it of the
 container. Before it, the registrar is asked for the task's outcome: a try whose success Airflow never
 accepted is not run again, and a deliberate clear after an accepted one is.
+
+A container that runs for longer than ``BULKHEAD_DEFER_AFTER`` is let go: the task is *deferred*, Airflow's triggerer
+waits (``step_trigger``), and on its event the task comes back in another process (``resume``), to judge and record.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
 from airflow.exceptions import AirflowException
 from airflow.providers.docker.operators.docker import DockerOperator
 from airflow.sdk._shared.secrets_masker import redact
@@ -24,20 +29,24 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowRuntimeError,
     AirflowTaskTimeout,
+    TaskDeferred,
 )
+from airflow.sdk.execution_time.timeout import timeout
 from docker import APIClient
 from docker.errors import DockerException
 from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
 from bulkhead.model_name import DEFAULT_NAME
-from bulkhead_airflow import defaults, forms
+from bulkhead_airflow import defaults, deferring, forms
 from bulkhead_airflow.assets import models_of
 from bulkhead_airflow.task_identity import identity_of, try_id_of
 from bulkhead_airflow.xcom import bounded
 from engine import step_run
 from engine.attempt import Attempt
 from engine.caller import AT_ONCE_SECONDS, GRACE_SECONDS, Caller, StepFailedError, StepLeftError
+from engine.deferral import SPARED_SECONDS, StepDeferredError
+from engine.external_id import container_of
 from engine.registrar_client import RegistrarClient
 from engine.settings import Limits, Settings
 from engine.step_run import StepRun
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
 
     from bulkhead.identity import Environment
     from bulkhead.paths import JournalName
+    from engine.waiting import Waited
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +67,8 @@ _PAUSE = timedelta(seconds=5)
 """Before a try goes on. A scheduler that hears of its process's end only when it is queued again takes it for lost."""
 _ENGINE_SECONDS = 300
 """A loaded engine takes minutes to create or remove a container, and that is not an outage."""
+_LEAST_SECONDS = 5.0
+"""What a task that comes back has at least before its own time limit: to see that its step has ended."""
 _EVENT_FACTS = ("model_filename", "model_hash", "sha256")
 
 
@@ -109,8 +121,10 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         command = [kwargs["task_id"], *(f"--{name}={value}" for name, value in (flags or {}).items())]
         if publishes:
             kwargs.setdefault("outlets", [models_of(environment, model_name)])
-        # The engine that is spoken to is the launcher's part of it.
-        ours = {"pool": defaults.POOL, "docker_url": defaults.launcher_url(), **defaults.retry_arguments(retries)}
+        # The engine that is spoken to is the launcher's part of it. Whoever comes back from waiting needs a slot again,
+        # to judge what has ended: so the later steps of a run go before the first ones of the next.
+        ours = {"pool": defaults.POOL, "weight_rule": "upstream", "docker_url": defaults.launcher_url()}
+        ours |= defaults.retry_arguments(retries)
         kwargs = ours | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.journal: JournalName = journal
@@ -120,6 +134,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         self.approved_by = approved_by
         self.limits = Limits(seconds=seconds, cpus=cpus, memory=memory, disk=disk)
         self._step: StepRun | None = None
+        self._until: float | None = None
+        """When Airflow's ``execution_timeout`` is over, which it forgets of a task that waits; by ``time.time()``."""
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the step to its end, or follow the container that an earlier try has left, or take its outcome.
@@ -132,21 +148,44 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             AirflowException: it failed, and another attempt may succeed.
             AirflowRescheduleException: it runs on without this process.
         """
-        try:
-            settings = Settings.from_environment(self.task_id, self.limits)
-        except Refused as error:
-            raise AirflowFailException(str(error)) from None
-        with _in_airflows_terms():
-            attempt = Attempt(identity_of(context), try_id=try_id_of(context))
-            step = self._step = StepRun(self._spec(), settings, attempt, self._caller())
+        if self.execution_timeout is not None:
+            self._until = time.time() + self.execution_timeout.total_seconds()
+        with self._running(context) as step:
             if step.look():
                 return self.get_job_result(None, context)
             self._check_trigger(context, step)
             step.connect()
-            try:
-                return dict(self._attach_or_start(context))
-            except (DockerException, RequestException) as error:  # between two looks at the container
-                step.lose_engine(error)
+            return dict(self._attach_or_start(context))
+
+    def resume(
+        self, context: Context, container: str, position: str, until: float | None = None, event: Any = None
+    ) -> dict[str, Any]:
+        """Go on with the step that was waited for: as a rule it has ended, and is judged and recorded.
+
+        Args:
+            context: Airflow's.
+            container: its external id.
+            position: how far its output was told when the task let go of it.
+            until: when Airflow's time limit is over.
+            event: what the trigger says.
+        """
+        self._until = until
+        with self._running(context) as step:
+            waited = deferring.waited(event, position)
+            self.log.info("container %s was waited for: %s", container_of(container)[:12], waited.why)
+            if step.look():
+                step.tell_rest(container, waited)
+                return self.get_job_result(None, context)
+            step.connect()
+            return self._follow_to_end(container, context, waited)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Airflow's: go on after a trigger. Where there was none that could wait, the step runs on all the same."""
+        if next_method == self.resume.__name__:
+            return self.resume(context, **(next_kwargs or {}))
+        said = (next_kwargs or {}).get("error", next_method)
+        self.log.warning("nobody waits for the step any more (%s); what it has printed is shown again", said)
+        return self.execute(context)
 
     def on_kill(self) -> None:
         """Stop the container if a person ended the task, and leave it to the next try otherwise."""
@@ -173,13 +212,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
     def poll_until_complete(self, external_id: Any, context: Context) -> dict[str, Any]:
         """Follow the container to its end, judge it, and have its outcome recorded."""
-        step, container = self._running_step, str(external_id)
-        try:
-            ending = step.follow(container)
-        except AirflowTaskTimeout:
-            ending = step.time_out()
-        step.conclude(container, ending)
-        return self.get_job_result(container, context)
+        return self._follow_to_end(str(external_id), context)
 
     def get_job_result(self, external_id: Any, context: Context) -> dict[str, Any]:  # noqa: ARG002  # the mixin's signature
         """What the registrar says has come of the task; the container stays until Airflow has accepted the success."""
@@ -205,6 +238,42 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             # The API server did not take or give the id; the container is found by its name as well.
             self.log.warning("going on without the task state store: %s", one_line(str(error), 300))
             return self.poll_until_complete(self.submit_job(context), context)
+
+    @contextmanager
+    def _running(self, context: Context) -> Iterator[StepRun]:
+        """The step of this try, and what it raises in Airflow's terms."""
+        try:
+            settings = Settings.from_environment(self.task_id, self.limits)
+        except Refused as error:
+            raise AirflowFailException(str(error)) from None
+        with _in_airflows_terms():
+            attempt = Attempt(identity_of(context), try_id=try_id_of(context))
+            step = self._step = StepRun(self._spec(), settings, attempt, self._caller())
+            try:
+                yield step
+            except (DockerException, RequestException) as error:  # between two looks at the container
+                step.lose_engine(error)
+
+    def _follow_to_end(self, container: str, context: Context, waited: Waited | None = None) -> dict[str, Any]:
+        step = self._running_step
+        try:
+            # Of a task that comes back, Airflow counts the time from its coming back.
+            with nullcontext() if waited is None or self._until is None else _time_until(self._until):
+                is_over_soon = self._until is not None and self._until - time.time() < SPARED_SECONDS
+                ending = step.follow(container, waited, is_deferrable=not is_over_soon)
+        except AirflowTaskTimeout:
+            ending = step.time_out()
+        except StepDeferredError as deferred:
+            self._let_go(deferred, context)
+        step.conclude(container, ending)
+        return self.get_job_result(container, context)
+
+    def _let_go(self, deferred: StepDeferredError, context: Context) -> NoReturn:
+        wanted = msgspec.structs.replace(deferred.wanted, until=self._until)
+        deferring.keep_earlier_log(context)
+        self.log.info("container %s runs on, and the triggerer waits for it", wanted.container[:12])
+        kept = {"container": deferred.external_id, "position": wanted.position.encode(), "until": self._until}
+        raise TaskDeferred(trigger=deferring.trigger_of(wanted), method_name=self.resume.__name__, kwargs=kept)
 
     def _check_trigger(self, context: Context, step: StepRun) -> None:
         """Refuse a run that asks for what its DAG does not know, or on a table that nobody names."""
@@ -255,6 +324,10 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     def _connect_to_stop(self) -> APIClient:
         url = self.docker_url if isinstance(self.docker_url, str) else self.docker_url[0]
         return APIClient(base_url=url, version="auto", timeout=GRACE_SECONDS + 2)
+
+
+def _time_until(until: float) -> Any:
+    return timeout(max(_LEAST_SECONDS, until - time.time()))
 
 
 @contextmanager

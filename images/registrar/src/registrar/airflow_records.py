@@ -31,11 +31,15 @@ t.state = 'failed' AND EXISTS (
 """The act is written down just before what it does. With a task's its upstream, downstream, past and future tasks may
 be failed too, which are not named: then the time tells."""
 _TRIES = f"""
-SELECT t.id::text, t.try_number, t.state, true, {_BY_PERSON} FROM public.task_instance AS t WHERE {_TASK}
+SELECT t.id::text, t.try_number, t.state, true, {_BY_PERSON}, false FROM public.task_instance AS t WHERE {_TASK}
 UNION ALL
-SELECT task_instance_id::text, try_number, state, false, false FROM public.task_instance_history WHERE {_TASK}
+SELECT task_instance_id::text, try_number, state, false, false, trigger_id IS NOT NULL AND next_method IS NOT NULL
+FROM public.task_instance_history WHERE {_TASK}
 LIMIT {_MOST_TRIES}
 """  # noqa: S608  # put together from what stands above
+"""A try that was cleared while it ran is ``restarting`` for a while. One that was cleared while it waited goes into the
+history at once, with the trigger that waited for it and the method it would have come back to; a try that has come back
+has no trigger any more, and the next one no method."""
 _RUN = """
 SELECT conf, triggering_user_name, run_type FROM public.dag_run WHERE dag_id = %s AND run_id = %s
 """
@@ -90,8 +94,8 @@ class AirflowRecords:
         """
         key = (task.dag_id, task.run_id, task.task_id, task.map_index)
         return [
-            Try(try_id, int(number or 0), state, is_current, by_person)
-            for try_id, number, state, is_current, by_person in self._rows(_TRIES, (*key, *key))
+            Try(try_id, int(number or 0), state, is_current, by_person, bool(is_cleared))
+            for try_id, number, state, is_current, by_person, is_cleared in self._rows(_TRIES, (*key, *key))
         ]
 
     def run(self, dag_id: str, run_id: str) -> Run | None:

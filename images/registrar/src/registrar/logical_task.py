@@ -49,6 +49,8 @@ class Try(msgspec.Struct, frozen=True):
     is_current: bool = False
     is_by_person: bool = False
     """Whether a person has given it this state."""
+    is_cleared: bool = False
+    """Whether a person has cleared it while it waited (*deferred*): nobody else ends a try that has no process."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -93,7 +95,8 @@ def standing(tries: Sequence[Try], try_id: str, accepted: Collection[str] = ()) 
     while last + 1 < len(ordered) and not closed[last]:
         last += 1
     by = ordered[last].id if closed[last] else None
-    ended = SUCCESS if by is not None else _ending(ordered)
+    is_cleared = any(one.is_cleared for one in ordered[place : last + 1])
+    ended = SUCCESS if by is not None else CLEARED if is_cleared else _ending(ordered)
     is_left = ended is None and any(one.is_current and one.state == _FAILED for one in ordered)
     return Standing(ordered[first].id, ended, is_current=ordered[place].is_current, accepted=by, is_left=is_left)
 

@@ -40,3 +40,15 @@ class ExternalId(msgspec.Struct, frozen=True):
     def is_on(self, engine: str) -> bool:
         """Whether the engine called ``engine`` is the one to ask for it."""
         return self.engine in {"", engine.replace("/", "_")}
+
+
+def container_of(external_id: str) -> str:
+    """The id of the container.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kept = ExternalId.parse(external_id)
+    if kept is None:
+        raise ValueError(f"{external_id!r} is no container")
+    return kept.container

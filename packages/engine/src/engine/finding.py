@@ -9,6 +9,7 @@ from docker.errors import APIError, NotFound
 from engine import launch, watch
 from engine.attempt import FIRST_TRY_LABEL
 from engine.caller import GRACE_SECONDS
+from engine.state import ALIVE
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -77,7 +78,7 @@ def _clear_away(client: APIClient, found: dict[str, Any], name: str, log: Log) -
     container = str(found["Id"])
     log.info("container %s is of an earlier outcome of this task; it makes room", container[:12])
     try:
-        if found["State"]["Status"] in watch.ALIVE:
+        if found["State"]["Status"] in ALIVE:
             client.stop(container, timeout=GRACE_SECONDS)
         elif found["State"]["Status"] == "created" or found["State"].get("ExitCode") == 0:
             client.remove_container(container)

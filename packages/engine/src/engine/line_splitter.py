@@ -30,6 +30,11 @@ class LineSplitter:
         self._mask = mask
         self._rest = ""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits for the rest of its line."""
+        return not self._rest and not self._decoder.getstate()[0]
+
     def feed(self, chunk: bytes) -> Iterator[str]:
         """The lines that ``chunk`` completes."""
         *whole, self._rest = _BREAK.split(self._rest + self._decoder.decode(chunk))

@@ -75,6 +75,8 @@ class Settings:
     """How long a step waits for a registrar that is away."""
     lease_seconds: float = 600.0
     """How long a try waits for a step that it left on another engine."""
+    defer_after: float = 60.0
+    """After how many seconds a running step is waited for without a process of its own; 0: never."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By limit, what set it, where that is not its general variable."""
 
@@ -150,6 +152,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "seconds": ("BULKHEAD_STEP_SECONDS", values.seconds),
     "registrar_seconds": ("BULKHEAD_REGISTRAR_SECONDS", values.pause),
     "lease_seconds": ("BULKHEAD_ENGINE_LEASE", values.pause),
+    "defer_after": ("BULKHEAD_DEFER_AFTER", values.pause),
 }
 """By field, its variable and what reads it."""
 _LIMITS = tuple(limit.name for limit in fields(Limits))

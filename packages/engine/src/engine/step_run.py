@@ -13,6 +13,9 @@ The states of a step, and who may be dead in each::
     │          ▼               │
     └──────▶ running           │  Airflow may die here: the next try finds it (by its kept id, or by
                │ follow        │  its name) and follows it from its beginning
+               │  ▲            │
+               │  └── deferred │  after a while somebody else waits for its end, for many at once (engine.waiting),
+               │               │  decides nothing, and may die; then this goes on here, in another process
                ▼               │
              exited            │  nobody has judged it: the next try does
                │ judge         │
@@ -37,33 +40,30 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from bulkhead.errors import one_line
 from bulkhead.registry.records import Evidence
-from engine import finding, judging, launch, lease, patience, watch
-from engine.caller import GRACE_SECONDS, Caller, StepFailedError, StepLeftError
+from engine import finding, judging, launch, lease, watch
+from engine.attempt import Attempt
+from engine.caller import StepFailedError, StepLeftError
+from engine.deferral import Due, StepDeferredError
 from engine.disk import Watch
-from engine.external_id import ExternalId
+from engine.external_id import ExternalId, container_of
 from engine.output import Follower
-from engine.registrar_client import RegistrarAwayError
+from engine.state import ALIVE
+from engine.step_try import ENDED_BY_PERSON, StepTry
+from engine.transcript import Transcript
 from engine.values import in_bytes
 from engine.verdict import Failed
+from engine.waiting import Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from docker import APIClient
-
-    from bulkhead.registrar_protocol import Concluded
     from bulkhead.step.result import StepResult
-    from engine.attempt import Attempt
-    from engine.settings import Settings
-    from engine.step_spec import StepSpec
+    from engine.transcript import Position
+    from engine.waiting import Waited
 
-T = TypeVar("T")
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
 _AGAIN_SECONDS = 1.0
 _ROUNDS = 3
@@ -76,65 +76,10 @@ class Ending(msgspec.Struct, frozen=True):
     peak_memory_bytes: int | None = None
 
 
-class StepRun:
-    """One try of a step.
-
-    Args:
-        spec: the step.
-        settings: how steps run on this host.
-        attempt: which try of which task this is.
-        caller: who runs it.
-    """
-
-    def __init__(self, spec: StepSpec, settings: Settings, attempt: Attempt, caller: Caller) -> None:
-        self._spec = spec
-        self._settings = settings
-        self._attempt = attempt
-        self._caller = caller
-        self._log = caller.log
-        self._client: APIClient
-        self._engine = ""
-        self._container: str | None = None
-        self._ended: Failed | None = None
-        """Why a person's act or Airflow's time limit has stopped the container."""
-        self._left = False
-        """Whether this process ends, and the container runs on."""
-        self.outcome: Concluded | None = None
-        """What the registrar says has come of the task; there once it has been concluded."""
+class StepRun(StepTry):
+    """One try of a step, from nothing to one outcome."""
 
     # Before there is a container.
-
-    def look(self) -> bool:
-        """Whether the logical task has its outcome already, whichever try made it; it is then in ``outcome``.
-
-        Raises:
-            StepFailedError: a person has ended this try, or the registrar does not come back.
-        """
-        looked = self._ask(lambda: self._caller.registrar().look(self._attempt))
-        if looked.ended is not None:
-            detail = f"Airflow has ended this try ({looked.ended}); nothing is started for it."
-            raise StepFailedError(f"{self._spec.task_id}: superseded: {detail}", Failed("killed", detail, retry=False))
-        self._attempt = self._attempt.of_outcome(looked.first_try)
-        self.outcome = looked.outcome
-        if looked.outcome is not None:
-            self._log.info("an earlier try has done this: %s", looked.outcome.sentence)
-        return looked.outcome is not None
-
-    def refuse(self, detail: str) -> NoReturn:
-        """Have it recorded that this task was asked for what it does not do; nothing is started.
-
-        Raises:
-            StepFailedError: always.
-        """
-        self._fail(Failed("refused", detail, retry=False))
-
-    def connect(self) -> None:
-        """Connect to the engine: from here on only the engine itself can be lost.
-
-        Raises:
-            StepFailedError: it does not answer.
-        """
-        self._on_engine(self._connected)
 
     def find_or_start(self) -> str:
         """The external id of the logical task's container: the one that is there, or a new one.
@@ -169,27 +114,39 @@ class StepRun:
             return SUCCEEDED if self._wait_for_lease(kept) else FAILED
         find = partial(finding.by_id, self._client, kept.container, self._attempt, self._name)
         found = self._on_engine(find)
+        if found is not None and self._on_engine(partial(self._makes_room, found)):
+            found = None
         self._container = found
         return FAILED if found is None else RUNNING
 
     # While it runs.
 
-    def follow(self, external_id: str) -> Ending:
+    def follow(self, external_id: str, waited: Waited | None = None, *, is_deferrable: bool = False) -> Ending:
         """Follow the container to its end; stop it where it must not run on.
+
+        Args:
+            external_id: the container.
+            waited: how far somebody else has followed it.
+            is_deferrable: whether it may be let go after ``BULKHEAD_DEFER_AFTER``.
 
         Raises:
             StepFailedError: the engine did not come back.
             StepLeftError: this process ends, and the container runs on.
+            StepDeferredError: the container runs on, and is waited for elsewhere.
         """
-        container = self._container = _container_of(external_id)
-        settings, mask = self._settings, self._caller.mask
-        follower = Follower(self._client, container, self._log_line, mask, settings.output_size)
+        container = self._container = container_of(external_id)
+        settings, peak = self._settings, None if waited is None else waited.peak_memory_bytes
+        follower = self._follower(container, waited)
         disk = Watch(self._attempt.folder(settings), in_bytes(settings.disk))
+        due = Due(settings.defer_after if is_deferrable else 0, settings.seconds, follower)
+        bounds = watch.Bounds(settings.seconds, disk, self._is_stopped, due)
         try:
-            observed = watch.follow(self._client, container, settings.seconds, follower, disk, self._is_stopped)
+            observed = watch.follow(self._client, container, follower, bounds, peak)
         except watch.EngineLostError as error:
             next_step = "Its container is followed again by the next try."
             self._fail(Failed("engine_unreachable", f"{error} {next_step}", retry=True))
+        if observed.let_go and not self._is_stopped():
+            raise StepDeferredError(external_id, self._wanted(container, follower.leave(), observed))
         if self._left:
             raise StepLeftError(f"container {container[:12]} runs on; the next try of this task goes on with it")
         stopped = self._ended
@@ -206,31 +163,24 @@ class StepRun:
             watch.stop(self._client, container)
         return Ending(stopped, observed.peak_memory_bytes)
 
+    def tell_rest(self, external_id: str, waited: Waited) -> None:
+        """Hand on what is left of the output of a container that has ended, and whose outcome is known.
+
+        Where the engine does not answer, that is all there is of it: nothing else needs it.
+        """
+        with suppress(*launch.ENGINE_ERRORS):
+            self._connected()
+            self._follower(container_of(external_id), waited).rest(self._is_stopped)
+
     def time_out(self) -> Ending:
-        """Airflow's own time limit is over: stop the container; :meth:`conclude` judges it."""
+        """Airflow's own time limit is over: stop the container if it runs still; :meth:`conclude` judges it."""
+        if self._container is not None and not self._runs(self._container):
+            return Ending()
         self._ended = Failed("timed_out", "Airflow's execution_timeout is over before the step's end.", retry=True)
         if self._container is not None:
             self._stop(self._container)
             watch.stop(self._client, self._container)
         return Ending(self._ended)
-
-    def interrupt(self) -> None:
-        """SIGTERM: stop the container if a person ended the task; else leave it to the next try."""
-        if self._left or self._ended is not None:
-            return
-        ended = None
-        with suppress(RegistrarAwayError):
-            ended = self._caller.registrar_at_once().look(self._attempt).ended
-        if ended is None:
-            self._left = True
-            self._log.warning("told to end, by nobody who ended the task; its container runs on, for the next try")
-            return
-        self._ended = Failed(
-            "killed", f"the task was ended by a person ({ended}). Clear it to run it again.", retry=True
-        )
-        self._log.warning("the task was ended by a person (%s); its container is stopped", ended)
-        if self._container is not None:
-            self._stop(self._container)
 
     # After its end.
 
@@ -240,7 +190,7 @@ class StepRun:
         Raises:
             StepFailedError: it failed; recorded, and set aside.
         """
-        container = _container_of(external_id)
+        container = container_of(external_id)
         judged = self._judge(container, ending)
         if judged is None:
             self._conclude_unknown(external_id)
@@ -262,70 +212,59 @@ class StepRun:
         self._log.info("%s", concluded.sentence)
         self.outcome = concluded
 
-    def lose_engine(self, error: Exception) -> NoReturn:
-        """Record that the engine does not answer; what the container has done meanwhile is judged by the next try.
-
-        Raises:
-            StepFailedError: always.
-        """
-        self._fail(launch.unreachable(error).failed)
-
     # What is behind these.
-
-    @property
-    def _name(self) -> str:
-        return self._attempt.container_name(self._settings)
-
-    def _is_stopped(self) -> bool:
-        return self._left or self._ended is not None
-
-    def _ask(self, ask: Any) -> Any:
-        """The registrar's answer, waited for.
-
-        Raises:
-            StepFailedError: it does not come back.
-        """
-        try:
-            return patience.wait_for_registrar(ask, self._log, self._settings.registrar_seconds, self._is_stopped)
-        except RegistrarAwayError as error:
-            self._end_if_told(error)
-            detail = f"{error}. Run 'just up'. What the step has made is kept, and recorded by the next try."
-            failed = Failed("registrar_unreachable", detail, retry=True)
-            raise StepFailedError(f"{self._spec.task_id}: {failed.cause}: {detail}", failed) from error
-
-    def _on_engine(self, ask: Callable[[], T]) -> T:
-        """The engine's answer, waited for.
-
-        Raises:
-            StepFailedError: it does not come back.
-        """
-        try:
-            return patience.wait_for_engine(ask, self._log, self._is_stopped)
-        except launch.ENGINE_ERRORS as error:
-            if self._ended is not None:
-                self._fail(self._ended)
-            self._end_if_told(error)
-            self.lose_engine(error)
-
-    def _end_if_told(self, error: Exception) -> None:
-        """What was waited for is away, and this process has to end for another reason than that.
-
-        Raises:
-            StepLeftError: whatever runs is left to the next run of the task.
-            StepFailedError: a person has ended the task; the registrar records that where nobody else can.
-        """
-        if self._ended is not None:
-            raise StepFailedError(f"{self._spec.task_id}: {self._ended.cause}: {self._ended.detail}", self._ended)
-        if self._left:
-            raise StepLeftError("told to end while it waited; the task goes on later") from error
-
-    def _connected(self) -> None:
-        self._client = self._caller.connect()
-        self._engine = str(self._client.info()["ID"])
 
     def _found_or_started(self) -> str:
         """The container's id; looking for it, making it and starting it may each be repeated."""
-        return finding.by_name(self._client, self._attempt, self._name, self._log) or self._start()
+        found = finding.by_name(self._client, self._attempt, self._name, self._log)
+        return found if found is not None and not self._makes_room(found) else self._start()
+
+    def _follower(self, container: str, waited: Waited | None) -> Follower:
+        position = None if waited is None else waited.position
+        transcript = Transcript(self._caller.mask, self._settings.output_size, position)
+        return Follower(self._client, container, self._log_line, transcript)
+
+    def _makes_room(self, container: str) -> bool:
+        """Whether a person has cleared the try that started the container, while it waited: then it goes.
+
+        The registrar sees to that too, in its next round; this try is there before.
+        """
+        found = watch.inspect(self._client, container)
+        if found is None:
+            return True
+        try:
+            whose = Attempt.of_container(found["Config"]["Labels"] or {})
+        except ValueError:
+            return False
+        if whose.try_id == self._attempt.try_id:
+            return False
+        if self._ask(lambda: self._caller.registrar().look(whose)).ended != "cleared":
+            return False
+        self._log.warning("container %s makes room: a person has cleared its task", container[:12])
+        failed = Failed("killed", ENDED_BY_PERSON.format("cleared"), retry=True)
+        self._ask(lambda: self._caller.registrar().fail(container, whose, self._spec, failed))
+        watch.set_aside(self._client, container, self._name)
+        return True
+
+    def _runs(self, container: str) -> bool:
+        """Whether the container can still do something, as far as is known."""
+        try:
+            found = watch.inspect(self._client, container)
+        except launch.ENGINE_ERRORS:
+            return True
+        return found is not None and found["State"]["Status"] in ALIVE
+
+    def _wanted(self, container: str, position: Position, observed: watch.Observation) -> Wanted:
+        settings = self._settings
+        return Wanted(
+            container=container,
+            seconds=settings.seconds,
+            folder=str(self._attempt.folder(settings)),
+            disk=in_bytes(settings.disk),
+            kept=settings.output_size,
+            position=position,
+            peak_memory_bytes=observed.peak_memory_bytes,
+        )
 
     def _judge(self, container: str, ending: Ending) -> Failed | StepResult | None:
         mask, peak = self._caller.mask, ending.peak_memory_bytes
@@ -339,7 +278,7 @@ class StepRun:
         if self.look():
             return
         kept = ExternalId.parse(external_id)
-        container = _container_of(external_id)[:12]
+        container = container_of(external_id)[:12]
         # The launcher may have been given another engine meanwhile: that one has said nothing about this container.
         if kept is not None and not kept.is_on(self._engine_of_now()):
             if self._wait_for_lease(kept):
@@ -362,29 +301,5 @@ class StepRun:
     def _wait_for_lease(self, kept: ExternalId) -> bool:
         return lease.wait_for_outcome(kept, self._settings.lease_seconds, self.look, self._is_stopped, self._log)
 
-    def _stop(self, container: str) -> None:
-        """Have it stopped in the little time there is after SIGTERM; an engine that is slower has been told."""
-        with suppress(*launch.ENGINE_ERRORS):
-            self._caller.connect_to_stop().stop(container, timeout=GRACE_SECONDS)
-
     def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback
         (self._log.warning if is_error else self._log.info)("%s", line)
-
-    def _fail(self, failed: Failed, container: str | None = None) -> NoReturn:
-        """Have the failure recorded, once for each try, set its container aside, and raise."""
-        failed = msgspec.structs.replace(failed, detail=one_line(self._caller.mask(failed.detail)))
-        sentence = f"{self._spec.task_id}: {failed.cause}: {failed.detail}"
-        self._log.error("%s", sentence)
-        # Recorded before the container is out of sight: Airflow may die between the two. A container is judged in the
-        # name of the try that started it, which the registrar reads from its labels.
-        self._ask(lambda: self._caller.registrar().fail(container, self._attempt, self._spec, failed))
-        if container is not None:
-            watch.set_aside(self._client, container, self._name)
-        raise StepFailedError(sentence, failed)
-
-
-def _container_of(external_id: str) -> str:
-    kept = ExternalId.parse(external_id)
-    if kept is None:
-        raise ValueError(f"{external_id!r} is no container")
-    return kept.container

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +14,7 @@ from requests.exceptions import ReadTimeout
 from bulkhead.errors import one_line
 from engine.line_splitter import lines
 from engine.patience import ENGINE_SECONDS
-from engine.verdict import moment
+from engine.state import ALIVE, age, memory_used
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from engine.disk import Watch
     from engine.output import Follower
 
-ALIVE = {"running", "paused", "restarting"}
-"""Of ``State.Status``: what can still do something."""
 _SLICE_SECONDS = 2
 """How long one wait lasts, before limits and kills are looked at again."""
 _TAIL_LINES = 20
@@ -44,6 +42,8 @@ class Observation(msgspec.Struct):
     excess: str | None = None
     """What it took of the disk, where that was too much."""
     peak_memory_bytes: int | None = None
+    let_go: bool = False
+    """Whether it runs on, and is waited for elsewhere."""
 
 
 def inspect(client: APIClient, container: str) -> dict[str, Any] | None:
@@ -54,57 +54,74 @@ def inspect(client: APIClient, container: str) -> dict[str, Any] | None:
         return None
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """When a container is not followed any more, though it runs on."""
+
+    seconds: float
+    """How long it may run, from its start."""
+    disk: Watch
+    """Says when it takes too much."""
+    is_stopped: Callable[[], bool]
+    """Whether nobody waits for it any more."""
+    is_due: Callable[[float], bool] = lambda _: False
+    """Whether a container of that age, in seconds, is to be waited for elsewhere."""
+
+
 def follow(
-    client: APIClient,
-    container: str,
-    seconds: float,
-    follower: Follower,
-    disk: Watch,
-    is_stopped: Callable[[], bool],
+    client: APIClient, container: str, follower: Follower, bounds: Bounds, peak_memory_bytes: int | None = None
 ) -> Observation:
     """Have ``follower`` follow the container's output until it ends, or must.
 
     Args:
         client: the engine.
         container: its id.
-        seconds: how long it may run, from its start.
         follower: hands on its output.
-        disk: says when it takes too much.
-        is_stopped: whether nobody waits for it any more.
+        bounds: its limits.
+        peak_memory_bytes: the most memory that it was seen to use before.
 
     Raises:
         EngineLostError: the engine did not come back.
     """
-    observed = Observation()
+    observed = Observation(peak_memory_bytes=peak_memory_bytes)
     follower.start()
-    away_since: float | None = None
     try:
-        while not is_stopped():
-            try:
-                _wait(client, container)
-                found = inspect(client, container)
-                away_since = None
-            except _LOST as error:
-                away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > ENGINE_SECONDS:
-                    raise EngineLostError(f"the engine has been away for {ENGINE_SECONDS:.0f} s: {error}.") from error
-                time.sleep(1)
-                continue
-            if found is None:
-                return observed
-            # Not the answer to the wait: an engine slower than its slice never gives one.
-            if found["State"]["Status"] not in ALIVE:
-                return observed
-            if _age(found["State"]) > seconds:
-                observed.timed_out = True
-                return observed
-            observed.excess = disk.excess(follower.kept_bytes)
-            if observed.excess is not None:
-                return observed
-            _sample_memory(client, container, observed)
-        return observed
-    finally:
-        follower.finish(lambda: is_stopped() or observed.timed_out or observed.excess is not None)
+        _observe(client, container, follower, bounds, observed)
+    except BaseException:  # Airflow's time limit too: of what runs on, the output has no end to wait for
+        follower.leave()
+        raise
+    if not observed.let_go:
+        follower.finish(lambda: bounds.is_stopped() or observed.timed_out or observed.excess is not None)
+    return observed
+
+
+def _observe(client: APIClient, container: str, follower: Follower, bounds: Bounds, observed: Observation) -> None:
+    away_since: float | None = None
+    while not bounds.is_stopped():
+        try:
+            _wait(client, container)
+            found = inspect(client, container)
+            away_since = None
+        except _LOST as error:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > ENGINE_SECONDS:
+                raise EngineLostError(f"the engine has been away for {ENGINE_SECONDS:.0f} s: {error}.") from error
+            time.sleep(1)
+            continue
+        # Not the answer to the wait: an engine slower than its slice never gives one.
+        if found is None or found["State"]["Status"] not in ALIVE:
+            return
+        seconds_old = age(found["State"])
+        if seconds_old > bounds.seconds:
+            observed.timed_out = True
+            return
+        observed.excess = bounds.disk.excess(follower.kept_bytes)
+        if observed.excess is not None:
+            return
+        _sample_memory(client, container, observed)
+        if bounds.is_due(seconds_old):
+            observed.let_go = True
+            return
 
 
 def stop(client: APIClient, container: str) -> None:
@@ -155,14 +172,7 @@ def _wait(client: APIClient, container: str) -> None:
             raise
 
 
-def _age(state: dict[str, Any]) -> float:
-    started = moment(state["StartedAt"])
-    return (datetime.now(UTC) - started).total_seconds() if started else 0.0
-
-
 def _sample_memory(client: APIClient, container: str, observed: Observation) -> None:
     with suppress(*_LOST, KeyError):
-        memory = client.stats(container, stream=False, one_shot=True)["memory_stats"]
-        # Only cgroup v1 keeps the maximum; elsewhere it is the most that a sample saw.
-        used = int(memory.get("max_usage") or memory["usage"])
+        used = memory_used(client.stats(container, stream=False, one_shot=True))
         observed.peak_memory_bytes = max(used, observed.peak_memory_bytes or 0)
