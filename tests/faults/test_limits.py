@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.faults.acts import held_training, journal_of
-from tests.faults.shell import LARGE, hidden_files, large_table, limited, record_of
+from tests.faults.shell import hidden_files, limited, record_of
 from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, status, wait_until
 from tests.system.support import Stack
 
@@ -102,12 +102,6 @@ def test_training_out_of_memory_fails_once_with_its_limit(stack: Stack, fault: F
     record = record_of(stack, run_id, 1)
     assert record["step"] == "train_model"
     assert TOO_LITTLE in record["detail"]
-
-
-def test_a_table_many_times_larger_than_the_limit_is_trained_on(stack: Stack, fault: Fault) -> None:
-    with large_table(stack, 20_000_000):  # 480 MB as CSV and as numbers; a step has 400
-        run_id = stack.airflow.trigger(TRAIN, {"source": LARGE})
-        fault.end(TRAIN, run_id, state="success", models=1, failures=[])
 
 
 def the_next_run_publishes(stack: Stack) -> None:

@@ -54,6 +54,12 @@ def test_a_step_killed_by_sigterm_stops_and_leaves_nothing_half_written(stack: S
     assert hidden_files(stack.folder / run_path(TRAIN, run_id)) == []
 
 
+def test_a_table_many_times_larger_than_the_limit_is_trained_on(stack: Stack, fault: Fault) -> None:
+    with large_table(stack, 20_000_000):  # 480 MB as CSV and as numbers; a step has 400
+        run_id = stack.airflow.trigger(TRAIN, {"source": LARGE})
+        fault.end(TRAIN, run_id, state="success", models=1, failures=[])
+
+
 def test_docker_stop_of_a_step_about_to_publish_is_one_kill_and_one_model(fault: Fault) -> None:
     with training(fault, [(1, "killed")]) as (_, container):
         docker("stop", "--time", "1", container["Id"])
