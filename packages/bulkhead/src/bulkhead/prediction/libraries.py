@@ -40,14 +40,13 @@ def versions(modules: Iterable[str] = ()) -> dict[str, str]:
         except PackageNotFoundError:  # an optional one, or for another system
             continue
         waiting += _required(name)
-    known = [*("python", *LIBRARIES)]
-    return {name: found[name] for name in [*known, *sorted(found.keys() - set(known))]}
+    return {name: found[name] for name in _compared(sorted(found))}
 
 
 def present(names: Iterable[str]) -> dict[str, str]:
     """The versions in this image of Python, of :data:`LIBRARIES` and of ``names``, of those that it has."""
     found = {}
-    for name in dict.fromkeys(["python", *LIBRARIES, *names]):
+    for name in _compared(names):
         try:
             found[name] = platform.python_version() if name == "python" else version(name)
         except PackageNotFoundError:
@@ -62,9 +61,14 @@ def drift(trained: Mapping[str, str], now: Mapping[str, str]) -> dict[str, list[
     """
     return {
         name: [trained.get(name, "absent"), now.get(name, "absent")]
-        for name in dict.fromkeys(["python", *LIBRARIES, *trained])
+        for name in _compared(trained)
         if _counts(name, trained) != _counts(name, now)
     }
+
+
+def _compared(names: Iterable[str]) -> list[str]:
+    """Python, :data:`LIBRARIES` and ``names``, each once."""
+    return list(dict.fromkeys(["python", *LIBRARIES, *names]))
 
 
 @cache
