@@ -19,6 +19,8 @@ SHARED_MODE = 0o664
 
 
 _PIECE = 1 << 20
+_SYNCED = 64 << 20
+"""Bytes after which a file that is being written is synced: the disk is at work meanwhile, and not at the end alone."""
 
 
 def sha256(data: bytes) -> str:
@@ -115,7 +117,7 @@ class HashedWriter:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._digest = hashlib.sha256()
-        self._size = 0
+        self._size = self._unsynced = 0
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._thread = ThreadPoolExecutor(1, "writes")
@@ -179,6 +181,11 @@ class HashedWriter:
         for piece in pieces:
             self._file.write(piece)
             self._digest.update(piece)
+            self._unsynced += len(piece)
+        if self._unsynced >= _SYNCED:
+            self._file.flush()
+            os.fdatasync(self._file.fileno())
+            self._unsynced = 0
 
 
 @contextmanager

@@ -49,8 +49,9 @@ class Draw:
     def _drawn(self, block: int) -> np.ndarray:
         begin, end = block * _BLOCK, min((block + 1) * _BLOCK, self._rows)
         quota = end * self._held // self._rows - begin * self._held // self._rows
-        ranks = np.random.default_rng([*self._key, block]).permutation(end - begin)
-        drawn: np.ndarray = ranks < quota
+        drawn = np.zeros(end - begin, dtype=bool)
+        draw = np.random.default_rng([*self._key, block])
+        drawn[draw.choice(end - begin, quota, replace=False, shuffle=False)] = True
         return drawn
 
 

@@ -20,7 +20,7 @@ _BLOCK = 1 << 20
 """What pyarrow reads at once; a row must fit into it."""
 _WIDE = 500
 """Columns from which on a block of that size would hold too few rows."""
-_BATCH_BYTES = 1 << 20
+_BATCH_BYTES = 2 << 20
 
 
 class CsvFile:

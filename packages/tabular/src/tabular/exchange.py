@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from bulkhead.errors import Refused, listed
 from bulkhead.prediction import frames
 from bulkhead.step.result import Output
 from tabular.footer import footer
+from tabular.hashing import HashedBehind
 from tabular.pieces import UNREADABLE, read_ahead, rows_at_once
 
 if TYPE_CHECKING:
@@ -120,10 +120,9 @@ class Exchanged:
 
     def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         self._is_proven = False
-        digest = hashlib.sha256()
         # The same file, opened once more: two passes may be on their way at once.
         place = f"/proc/self/fd/{self._opened.file.fileno()}"
-        with open(place, "rb", buffering=0) as file:  # noqa: PTH123  # no path of ours
+        with open(place, "rb", buffering=0) as file, HashedBehind() as digest:  # noqa: PTH123  # no path of ours
             asked = None if names == self.schema.names else names
             window = _Window(self._size)
             table = pq.ParquetFile(pa.PythonFile(window, "r"), metadata=self._metadata)
@@ -139,9 +138,9 @@ class Exchanged:
                     raise self._opened.changed from None
                 yield _one_batch(found.select(names))
             rest = file.read(len(self._tail) + 1)  # not all that somebody may be appending
-        digest.update(rest)
-        if digest.hexdigest() != self._opened.output.sha256 or rest != self._tail:
-            raise self._opened.changed
+            digest.update(rest)
+            if digest.hexdigest() != self._opened.output.sha256 or rest != self._tail:
+                raise self._opened.changed
         self._is_proven = True
 
 
@@ -168,13 +167,13 @@ class _Window:
         """Where reading goes on."""
         return self._place
 
-    def read(self, size: int) -> bytes:
-        """The next bytes; those that are not in this part do not come."""
+    def read(self, size: int) -> memoryview:
+        """The next bytes, which are not copied; those that are not in this part do not come."""
         begin = self._place - self._begin
         if begin < 0 or begin + size > len(self.content):
             raise ValueError("outside of the row group")
         self._place += size
-        return self.content[begin : begin + size]
+        return memoryview(self.content)[begin : begin + size]
 
     def readable(self) -> bool:
         """That it is."""

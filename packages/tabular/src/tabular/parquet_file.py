@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,14 @@ import pyarrow.parquet as pq
 
 from bulkhead.errors import Refused, one_line
 from tabular.footer import footer
-from tabular.hashed_ahead import HashedAhead
+from tabular.hashing import HashedAhead
 from tabular.pieces import UNREADABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from io import BufferedReader, RawIOBase
+
+    from tabular.hashing import Hashed
 
 _PANDAS_INDEX = "__index_level_"
 _BUFFERS = 64 << 20
@@ -45,8 +46,7 @@ class ParquetFile:
         self.called = called
         self._opened = opened
         self.names: list[str] = []
-        self.sha256: str | None = None
-        """Of the file, as it was when it was first read; None: it was not yet."""
+        self._hashed: Hashed | None = None  # as it was when it was first read
         with self._opened() as file:
             try:
                 pq.read_metadata(pa.PythonFile(file, "r"))  # which says what is wrong
@@ -67,21 +67,26 @@ class ParquetFile:
             Refused: the file is none that can be read, or has changed.
         """
         with self._opened() as file:
-            if self.sha256 is not None:
+            if self._hashed is not None:
                 yield from self._read(file, names, rows)
                 return
             with HashedAhead(file, self._opened()) as hashed:
                 yield from self._read(hashed, names, rows)
-                found = hashed.sha256()
+                found = hashed.hashed()
             # What the file's end said when it was opened has to be in what was hashed, too.
             if footer(file.fileno(), os.fstat(file.fileno()).st_size) != self._footer:
                 raise self._changed
-            self.sha256 = found
+            self._hashed = found
 
     def first_batch(self, names: Sequence[str], rows: int) -> pa.RecordBatch | None:
         """The first rows, which nothing proves; None: there are none."""
         with self._opened() as file:
             return next(self._read(file, names, rows), None)
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the file, as it was when it was first read; None: it was not yet."""
+        return None if self._hashed is None else self._hashed.sha256
 
     def prove(self) -> None:
         """Hash the file: it must be the one that it was when it was first read.
@@ -89,9 +94,8 @@ class ParquetFile:
         Raises:
             Refused: it has changed.
         """
-        with self._opened() as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != self.sha256:
-                raise self._changed
+        if self._hashed is None or not self._hashed.is_of(self._opened):
+            raise self._changed
 
     def place(self, row: int) -> str:  # noqa: ARG002  # as of a CSV file
         """The file: its rows have no lines."""

@@ -77,11 +77,13 @@ class SourceTable:
         Raises:
             Refused: a cell is not such; the message names file, line, column and row.
         """
-        for place, batch in self._batches(list(reader.kinds)):
+        yield from read_ahead(self._typed(reader))
+
+    def _typed(self, reader: TypedReader) -> Iterator[TypedBatch]:
+        for (file, others), batch in self._read(list(reader.kinds)):
             try:
                 yield reader.read(batch)
             except cells.BadCell as error:
-                file, others = place
                 found = cells.BadCell(error.column, error.row - others, error.what)
                 raise Refused(f"{self._files[file].place(found.row)}: {found}") from None
 
