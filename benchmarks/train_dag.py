@@ -19,7 +19,7 @@ from tests.system.support import Stack
 
 ROUNDS = 10
 DAG = "dev_train_model_dag"
-TARGET = 1.5
+TARGET = 1.15
 
 
 def bare(folder: Path) -> float:
