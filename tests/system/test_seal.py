@@ -89,16 +89,6 @@ def test_a_step_killed_from_outside_fails_with_its_cause_and_one_record(stack: S
     assert stack.running_steps() == []
 
 
-def test_a_step_out_of_memory_fails_with_the_limit_and_one_record(stack: Stack) -> None:
-    (stack.inputs / "large.csv").write_text("a,b,target\n" + "123456,7891011,12131415\n" * 4_000_000)
-    run_id, state = stack.run("dev_train_model_dag", {"source": "large.csv"})
-    (stack.inputs / "large.csv").unlink()
-    assert state == "failed"
-    (record,) = stack.trainings(run_id)
-    assert (record["cause"], record["step"]) == ("out_of_memory", "preprocessing")
-    assert "400m" in record["detail"]
-
-
 def test_a_missing_image_fails_with_the_command_that_builds_it(stack: Stack) -> None:
     stack.untag("inference")
     try:
