@@ -116,7 +116,12 @@ test *args: setup build-images chromium
 # The fault suite: kills, full disks, lost engines on real stacks; ends in a table
 [group('develop')]
 test-faults *args: setup build-images
-    scripts/with-box.sh .venv/bin/pytest tests/faults -m 'not overload' "$@"
+    scripts/with-box.sh .venv/bin/pytest tests/faults -m 'not overload and not deferred' "$@"
+
+# All faults while a step is deferred, on real stacks; half an hour
+[group('develop')]
+test-deferred *args: setup build-images
+    scripts/with-box.sh .venv/bin/pytest tests/faults/test_deferred*.py "$@"
 
 # Steps that attack whatever they can reach, on a real stack
 [group('develop')]

@@ -96,6 +96,7 @@ def test_a_deferred_task_marked_failed_stops_its_container_and_publishes_nothing
     fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "killed")])
 
 
+@pytest.mark.deferred
 def test_a_deferred_task_cleared_is_stopped_and_run_afresh(stack: Stack, fault: Fault) -> None:
     with deferred_training(stack) as (run_id, before):
         cleared = time.monotonic()
@@ -107,6 +108,7 @@ def test_a_deferred_task_cleared_is_stopped_and_run_afresh(stack: Stack, fault: 
     assert task(stack, run_id)["try_number"] == 2
 
 
+@pytest.mark.deferred
 def test_a_deferred_task_cleared_while_the_registrar_rests_is_run_afresh_once_it_answers(
     stack: Stack, fault: Fault
 ) -> None:
@@ -123,6 +125,7 @@ def test_a_deferred_task_cleared_while_the_registrar_rests_is_run_afresh_once_it
     assert created(stack, run_id) == 2
 
 
+@pytest.mark.deferred
 def test_a_run_deleted_while_its_step_is_deferred_leaves_no_container_running(stack: Stack, fault: Fault) -> None:
     with deferred_training(stack) as (run_id, _):
         run = f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}"
@@ -134,6 +137,7 @@ def test_a_run_deleted_while_its_step_is_deferred_leaves_no_container_running(st
     fault.check(run_id, models=0, failures=[(1, "killed")])
 
 
+@pytest.mark.deferred
 def test_a_deferred_task_marked_a_success_is_stopped_and_publishes_nothing(stack: Stack, fault: Fault) -> None:
     with deferred_training(stack) as (run_id, _):
         path = f"/api/v2/dags/{TRAIN}/dagRuns/{run_id}/taskInstances/train_model"
@@ -155,6 +159,7 @@ def test_a_deferred_step_over_its_time_limit_is_stopped_and_not_run_again(stack:
     assert f"not done after {LIMIT} s" in record["detail"]
 
 
+@pytest.mark.deferred
 def test_a_deferred_step_that_takes_too_much_disk_is_stopped_and_not_run_again(stack: Stack, fault: Fault) -> None:
     with limited(stack, BULKHEAD_STEP_DISK="30m"), replaced(stack, FILLS):
         run_id = stack.airflow.trigger(TRAIN)
@@ -163,6 +168,7 @@ def test_a_deferred_step_that_takes_too_much_disk_is_stopped_and_not_run_again(s
         fault.end(TRAIN, run_id, state="failed", models=0, failures=[(1, "disk_full")])
 
 
+@pytest.mark.deferred
 def test_airflows_own_time_limit_counts_while_a_step_is_deferred(stack: Stack, fault: Fault) -> None:
     stack.airflow.wait_for_dag(PATIENT)
     with replaced(stack, COUNTS, lines=0, pause=0, held=True):
@@ -177,7 +183,14 @@ def test_airflows_own_time_limit_counts_while_a_step_is_deferred(stack: Stack, f
 # What waits, or is asked, dies.
 
 
-@pytest.mark.parametrize("act", ["SIGKILL", "SIGTERM", "stopped until its end"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        "SIGKILL",
+        pytest.param("SIGTERM", marks=pytest.mark.deferred),
+        pytest.param("stopped until its end", marks=pytest.mark.deferred),
+    ],
+)
 def test_a_triggerer_that_dies_loses_no_step(stack: Stack, fault: Fault, act: str) -> None:
     with deferred_training(stack) as (run_id, _):
         if act == "SIGKILL":
@@ -197,6 +210,7 @@ def test_a_triggerer_that_dies_loses_no_step(stack: Stack, fault: Fault, act: st
     assert any(SHOWN_AGAIN in line for _, line in told(stack, run_id))
 
 
+@pytest.mark.deferred
 @pytest.mark.parametrize("service", ["launcher", "registrar", "api-server", "postgres"])
 def test_a_service_restarted_while_a_step_is_deferred_does_it_no_harm(stack: Stack, fault: Fault, service: str) -> None:
     with deferred_training(stack) as (run_id, _):
@@ -205,6 +219,7 @@ def test_a_service_restarted_while_a_step_is_deferred_does_it_no_harm(stack: Sta
     ends_once(fault, run_id, since)
 
 
+@pytest.mark.deferred
 @pytest.mark.parametrize("service", ["launcher", "registrar"])
 def test_what_ends_deferred_while_a_service_is_away_is_recorded_when_it_is_back(
     stack: Stack, fault: Fault, service: str
@@ -225,6 +240,7 @@ def test_a_scheduler_killed_while_a_step_is_deferred_takes_no_try_of_it(stack: S
     ends_once(fault, run_id, since)
 
 
+@pytest.mark.deferred
 def test_a_scheduler_killed_when_a_task_has_come_back_gives_it_to_the_next_try(stack: Stack, fault: Fault) -> None:
     with deferred_training(stack) as (run_id, _):
         stack.compose("stop", "registrar")
@@ -234,6 +250,7 @@ def test_a_scheduler_killed_when_a_task_has_come_back_gives_it_to_the_next_try(s
     ends_once(fault, run_id, since, tries=2)
 
 
+@pytest.mark.deferred
 def test_the_whole_stack_goes_down_and_up_while_a_step_is_deferred(stack: Stack, fault: Fault) -> None:
     with deferred_training(stack) as (run_id, before):
         stack.compose("down")
@@ -254,6 +271,7 @@ def test_a_deferred_step_keeps_its_slot(stack: Stack, fault: Fault) -> None:
     ends_once(fault, run_id, since)
 
 
+@pytest.mark.deferred
 @pytest.mark.parametrize("pause", [6.0, 8.0, 9.0])
 def test_a_step_that_ends_as_it_is_deferred_is_judged(stack: Stack, fault: Fault, pause: float) -> None:
     with begun_training(stack) as (run_id, _):

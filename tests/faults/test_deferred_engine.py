@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = [
+    pytest.mark.deferred,
     pytest.mark.system,
     pytest.mark.fault,
     pytest.mark.skipif(not is_possible(), reason="an engine of one's own takes root, or sudo without a password"),

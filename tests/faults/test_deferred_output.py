@@ -85,6 +85,7 @@ def test_the_output_of_a_deferred_step_is_live_whole_in_order_and_nothing_of_it_
     assert last.endswith("to be published")
 
 
+@pytest.mark.deferred
 def test_a_deferred_step_that_prints_very_much_is_whole(stack: Stack, fault: Fault) -> None:
     """Where that is more than the triggerer takes, the task comes back for it."""
     lines = 200_000
@@ -96,6 +97,7 @@ def test_a_deferred_step_that_prints_very_much_is_whole(stack: Stack, fault: Fau
     assert counted(told(stack, run_id), "info", "out") == list(range(lines))
 
 
+@pytest.mark.deferred
 def test_a_task_that_has_come_back_is_deferred_again_and_keeps_what_its_first_trigger_has_shown(
     stack: Stack, fault: Fault
 ) -> None:
@@ -113,6 +115,7 @@ def test_a_task_that_has_come_back_is_deferred_again_and_keeps_what_its_first_tr
     assert counted(logged, "warning", "err") == list(range(lines))
 
 
+@pytest.mark.deferred
 def test_secrets_are_masked_in_what_a_deferred_step_prints(stack: Stack, fault: Fault) -> None:
     for key, value in {"tell_api_key": "of-the-variable-4711", "tell_plain": "plain-enough"}.items():
         stack.airflow.request("POST", "/api/v2/variables", {"key": key, "value": value})

@@ -202,6 +202,7 @@ def test_bare_just_lists_the_recipes_in_groups(clone: Clone) -> None:
         "rotate-key",
         "test-hostile",
         "test-overload",
+        "test-deferred",
     ):
         assert re.search(rf"^    {recipe}\b", listed, re.MULTILINE), recipe
 
