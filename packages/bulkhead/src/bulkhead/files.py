@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from bulkhead.behind import Behind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from concurrent.futures import Future
 
 SHARED_MODE = 0o664
 """Exchange files and journals: the group writes too, because every container runs with group 0."""
@@ -120,8 +120,7 @@ class HashedWriter:
         self._size = self._unsynced = 0
         self._kept: list[bytes] = []
         self._kept_bytes = 0
-        self._thread = ThreadPoolExecutor(1, "writes")
-        self._behind: Future[None] | None = None
+        self._behind = Behind("writes")
         self.closed = False
 
     def write(self, data: bytes) -> int:
@@ -144,13 +143,11 @@ class HashedWriter:
             OSError: it cannot be written.
         """
         self._hand_over()
-        if self._behind is not None:
-            self._behind.result()
+        self._behind.wait()
 
     def stop(self) -> None:
         """Write nothing more."""
-        self._thread.shutdown(cancel_futures=True)
-        self._behind = None  # its error knows who called, and they this: a circle would keep all of them, and threads
+        self._behind.stop()
 
     def flush(self) -> None:
         """Nothing: the file is synced when it is whole."""
@@ -173,9 +170,7 @@ class HashedWriter:
 
     def _hand_over(self) -> None:
         pieces, self._kept, self._kept_bytes = self._kept, [], 0
-        if self._behind is not None:
-            self._behind.result()  # so that no more than two pieces are in memory
-        self._behind = self._thread.submit(self._append, pieces)
+        self._behind.do(self._append, pieces)
 
     def _append(self, pieces: list[bytes]) -> None:
         for piece in pieces:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bulkhead.behind import Behind
 from bulkhead.errors import Refused, listed
 from bulkhead.prediction import frames
 from bulkhead.step.result import Output
 from tabular.footer import footer
-from tabular.hashing import HashedBehind
 from tabular.pieces import UNREADABLE, read_ahead, rows_at_once
 
 if TYPE_CHECKING:
@@ -120,16 +121,17 @@ class Exchanged:
 
     def _read(self, names: list[str]) -> Iterator[pa.RecordBatch]:
         self._is_proven = False
+        digest = hashlib.sha256()
         # The same file, opened once more: two passes may be on their way at once.
         place = f"/proc/self/fd/{self._opened.file.fileno()}"
-        with open(place, "rb", buffering=0) as file, HashedBehind() as digest:  # noqa: PTH123  # no path of ours
+        with open(place, "rb", buffering=0) as file, Behind("hashes") as behind:  # noqa: PTH123  # no path of ours
             asked = None if names == self.schema.names else names
             window = _Window(self._size)
             table = pq.ParquetFile(pa.PythonFile(window, "r"), metadata=self._metadata)
+            digest.update(_exactly(file, _BEGIN, self._opened))
             for number, (begin, end) in enumerate(self._groups):
-                digest.update(_exactly(file, begin - file.tell(), self._opened))
                 window.show(_exactly(file, end - begin, self._opened), begin)
-                digest.update(window.content)
+                behind.do(digest.update, window.content)
                 if not names:
                     continue
                 try:
@@ -138,6 +140,7 @@ class Exchanged:
                     raise self._opened.changed from None
                 yield _one_batch(found.select(names))
             rest = file.read(len(self._tail) + 1)  # not all that somebody may be appending
+            behind.wait()
             digest.update(rest)
             if digest.hexdigest() != self._opened.output.sha256 or rest != self._tail:
                 raise self._opened.changed

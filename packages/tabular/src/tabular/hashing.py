@@ -1,17 +1,17 @@
-"""Hashing a file while it is read: ahead of who reads it anywhere, and behind who reads it from its beginning on."""
+"""Hashing a file while it is read, always ahead of who reads it, and once more afterwards."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from io import BufferedReader
 
 _PIECE = 1 << 20
@@ -32,19 +32,17 @@ class Hashed:
     def is_of(self, opened: Callable[[], BufferedReader]) -> bool:
         """Whether the file that ``opened`` opens is the same; its halves are hashed side by side."""
         with ThreadPoolExecutor(1, "hashes") as thread:
-            rest = thread.submit(_hash, opened, self._first_half.copy(), self._middle, None)
+            rest = thread.submit(_hash, opened, self._first_half.copy(), self._middle, sys.maxsize)
             begin = _hash(opened, hashlib.sha256(), 0, self._middle)
             return begin == self._first_half.hexdigest() and rest.result() == self.sha256
 
 
-def _hash(opened: Callable[[], BufferedReader], digest: hashlib._Hash, begin: int, end: int | None) -> str:
-    """What ``digest`` is after the bytes of the file from ``begin`` to ``end``, or to its end."""
+def _hash(opened: Callable[[], BufferedReader], digest: hashlib._Hash, begin: int, end: int) -> str:
+    """What ``digest`` is after the bytes of the file from ``begin`` to ``end``, or its own end."""
     with opened() as file:
         file.seek(begin)
-        left = end - begin if end is not None else None
-        while piece := file.read(_PIECE if left is None else min(_PIECE, left)):
+        while piece := file.read(min(_PIECE, end - file.tell())):
             digest.update(piece)
-            left = None if left is None else left - len(piece)
     return digest.hexdigest()
 
 
@@ -128,32 +126,3 @@ class HashedAhead(io.RawIOBase):
             with self._moved:
                 self._is_over = True
                 self._moved.notify_all()
-
-
-class HashedBehind:
-    """The SHA-256 of what it is given, made by a thread while the giver goes on with the same bytes."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self._thread = ThreadPoolExecutor(1, "hashes behind")
-        self._behind: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-
-    def update(self, piece: bytes) -> None:
-        """Append ``piece``, when the one before it has been hashed: no more than two are in memory."""
-        self._wait()
-        self._behind = self._thread.submit(self._digest.update, piece)
-
-    def hexdigest(self) -> str:
-        """Of all that was given."""
-        self._wait()
-        return self._digest.hexdigest()
-
-    def _wait(self) -> None:
-        if self._behind is not None:
-            self._behind.result()
