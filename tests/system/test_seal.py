@@ -6,6 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bulkhead.paths import run_path
@@ -87,6 +90,18 @@ def test_a_step_killed_from_outside_fails_with_its_cause_and_one_record(stack: S
     assert "137" in record["detail"]
     assert stack.model_files() == models
     assert stack.running_steps() == []
+
+
+def test_a_step_out_of_memory_fails_with_the_limit_and_one_record(stack: Stack) -> None:
+    # Of thousands of columns each has its buffers: rows alone fill no memory any more.
+    wide = {f"c{number}": np.random.default_rng(number).normal(size=5000) for number in range(2000)}
+    pq.write_table(pa.table({**wide, "target": np.arange(5000.0)}), stack.inputs / "large.parquet")
+    run_id, state = stack.run("dev_train_model_dag", {"source": "large.parquet"})
+    (stack.inputs / "large.parquet").unlink()
+    assert state == "failed"
+    (record,) = stack.trainings(run_id)
+    assert (record["cause"], record["step"]) == ("out_of_memory", "preprocessing")
+    assert "400m" in record["detail"]
 
 
 def test_a_missing_image_fails_with_the_command_that_builds_it(stack: Stack) -> None:
