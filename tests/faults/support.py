@@ -93,10 +93,18 @@ def status(stack: Stack) -> Iterator[None]:
 
 def verify(stack: Stack) -> None:
     """The registry is what its records say, the chain is whole, and its end is the one that was seen."""
-    command = ["docker", "exec", stack.service("registrar"), "registry", "verify", "--quick"]
+    registrar = stack.service("registrar")
+    # One that was killed again and again rests for longer each time before Docker starts it, longer than a run takes.
+    wait_until(lambda: _is_running(registrar), 60, "Docker does not restart the registrar")
+    command = ["docker", "exec", registrar, "registry", "verify", "--quick"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cannot be told" not in done.stdout, "the registrar has not said where the logs end"
+
+
+def _is_running(container: str) -> bool:
+    command = ["docker", "inspect", "--format", "{{.State.Status}}", container]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "running"
 
 
 def left_over(stack: Stack, run_id: str) -> list[str]:
