@@ -25,6 +25,7 @@ from registrar.approvals import Rules
 from registrar.books import Books
 from registrar.containers import Containers
 from registrar.heads import Heads
+from registrar.hosts import Hosts
 from registrar.logical_task import TaskKey, Try
 from registrar.outcome_index import OutcomeIndex
 from registrar.service import Registrar, Routes
@@ -145,7 +146,7 @@ class Service:
             self.books,
             self.tables,  # type: ignore[arg-type]  # as above
             self.airflow,  # type: ignore[arg-type]  # as above
-            Containers(self.launcher, PROJECT),
+            Hosts(None, folder, Containers(self.launcher, PROJECT)),
             Rules(),
             folder,
         )

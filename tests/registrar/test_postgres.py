@@ -21,6 +21,7 @@ from bulkhead.registry.store import Registry
 from registrar import serving
 from registrar.airflow_records import AirflowRecords
 from registrar.database import Away, Database
+from registrar.host_tables import HostTables
 from registrar.logical_task import TaskKey
 from registrar.own_tables import OwnTables
 from registrar.preparation import Passwords, Preparation
@@ -40,10 +41,12 @@ OLD = """
 CREATE TYPE mood AS ENUM ('good', 'bad');
 CREATE TABLE task_instance (
     id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250), map_index integer,
-    try_number integer, state varchar(20), start_date timestamptz, end_date timestamptz, mood mood);
+    try_number integer, state varchar(20), start_date timestamptz, end_date timestamptz, mood mood,
+    hostname varchar(1000));
 CREATE TABLE task_instance_history (
     task_instance_id uuid PRIMARY KEY, dag_id varchar(250), run_id varchar(250), task_id varchar(250),
-    map_index integer, try_number integer, state varchar(20), trigger_id integer, next_method varchar(1000));
+    map_index integer, try_number integer, state varchar(20), trigger_id integer, next_method varchar(1000),
+    hostname varchar(1000));
 CREATE TABLE dag_run (id serial PRIMARY KEY, dag_id varchar(250), run_id varchar(250), conf jsonb,
     triggering_user_name varchar(512), run_type varchar(50));
 CREATE TABLE hitl_detail (ti_id uuid PRIMARY KEY, chosen_options json, responded_by json, responded_at timestamptz,
@@ -196,15 +199,16 @@ def test_the_reader_reads_tables_of_later_too_and_writes_none(server: Server) ->
 def test_what_airflow_knows_is_read(server: Server) -> None:
     with server.as_role("airflow", PASSWORDS.airflow) as airflow:
         airflow.execute("INSERT INTO task_instance VALUES (%s, 'd', 'r', 't', -1, 2, 'running')", (ID,))
+        airflow.execute("UPDATE task_instance SET hostname = 'gpu1' WHERE id = %s", (ID,))
         other = ID[:-1] + "0"
         airflow.execute("INSERT INTO task_instance_history VALUES (%s, 'd', 'r', 't', -1, 1, 'success')", (other,))
         answer_of = (ID, '["Approve"]', '{"id": "1", "name": "ada"}')
         airflow.execute("INSERT INTO hitl_detail VALUES (%s, %s, %s, now(), 'Promote it?')", answer_of)
     records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
     tries = records.tries(TaskKey("d", "r", "t"))
-    assert sorted((one.id, one.number, one.state, one.is_current) for one in tries) == [
-        (other, 1, "success", False),
-        (ID, 2, "running", True),
+    assert sorted((one.id, one.number, one.state, one.is_current, one.host) for one in tries) == [
+        (other, 1, "success", False, ""),
+        (ID, 2, "running", True, "gpu1"),
     ]
     answer = records.answer(TaskKey("d", "r", "t"))
     assert answer is not None
@@ -396,3 +400,26 @@ def test_another_admin_password_than_the_volumes_is_told(new: Server) -> None:
     wrong = Passwords(airflow=PASSWORDS.airflow, admin="another", registrar=PASSWORDS.registrar)
     with pytest.raises(Refused, match=r"Restore the \.env"):
         Preparation("127.0.0.1", new.port, wrong).run()
+
+
+def test_hosts_are_kept_with_what_was_given_up(server: Server) -> None:
+    tables = HostTables(server.database())
+    first = tables.add("gpu1", ["default", "gpu"])
+    again = tables.add("gpu1", ["gpu"])
+    assert first != again
+    tables.drain("gpu1", queues=["never used"], is_draining=True)
+    tables.drain("main", queues=["default"], is_draining=True)
+    tables.release("gpu1")
+    gpu1, main = tables.rows()
+    assert (gpu1.name, gpu1.generation, gpu1.queues, gpu1.is_draining) == ("gpu1", again, ["gpu"], True)
+    assert gpu1.released_at is not None
+    assert (main.name, main.generation, main.queues, main.is_draining) == ("main", "", ["default"], True)
+    # Whoever is added anew is well, for all that anybody knows.
+    tables.add("gpu1", ["default"])
+    assert (tables.rows()[0].is_draining, tables.rows()[0].released_at) == (False, None)
+    for name in ("gpu1", "main", "nobody"):
+        tables.remove(name)
+    assert tables.rows() == []
+    tables.give_up("c" * 64, "gpu1")
+    tables.give_up("c" * 64, "gpu1")
+    assert tables.given_up() == {"c" * 64}

@@ -10,6 +10,7 @@ import pytest
 from tests.registrar.support import Service, try_id
 from tests.support.project import lines_of
 
+from bulkhead.hosts_protocol import MAIN
 from registrar.database import Away
 
 
@@ -213,14 +214,15 @@ def test_a_bug_with_one_container_does_not_keep_the_others_waiting(
 ) -> None:
     service.tries("failed")
     first, other = (service.container(state={"Status": "running", "Running": True}) for _ in range(2))
-    stop = service.registrar.containers.stop
+    containers = service.registrar.hosts.containers(MAIN)
+    stop = containers.stop
 
     def broken(container: Any) -> None:
         if container.id == first:
             raise OverflowError("int too large to convert to float")
         stop(container)
 
-    monkeypatch.setattr(service.registrar.containers, "stop", broken)
+    monkeypatch.setattr(containers, "stop", broken)
     service.round()
     assert service.launcher.done == [f"POST {other[:3]} stop", f"POST {other[:3]} rename"]
 

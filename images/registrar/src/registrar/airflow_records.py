@@ -31,10 +31,11 @@ t.state = 'failed' AND EXISTS (
 """The act is written down just before what it does. With a task's its upstream, downstream, past and future tasks may
 be failed too, which are not named: then the time tells."""
 _TRIES = f"""
-SELECT t.id::text, t.try_number, t.state, true, {_BY_PERSON}, false FROM public.task_instance AS t WHERE {_TASK}
+SELECT t.id::text, t.try_number, t.state, true, {_BY_PERSON}, false, t.hostname
+FROM public.task_instance AS t WHERE {_TASK}
 UNION ALL
-SELECT task_instance_id::text, try_number, state, false, false, trigger_id IS NOT NULL AND next_method IS NOT NULL
-FROM public.task_instance_history WHERE {_TASK}
+SELECT task_instance_id::text, try_number, state, false, false, trigger_id IS NOT NULL AND next_method IS NOT NULL,
+hostname FROM public.task_instance_history WHERE {_TASK}
 LIMIT {_MOST_TRIES}
 """  # noqa: S608  # put together from what stands above
 """A try that was cleared while it ran is ``restarting`` for a while. One that was cleared while it waited goes into the
@@ -94,8 +95,8 @@ class AirflowRecords:
         """
         key = (task.dag_id, task.run_id, task.task_id, task.map_index)
         return [
-            Try(try_id, int(number or 0), state, is_current, by_person, bool(is_cleared))
-            for try_id, number, state, is_current, by_person, is_cleared in self._rows(_TRIES, (*key, *key))
+            Try(try_id, int(number or 0), state, is_current, by_person, bool(is_cleared), host or "")
+            for try_id, number, state, is_current, by_person, is_cleared, host in self._rows(_TRIES, (*key, *key))
         ]
 
     def run(self, dag_id: str, run_id: str) -> Run | None:

@@ -14,6 +14,7 @@ from bulkhead.cli import entry_point
 from bulkhead.errors import EXIT_REFUSED, Refused
 from bulkhead.paths import JOURNALS
 from bulkhead.step.options import name_option
+from registrar import host_commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +65,13 @@ def prepare_database() -> None:
     )
     Preparation(os.environ.get("BULKHEAD_DB_HOST") or "postgres", port(os.environ), passwords).run()
     click.echo("the database is ready")
+
+
+registrar.add_command(host_commands.hosts)
+registrar.add_command(host_commands.host_add)
+registrar.add_command(host_commands.host_drain)
+registrar.add_command(host_commands.host_remove)
+registrar.add_command(host_commands.host_release)
 
 
 @registrar.command()

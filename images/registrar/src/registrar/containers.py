@@ -67,6 +67,11 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
         return self.id[:12]
 
     @property
+    def on_host(self) -> str:
+        """Where it is, as the end of a sentence; nothing where there is but one host."""
+        return f" on the host {self.identity.host}" if self.identity.host else ""
+
+    @property
     def has_ended_well(self) -> bool:
         """Whether its result file may be a proof: it ended with 0, or with nobody knows what, its engine being away."""
         return self.is_ended and self.exit_code in {0, EXIT_UNKNOWN}
@@ -92,11 +97,13 @@ class Containers:
     Args:
         http: the launcher.
         project: ours.
+        host: where it is; None: there is but one host.
     """
 
-    def __init__(self, http: Http, project: str) -> None:
+    def __init__(self, http: Http, project: str, host: str | None = None) -> None:
         self._http = http
         self._project = project
+        self._host = host
 
     def get(self, container: str) -> Container | None:
         """The container with this id; None: it has gone.
@@ -109,7 +116,7 @@ class Containers:
         if status == _NOT_FOUND:
             return None
         try:
-            return parse(msgspec.json.decode(body), self._project)
+            return parse(msgspec.json.decode(body), self._project, self._host)
         except msgspec.DecodeError as error:
             raise Away(f"the launcher's answer is none ({error})") from None
 
@@ -160,8 +167,8 @@ class Containers:
         return status, body
 
 
-def parse(inspected: Mapping[str, Any], project: str) -> Container:
-    """The container that the engine describes as ``inspected``.
+def parse(inspected: Mapping[str, Any], project: str, host: str | None = None) -> Container:
+    """The container that the engine of ``host`` describes as ``inspected``.
 
     Raises:
         Refused: it is not a step that Airflow started in ``project``.
@@ -187,6 +194,7 @@ def parse(inspected: Mapping[str, Any], project: str) -> Container:
                 map_index=int(labels[f"{_PREFIX}map-index"]),
                 image=labels.get(f"{_PREFIX}image"),
                 git_commit=labels.get("org.opencontainers.image.revision"),
+                host=msgspec.UNSET if host is None else host,
             ),
             try_id=as_id(labels[f"{_PREFIX}try-id"]),
             environment=environment,

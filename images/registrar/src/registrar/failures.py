@@ -51,6 +51,11 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
             journal=container.journal,
         )
 
+    def on(self, host: str | None) -> Attempted:
+        """This one, on ``host``; None: there is but one."""
+        where = msgspec.UNSET if host is None else host
+        return msgspec.structs.replace(self, identity=msgspec.structs.replace(self.identity, host=where))
+
     def of_try(self, number: int) -> Attempted:
         """This one, by the number that Airflow has for its try."""
         return msgspec.structs.replace(self, identity=msgspec.structs.replace(self.identity, try_number=number))

@@ -51,6 +51,8 @@ class Try(msgspec.Struct, frozen=True):
     """Whether a person has given it this state."""
     is_cleared: bool = False
     """Whether a person has cleared it while it waited (*deferred*): nobody else ends a try that has no process."""
+    host: str = ""
+    """The host that Airflow has given it to, where there are several; else a name that tells nothing."""
 
 
 class Standing(msgspec.Struct, frozen=True):

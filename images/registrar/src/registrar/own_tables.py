@@ -24,6 +24,11 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS public.head (
     journal text PRIMARY KEY, seq bigint NOT NULL, hash text NOT NULL, seen_at timestamptz NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS public.accepted (try_id uuid PRIMARY KEY, at timestamptz NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS public.host (
+    name text PRIMARY KEY, generation text NOT NULL, queues text NOT NULL, added_at timestamptz NOT NULL,
+    is_draining boolean NOT NULL DEFAULT false, released_at timestamptz)""",
+    """CREATE TABLE IF NOT EXISTS public.given_up (
+    container text PRIMARY KEY, host text NOT NULL, at timestamptz NOT NULL)""",
 )
 JOURNAL_NAMES: tuple[JournalName, ...] = get_args(JournalName)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from bulkhead.errors import Refused
+from bulkhead.hosts_protocol import MAIN, GivenUp, GiveUpRequest, HostReport, Where, WhereRequest
 from bulkhead.registrar_protocol import (
     Answered,
     Concluded,
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from registrar.airflow_records import AirflowRecords
     from registrar.approvals import Rules
     from registrar.books import Books
-    from registrar.containers import Container, Containers
+    from registrar.containers import Container
+    from registrar.hosts import Hosts
     from registrar.own_tables import OwnTables
 
 logger = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ class Registrar:
         books: the registry.
         tables: the registrar's own, in Postgres.
         airflow: Airflow's own, in Postgres.
-        containers: the launcher.
+        hosts: their launchers, and which of them live.
         rules: what is asked of an approval.
         folder: in it is ``shared``.
     """
@@ -63,13 +66,13 @@ class Registrar:
         books: Books,
         tables: OwnTables,
         airflow: AirflowRecords,
-        containers: Containers,
+        hosts: Hosts,
         rules: Rules,
         folder: Path,
     ) -> None:
         self.books = books
         self.tables = tables
-        self.containers = containers
+        self.hosts = hosts
         self._airflow = airflow
         self.conclusions = Conclusions(books, airflow, rules, folder)
         self._folder = folder
@@ -84,36 +87,43 @@ class Registrar:
         tries = self._airflow.tries(task)
         return standing(tries, try_id, self.tables.accepted(one.id for one in tries))
 
-    def look(self, request: LookRequest) -> Looked:
-        """What is known of a try's logical task."""
+    def look(self, request: LookRequest, host: str = MAIN) -> Looked:
+        """What is known of a try's logical task, for a try on ``host``."""
         task = TaskKey(request.dag_id, request.run_id, request.task_id, request.map_index)
         found = self.standing(task, _id(request.try_id))
         outcome = self.books.outcome(found.first_try)
         shown = conclude.adopted(outcome, outcome.environment) if outcome is not None else None
-        return Looked(found.first_try, shown, found.ended)
+        where = self.hosts.where(task) if shown is None else None
+        return Looked(found.first_try, shown, found.ended, None if where == host else where)
 
-    def conclude(self, container_id: str) -> Concluded:
-        """Have the proposal of a container that ended well recorded."""
-        container = self._container(container_id)
+    def conclude(self, container_id: str, host: str = MAIN) -> Concluded:
+        """Have the proposal of a container on ``host`` recorded, which ended well."""
+        container = self.hosts.containers(host).get(container_id)
         if container is None:
             raise Refusal(_NOT_FOUND, f"container {container_id[:12]} has gone. Nothing is recorded.")
         if not container.has_ended_well:
             how = "runs still" if not container.is_ended else f"ended with exit code {container.exit_code}"
             raise Refusal(_CONFLICT, f"container {container.short_id} {how}. Nothing is recorded.")
+        if self.hosts.is_given_up(container.id):
+            return conclude.superseded(container, f"its host {host} was given up, and the task is run elsewhere")
+        self._check_host(container, host)
         # Once at a time: who asks again, because it takes long, gets the outcome and no second copy.
         with self._concluding[hash(container.id) % _AT_ONCE]:
             found = self.standing(container.task, container.try_id)
             return self.conclusions.conclude(container, found)
 
-    def fail(self, request: FailRequest) -> Answered:
-        """Have a failed attempt recorded, once for each try; a try that has succeeded did not fail."""
-        container = self._container(request.container) if request.container else None
+    def fail(self, request: FailRequest, host: str = MAIN) -> Answered:
+        """Have a failed attempt on ``host`` recorded, once for each try; a try that has succeeded did not fail."""
+        containers = self.hosts.containers(host)
+        container = containers.get(request.container) if request.container else None
         if container is not None:
+            self._check_host(container, host)
             whose, task = Attempted.of_container(container), container.task
             if container.is_running:  # what has failed does not run on
-                self.containers.stop(container)
+                containers.stop(container)
         else:
             whose, task = Attempted.of_request(request, _id(request.try_id)), TaskKey.of(request.identity)
+            whose = whose.on(host if self.hosts.is_on else None)
             found = next((one for one in self._airflow.tries(task) if one.id == whose.try_id), None)
             if found is None:
                 return Answered("not recorded: Airflow knows of no such try", is_new=False)
@@ -123,6 +133,38 @@ class Registrar:
         if self._has_succeeded(task, whose):
             return Answered("not recorded: this try has succeeded", is_new=False)
         return self.record_failure(whose, request.failed, container)
+
+    def give_up(self, request: GiveUpRequest) -> GivenUp:
+        """Whether a task may be started anew, though another host has, or had, its container."""
+        answer, container = self.hosts.give_up(request)
+        if container is not None and not self.standing(container.task, container.try_id).is_current:
+            self.record_loss(container)
+        return answer
+
+    def record_loss(self, container: Container) -> None:
+        """Record that a try was lost with its host, unless its end is recorded."""
+        detail = (
+            f"its host {container.identity.host} was given up: silent for {self.hosts.lease:.0f} s, or released by a"
+            " person. The task is run elsewhere."
+        )
+        self.record_failure(
+            Attempted.of_container(container), FailedReport(cause="host_lost", detail=detail, retry=True)
+        )
+
+    def _check_host(self, container: Container, host: str) -> None:
+        """A host speaks for the tries that Airflow gave it, and for no other; the first host is Airflow's own.
+
+        Raises:
+            Refusal: Airflow has given the try to another host.
+        """
+        if host == MAIN:
+            return
+        tries = self._airflow.tries(container.task)
+        given = {one.host for one in tries if one.id == container.try_id}
+        if given != {host}:
+            raise Refusal(
+                _CONFLICT, f"Airflow has not given this try of {container.identity.task_id} to the host {host}."
+            )
 
     def _has_succeeded(self, task: TaskKey, whose: Attempted) -> bool:
         """Whether the outcome of ``task`` is what this very try has made."""
@@ -159,9 +201,6 @@ class Registrar:
         trouble = self.books.trouble or self.books.heads_trouble
         return {"state": "waiting" if trouble else "ready", "trouble": trouble}
 
-    def _container(self, container_id: str) -> Container | None:
-        return self.containers.get(container_id)
-
 
 class Routes:
     """By method and path, what answers."""
@@ -187,20 +226,44 @@ class Routes:
 
     def _answer(self, request: Request) -> Any:
         registrar = self._registrar
-        match request.method, request.path:
+        host, path = _host_and_path(request.path)
+        match request.method, path:
             case "GET", "/health":
                 return registrar.health()
             case "GET", "/chain":
                 return registrar.chain()
             case "POST", "/look":
-                return registrar.look(_read(request, LookRequest))
+                return registrar.look(_read(request, LookRequest), host)
             case "POST", "/conclude":
-                return registrar.conclude(_read(request, ConcludeRequest).container)
+                return registrar.conclude(_read(request, ConcludeRequest).container, host)
             case "POST", "/fail":
-                return registrar.fail(_read(request, FailRequest))
+                return registrar.fail(_read(request, FailRequest), host)
             case "POST", "/unapproved":
                 return registrar.unapproved(_read(request, UnapprovedRequest))
+        return self._answer_about_hosts(request, host, path)
+
+    def _answer_about_hosts(self, request: Request, host: str, path: str) -> Any:
+        hosts = self._registrar.hosts
+        match request.method, path:
+            case "GET", "/hosts":
+                return hosts.listing()
+            case "POST", "/report":
+                return hosts.report(host, _read(request, HostReport), time.time())
+            case "POST", "/whereabouts":
+                asked = _read(request, WhereRequest)
+                task = TaskKey(asked.dag_id, asked.run_id, asked.task_id, asked.map_index)
+                return Where(hosts.where(task))
+            case "POST", "/give_up":
+                return self._registrar.give_up(_read(request, GiveUpRequest))
         raise Refusal(_NOT_FOUND, f"{request.method} {request.path[:60]} is nothing that the registrar does.")
+
+
+def _host_and_path(path: str) -> tuple[str, str]:
+    """Who asks, by what the gateway has put before the path."""
+    if not path.startswith("/hosts/"):
+        return MAIN, path
+    name, _, rest = path.removeprefix("/hosts/").partition("/")
+    return name, f"/{rest}"
 
 
 def _read(request: Request, kind: type[T]) -> T:

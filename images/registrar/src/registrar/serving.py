@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bulkhead import clock, unix_http
 from bulkhead.errors import one_line
+from bulkhead.hosts_protocol import MAIN
 from bulkhead.registry import journal, lock, publishing
 from bulkhead.registry.chain import Head, KeyRing
 from bulkhead.registry.decisions import LONGEST_REASON
@@ -21,10 +22,12 @@ from registrar.approvals import Rules
 from registrar.books import Books
 from registrar.containers import Containers
 from registrar.heads import Heads
+from registrar.host_tables import HostTables
+from registrar.hosts import Hosts, connect
 from registrar.outcome_index import OutcomeIndex
 from registrar.own_tables import JOURNAL_NAMES, OwnTables
 from registrar.service import Registrar, Routes
-from registrar.sweep import Sweep
+from registrar.sweep import Sweeps
 
 if TYPE_CHECKING:
     from bulkhead.paths import JournalName
@@ -46,7 +49,8 @@ def serve(settings: Settings) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    own = OwnTables(settings.own_database())
+    own_database = settings.own_database()
+    own = OwnTables(own_database)
     heads = Heads(own)
     with tempfile.TemporaryDirectory(prefix="registrar-") as folder:
         index = OutcomeIndex(settings.models, Path(folder) / "outcomes.sqlite")
@@ -55,11 +59,22 @@ def serve(settings: Settings) -> None:
             books,
             own,
             AirflowRecords(settings.airflow_database()),
-            Containers(unix_http.Client(settings.launcher_socket, _LAUNCHER_SECONDS), settings.project),
+            Hosts(
+                HostTables(own_database),
+                settings.folder,
+                Containers(
+                    unix_http.Client(settings.launcher_socket, _LAUNCHER_SECONDS),
+                    settings.project,
+                    None if settings.queues is None else MAIN,
+                ),
+                lease=settings.lease,
+                queues=settings.queues,
+                connect=connect(settings.project),
+            ),
             Rules(settings.approvers, settings.four_eyes),
             settings.folder,
         )
-        sweep = Sweep(registrar)
+        sweep = Sweeps(registrar)
         server = unix_http.Server(settings.socket, Routes(registrar))
         for name in publishing.remove_leftovers(settings.models):
             logger.warning("removed models/%s, which a killed registrar has left", name)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -42,6 +44,10 @@ class Settings:
     """Who may approve; empty: whoever Airflow lets answer."""
     four_eyes: bool = False
     """Whether who asked for a promotion may not approve it."""
+    queues: tuple[str, ...] | None = None
+    """Those that the first host serves; None: there is no other host, and Airflow's scheduler runs its tasks."""
+    lease: float = 600.0
+    """For how many seconds a host that is silent is waited for."""
 
     @classmethod
     def from_environment(cls, given: Mapping[str, str] | None = None) -> Self:
@@ -61,6 +67,8 @@ class Settings:
             database_password=secret(variables, "BULKHEAD_REGISTRAR_DB_PASSWORD"),
             approvers=frozenset(filter(None, map(str.strip, variables.get("BULKHEAD_APPROVERS", "").split(",")))),
             four_eyes=approval.four_eyes(variables.get(approval.FOUR_EYES)),
+            queues=queues(variables.get("BULKHEAD_HOST_QUEUES")) if variables.get("BULKHEAD_HOSTS") == "1" else None,
+            lease=_seconds(variables, "BULKHEAD_ENGINE_LEASE", 600.0),
         )
 
     @property
@@ -101,6 +109,30 @@ def secret(variables: Mapping[str, str], name: str) -> str:
     found = variables.get(name)
     if not found:
         raise Refused(f"{name} is not set. Run 'just up' once, it completes .env.")
+    return found
+
+
+def queues(text: str | None) -> tuple[str, ...]:
+    """Names of queues, with commas between them; ``default`` where there is none.
+
+    Raises:
+        Refused: one is none.
+    """
+    names = tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip())) or ("default",)
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+            raise Refused(f"{name!r} is no name of a queue: letters, digits, dots, dashes and underscores, at most 64.")
+    return names
+
+
+def _seconds(variables: Mapping[str, str], name: str, default: float) -> float:
+    text = variables.get(name)
+    try:
+        found = float(text) if text else default
+    except ValueError:
+        found = math.nan
+    if not 0 <= found < math.inf:
+        raise Refused(f"{name} is {text!r}, which is no number of seconds. Fix .env, then run 'just up'.")
     return found
 
 

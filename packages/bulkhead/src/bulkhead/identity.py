@@ -30,6 +30,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     map_index: int | None = None
     image: str | None = None
     git_commit: str | None = None
+    host: str | msgspec.UnsetType = msgspec.UNSET
+    """On which host its container was, where there are several; the registrar says it, and no step."""
 
     @classmethod
     def from_environment(cls, task_id: str) -> Self:

@@ -66,6 +66,8 @@ class Looked(msgspec.Struct, frozen=True):
     outcome: Concluded | None = None
     ended: str | None = None
     """How it has ended in Airflow by now: ``failed``, ``success``, ``cleared``, ``deleted``, ...; None: it has not."""
+    elsewhere: str | None = None
+    """Another host than the one that asks, which has a container of it; None: none is known."""
 
 
 class ConcludeRequest(msgspec.Struct, frozen=True):

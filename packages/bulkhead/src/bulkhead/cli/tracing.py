@@ -81,6 +81,7 @@ def _print_trace(traced: Trace) -> None:
         ("input", _file(files.get("inference data"))),
         ("commit", inference.git_commit or formatting.UNKNOWN),
         ("image", inference.image or formatting.UNKNOWN),
+        *([("host", inference.host)] if inference.host else []),
         ("run", inference.run_id or formatting.UNKNOWN),
         ("in Airflow", runs.get("inference", formatting.UNKNOWN)),
     ]
@@ -114,6 +115,7 @@ def _print_trace(traced: Trace) -> None:
             ("rows", formatting.number(data.rows if data else None)),
             ("commit", model.git_commit or formatting.UNKNOWN),
             ("image", model.image or formatting.UNKNOWN),
+            *([("host", model.host)] if model.host else []),
             ("run", model.run_id or formatting.UNKNOWN),
             ("in Airflow", runs.get("training", formatting.UNKNOWN)),
         ]

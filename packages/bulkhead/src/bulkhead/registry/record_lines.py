@@ -47,7 +47,8 @@ def encode(record: Record) -> bytes:
     keys: dict[str, None] = {}
     for kind in type(record).__mro__[:-2]:  # without msgspec.Struct and object
         keys |= dict.fromkeys(kind.__annotations__)
-    return msgspec.json.encode({key: getattr(record, key) for key in keys}) + b"\n"
+    content = {key: getattr(record, key) for key in keys}
+    return msgspec.json.encode({key: value for key, value in content.items() if value is not msgspec.UNSET}) + b"\n"
 
 
 def decode(line: bytes, offset: int = 0) -> Record | Unreadable:

@@ -12,6 +12,7 @@ import msgspec
 
 from bulkhead import clock, untrusted
 from bulkhead.errors import one_line, short
+from bulkhead.hosts_protocol import PROBE
 from bulkhead.maintenance.verify.findings import finding, unreadable
 from bulkhead.registry.quality_gate import SETTINGS
 from bulkhead.registry.store import INFERENCES, TRAININGS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from bulkhead.registry.serving import ModelVersion
 
 QUARANTINE = "quarantine"
-KNOWN = frozenset({TRAININGS, INFERENCES, ".gitkeep", SETTINGS, QUARANTINE, "lost+found", ".lock", ".gc.lock"})
+KNOWN = frozenset({TRAININGS, INFERENCES, ".gitkeep", SETTINGS, QUARANTINE, "lost+found", ".lock", ".gc.lock", PROBE})
 """What is at home in ``models/`` beside model files; the last, where ``models/`` is a disk of its own."""
 
 LEFTOVER = re.compile(r"\.[^/]*\.tmp")
