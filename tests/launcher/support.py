@@ -37,6 +37,9 @@ class FakeEngine:
         self.ended = threading.Event()
         self.hangs = False
         self.on_create: Callable[[], None] = lambda: None
+        self.memory = 64 << 30
+        self.steps: list[str] = []
+        """The ids of those that run, beside the ones that are there from the beginning."""
         ours = {PROJECT_LABEL: PROJECT, **ATTEMPT.labels()}
         self.containers: dict[str, dict[str, Any]] = {
             MINE: {"Name": "/ours.d.train_model", "State": {"Status": "exited"}, "Config": {"Labels": ours}},
@@ -56,6 +59,12 @@ class FakeEngine:
         """What was asked that is no look."""
         return [one for one in self.asked if one[0] != "GET"]
 
+    def add_step(self) -> None:
+        """One more runs."""
+        made = f"{len(self.steps):064d}"
+        self.containers[made] = {"Name": f"/{made}", "HostConfig": {"Memory": 400 << 20}, "Config": {"Labels": {}}}
+        self.steps.append(made)
+
     def _answer(self, request: Request) -> Response:  # noqa: C901, PLR0912  # a call each
         path = unquote(request.path).removeprefix(API)
         body = json.loads(request.body) if request.body else None
@@ -66,7 +75,8 @@ class FakeEngine:
             case "GET", ["version"]:
                 return Response.of({"ApiVersion": "1.47"})
             case "GET", ["info"]:
-                return Response.of({"ID": "E1", "Name": "host", "RegistryConfig": "private", "NCPU": 2})
+                info = {"ID": "E1", "Name": "host", "RegistryConfig": "private", "NCPU": 2, "MemTotal": self.memory}
+                return Response.of(info)
             case "GET", ["images", *name, "json"]:
                 if (found := self.images.get("/".join(name))) is None:
                     raise Refusal(404, "No such image: " + "/".join(name))
@@ -75,6 +85,8 @@ class FakeEngine:
                 self.on_create()
                 return Response.of({"Id": "d" * 64}, 201)
             case "GET", ["containers", "json"]:
+                if "status" in request.query.get("filters", ""):
+                    return Response.of([{"Id": one} for one in self.steps])
                 return Response.of([{"Id": MINE}])
             case "GET", ["containers", name, "json"]:
                 if name not in self.containers:

@@ -164,7 +164,7 @@ def test_of_the_engine_itself_little_is_told(host: Host) -> None:
         "ID": "E1",
         "Name": "host",
         "NCPU": 2,
-        "MemTotal": None,
+        "MemTotal": 64 << 30,
         "ServerVersion": None,
     }
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from bulkhead.unix_http import Refusal, Response, segments
 from engine.seal import PROJECT_LABEL
-from launcher import creation, run_folder
+from engine.settings import Settings
+from launcher import creation, room, run_folder
 from launcher.upstream import message_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Routes:
         self._log = log
         self._variables = variables
         self._locks = [threading.Lock() for _ in range(_LOCKS)]
+        self._room = threading.Lock()
+        """Whoever looks for room on this host has it until the container is made."""
 
     def answer(self, request: Request) -> Response:
         """The answer to ``request``.
@@ -83,6 +86,8 @@ class Routes:
                 return self._create(request)
             case "GET", ["containers", "json"]:
                 return self._list(request)
+            case "POST", ["probe"]:
+                return self._probe(request)
             case method, ["containers", name, *rest] if _NAME.fullmatch(name):
                 return self._container(method, name, rest, request)
         raise Refusal(403, f"{request.method} {request.path[:200]} is no call that a step needs")
@@ -119,7 +124,13 @@ class Routes:
     def _image(self, name: str) -> Response:
         image = creation.image_of(self._engine, f"bulkhead/{name}")
         labels = {"org.opencontainers.image.revision": image.commit} if image.commit else {}
-        return Response.of({"Id": image.id, "RepoTags": [image.tag], "Config": {"Labels": labels}})
+        found = {
+            "Id": image.id,
+            "RepoTags": [image.tag],
+            "Config": {"Labels": labels},
+            "RootFS": {"Layers": image.layers},
+        }
+        return Response.of(found)
 
     def _create(self, request: Request) -> Response:
         asked = creation.request_in(request.body)
@@ -130,9 +141,12 @@ class Routes:
         # One try at a time: between another's look and its create a step of that name could end, and lose its result.
         with self._alone(name):
             self._refuse_taken(name)  # before the folder is made ready: whoever has the name may have a result there
-            run_folder.prepare(settings, attempt)
             body = creation.body_of(asked, settings, attempt, image)
-            status, content = self._engine.ask("POST", "/containers/create", {"name": name}, body)
+            with self._room if settings.host else nullcontext():
+                if settings.host:
+                    self._refuse_without_room(settings)
+                run_folder.prepare(settings, attempt, is_anew=asked.is_anew)
+                status, content = self._engine.ask("POST", "/containers/create", {"name": name}, body)
         if status >= _ERROR:
             raise Refusal(status, message_of(content))
         container = str(json.loads(content)["Id"])
@@ -154,12 +168,30 @@ class Routes:
         finally:
             alone.release()
 
+    def _refuse_without_room(self, settings: Settings) -> None:
+        # One that was created is about to run.
+        ours, states = [f"{PROJECT_LABEL}={self._project}", TASK_LABEL], ["created", "running", "paused", "restarting"]
+        filters = json.dumps({"label": ours, "status": states})
+        listed = self._engine.get("/containers/json", {"all": "1", "filters": filters})
+        asked = [self._engine.ask("GET", f"/containers/{one['Id']}/json") for one in listed]
+        found = [json.loads(content) for status, content in asked if status < _ERROR]  # else it has gone since
+        room.check(settings, self._engine.get("/info"), found)
+
     def _refuse_taken(self, name: str) -> None:
         status, content = self._engine.ask("GET", f"/containers/{name}/json")
         if status < _ERROR:
             raise Refusal(_CONFLICT, f"the name {name} is taken by container {json.loads(content)['Id'][:12]}")
         if status != _NOT_FOUND:
             raise Refusal(status, message_of(content))
+
+    def _probe(self, request: Request) -> Response:
+        """Write what the registrar has told this host, where it will look for it."""
+        settings = Settings.from_environment("", environment=self._variables)
+        token = request.query.get("token", "")
+        if not settings.host or not re.fullmatch(r"[0-9a-f]{32}", token):
+            raise Refusal(400, "token is none")
+        run_folder.write_probe(settings, token)
+        return Response(204)
 
     def _list(self, request: Request) -> Response:
         filters = json.dumps({"label": [f"{PROJECT_LABEL}={self._project}", TASK_LABEL]})

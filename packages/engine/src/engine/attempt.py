@@ -115,9 +115,12 @@ class Image(msgspec.Struct, frozen=True):
     tag: str
     id: str
     commit: str | None
+    layers: list[str] = []
+    """Digests of what it holds: the same on every engine, where an id may differ."""
 
     @classmethod
     def inspected(cls, tag: str, inspected: dict[str, Any]) -> Image:
         """From ``docker image inspect``."""
         labels = inspected["Config"].get("Labels") or {}
-        return cls(tag, inspected["Id"], labels.get(COMMIT_LABEL))
+        layers = (inspected.get("RootFS") or {}).get("Layers") or []
+        return cls(tag, inspected["Id"], labels.get(COMMIT_LABEL), layers)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+_ANSWER_SECONDS = 30.0
+"""What a host that stands still may take to be found silent: a request to it has to run out first."""
+_LEAST_PATIENCE = 5.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """A step's own limits, from its DAG; None is the general one of ``.env``.
@@ -74,9 +79,15 @@ class Settings:
     registrar_seconds: float = 600.0
     """How long a step waits for a registrar that is away."""
     lease_seconds: float = 600.0
-    """How long a try waits for a step that it left on another engine."""
+    """How long a try waits for a step that it left on another engine; of several hosts, how long one may be silent."""
     defer_after: float = 60.0
     """After how many seconds a running step is waited for without a process of its own; 0: never."""
+    host: str = ""
+    """The name of this host; empty: there is but one."""
+    host_cpus: float | None = None
+    """How many CPUs of this host are for steps; None: all."""
+    host_memory: str | None = None
+    """How much memory of this host is for steps, in Docker's notation; None: all but what services need."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By limit, what set it, where that is not its general variable."""
 
@@ -120,6 +131,11 @@ class Settings:
         return cls(**given, sources=sources)
 
     @property
+    def host_patience(self) -> float | None:
+        """How long one of several hosts is waited for by who only waits: till about when it is lost; None: one host."""
+        return max(_LEAST_PATIENCE, self.lease_seconds - _ANSWER_SECONDS) if self.host else None
+
+    @property
     def user(self) -> str:
         """Whom a step runs as; group 0 is every container's."""
         return f"{self.uid}:0"
@@ -153,6 +169,9 @@ _VARIABLES: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "registrar_seconds": ("BULKHEAD_REGISTRAR_SECONDS", values.pause),
     "lease_seconds": ("BULKHEAD_ENGINE_LEASE", values.pause),
     "defer_after": ("BULKHEAD_DEFER_AFTER", values.pause),
+    "host": ("BULKHEAD_HOST_NAME", str),
+    "host_cpus": ("BULKHEAD_HOST_CPUS", values.cpus),
+    "host_memory": ("BULKHEAD_HOST_MEMORY", values.size),
 }
 """By field, its variable and what reads it."""
 _LIMITS = tuple(limit.name for limit in fields(Limits))

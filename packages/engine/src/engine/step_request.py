@@ -58,6 +58,8 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     memory: Annotated[str, msgspec.Meta(max_length=32)] | None = None
     seconds: float | None = None
     disk: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+    is_anew: bool = False
+    """Whether a container of this task may be running on a lost host: its run folder is left to it."""
 
     @classmethod
     def decode(cls, text: str) -> StepRequest:
@@ -95,7 +97,7 @@ class StepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return Attempt(Identity(**msgspec.structs.asdict(self.identity)), self.try_id, self.first_try)
 
 
-def create_arguments(spec: StepSpec, settings: Settings, attempt: Attempt) -> dict[str, Any]:
+def create_arguments(spec: StepSpec, settings: Settings, attempt: Attempt, *, is_anew: bool = False) -> dict[str, Any]:
     """Arguments of docker-py's ``create_container``, for a client that speaks to the launcher."""
     identity = attempt.identity
     own = {name: getattr(settings, name) for name, how in settings.sources.items() if how.endswith("in its DAG")}
@@ -116,6 +118,7 @@ def create_arguments(spec: StepSpec, settings: Settings, attempt: Attempt) -> di
         "approval_task": spec.approval_task,
         **({} if spec.model_name is None else {"model_name": spec.model_name}),
         **{name: value for name, value in own.items() if name in _LIMITS},
+        **({"is_anew": True} if is_anew else {}),
     }
     return {
         "image": settings.tag_of(spec.image),

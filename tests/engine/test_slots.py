@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import step_slots
+
+from engine import slots
 
 GB = 1 << 30
-SCRIPT = Path(step_slots.__file__)
+COMMAND = [sys.executable, "-m", "engine.slots"]
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ SCRIPT = Path(step_slots.__file__)
 def test_slots_are_what_memory_and_cores_allow_or_what_is_said(
     cores: int, gigabytes: int, settings: dict[str, str], expected: int
 ) -> None:
-    assert step_slots.slots(settings, cores, gigabytes * GB) == expected
+    assert slots.slots(settings, cores, gigabytes * GB) == expected
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,13 @@ def test_slots_are_what_memory_and_cores_allow_or_what_is_said(
 )
 def test_a_setting_that_is_none_is_refused_by_its_name(settings: dict[str, str]) -> None:
     (name,) = settings
-    ended = subprocess.run(
-        [sys.executable, SCRIPT], env=settings | {"PATH": ""}, capture_output=True, text=True, check=False
-    )
+    ended = subprocess.run(COMMAND, env=settings | {"PATH": ""}, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert name in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
 def test_compose_gives_the_pool_what_the_script_prints(pytestconfig: pytest.Config) -> None:
-    ended = subprocess.run([sys.executable, SCRIPT], env={"PATH": ""}, capture_output=True, text=True, check=True)
+    ended = subprocess.run(COMMAND, env={"PATH": ""}, capture_output=True, text=True, check=True)
     assert int(ended.stdout) >= 1
-    assert (
-        "./scripts/step_slots.py:/usr/local/lib/step_slots.py:ro"
-        in (pytestconfig.rootpath / "docker-compose.yaml").read_text()
-    )
+    assert '"$$(python -m engine.slots)"' in (pytestconfig.rootpath / "docker-compose.yaml").read_text()
