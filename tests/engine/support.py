@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import struct
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from engine.attempt import Attempt
 from engine.caller import Caller
 from engine.registrar_client import RegistrarAwayError
 from engine.settings import Settings
+from engine.step_request import REQUEST_LABEL
 from engine.step_run import StepRun
 from engine.step_spec import StepSpec
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from bulkhead.hosts_protocol import GivenUp
+    from bulkhead.identity import Identity
     from engine.verdict import Failed
 
 SPEC = StepSpec(image="trainer", command=["train_model", "--seed=1"], journal="training", environment="dev")
@@ -50,6 +54,8 @@ class Engine:
         self.containers: dict[str, dict[str, Any]] = {}
         self.stopped: list[str] = []
         self.created = 0
+        self.requests: list[dict[str, Any]] = []
+        """What each create request asked for."""
         self.slow_stops = 0
         self.refuses_to_create: list[Exception] = []
         self.before_create: Callable[[], None] = lambda: None
@@ -69,6 +75,7 @@ class Engine:
         state = {"Status": "created", "ExitCode": 0, "StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": ""}
         config = {"Labels": wanted["labels"], "Cmd": wanted["command"]}
         self.containers[container] = {"Id": container, "Name": f"/{wanted['name']}", "State": state, "Config": config}
+        self.requests.append(json.loads(wanted["labels"][REQUEST_LABEL]))
         return {"Id": container}
 
     def start(self, container: str) -> None:
@@ -147,13 +154,23 @@ class Registrar:
         self.on_look: Callable[[], None] = lambda: None
         self.concluded: list[str] = []
         self.failures: list[tuple[str | None, str, str]] = []
+        self.given_up: list[GivenUp] = []
+        """What is answered to who asks for a container elsewhere, one after the other; the last one stays."""
+        self.asked_for: list[tuple[str, str]] = []
+        self.elsewhere: str | None = None
+
+    def give_up(self, host: str, container: str, identity: Identity) -> GivenUp:
+        self._be_there()
+        assert identity.task_id == "train_model"
+        self.asked_for.append((host, container))
+        return self.given_up[0] if len(self.given_up) == 1 else self.given_up.pop(0)
 
     def look(self, attempt: Attempt) -> Looked:
         self._be_there()
         self.looks += 1
         self.on_look()
         ended = "cleared" if attempt.try_id in self.cleared else self.ended
-        return Looked(first_try=self.first_try, outcome=self.outcome, ended=ended)
+        return Looked(self.first_try, self.outcome, ended, self.elsewhere)
 
     def conclude(self, container: str) -> Concluded:
         self._be_there()

@@ -239,16 +239,14 @@ def test_a_launcher_that_goes_and_comes_back_is_waited_for_and_no_line_is_lost(
 
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_an_engine_that_stays_away_is_given_up_and_the_task_told(
-    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+    launcher: Launcher, tmp_path: Path, status: int
 ) -> None:
-    monkeypatch.setattr(waiting, "ENGINE_SECONDS", 0.5)
-
     def away() -> None:
         raise Refusal(status, "the engine does not answer")
 
     launcher.run()
     launcher.answers = away
-    with Waiter(launcher, tmp_path).begun() as waiter:
+    with Waiter(launcher, tmp_path, patience=0.5).begun() as waiter:
         pass
     assert "has been away" in waiter.why
     assert str(status) in waiter.why

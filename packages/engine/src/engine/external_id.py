@@ -14,7 +14,8 @@ class ExternalId(msgspec.Struct, frozen=True):
     """A container of one engine: another engine that does not know its id has said nothing about it."""
 
     engine: str
-    """The engine's own id, as ``docker info`` has it; empty: kept by a version that knew one engine alone."""
+    """The engine's own id, as ``docker info`` has it, and ``@`` and its host where there are several; empty: kept by a
+    version that knew one engine alone."""
     container: str
     started: str = ""
 
@@ -38,8 +39,14 @@ class ExternalId(msgspec.Struct, frozen=True):
         return f"{self.engine.replace('/', '_')}/{self.container}/{self.started}"
 
     def is_on(self, engine: str) -> bool:
-        """Whether the engine called ``engine`` is the one to ask for it."""
-        return self.engine in {"", engine.replace("/", "_")}
+        """Whether the engine called ``engine`` is the one to ask for it, by whatever host's name."""
+        own = self.engine.partition("@")[0]
+        return own in {"", engine.partition("@")[0].replace("/", "_")}
+
+    @property
+    def host(self) -> str | None:
+        """The host whose engine it is; None: it was started where there is but one."""
+        return self.engine.partition("@")[2] or None
 
 
 def container_of(external_id: str) -> str:

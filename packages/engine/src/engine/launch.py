@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 ENGINE_ERRORS = (DockerException, OSError)
 """What docker-py and the socket raise when the engine does not answer."""
-_CONFLICT = 409
+_CONFLICT, _FULL = 409, 429
 _SERVER_ERROR = 500
 _AWAY = (502, 503, 504)
 
 
 class OvertakenError(Exception):
     """Another try has made or removed the logical task's container meanwhile."""
+
+
+class NoRoomError(Exception):
+    """This host has no room for the step now; another may have, and this one later."""
 
 
 class NotStartedError(Exception):
@@ -42,7 +46,7 @@ def unreachable(error: Exception) -> NotStartedError:
     return NotStartedError(Failed("engine_unreachable", detail, retry=True))
 
 
-def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attempt) -> str:
+def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attempt, *, is_anew: bool = False) -> str:
     """A container under the logical task's name, not yet started; returns its id.
 
     The launcher seals it, by its own settings: what is sent says which step of which task, and nothing of how.
@@ -52,22 +56,26 @@ def create(client: APIClient, spec: StepSpec, settings: Settings, attempt: Attem
         spec: the step.
         settings: its limits.
         attempt: who it is.
+        is_anew: whether a container of this task may be running on a lost host.
 
     Raises:
         OvertakenError: there is one of that name by now.
+        NoRoomError: this host has no room for it now.
         NotStartedError: the launcher refused it.
         DockerException: it does not answer, or the engine behind it does not.
         OSError: as well.
     """
     image = settings.tag_of(spec.image)
     try:
-        created = client.create_container(**step_request.create_arguments(spec, settings, attempt))
+        created = client.create_container(**step_request.create_arguments(spec, settings, attempt, is_anew=is_anew))
     except ImageNotFound:
         detail = f"no image {image} on this engine. Run 'just build-images', then clear the task."
         raise NotStartedError(Failed("image_missing", detail, retry=False)) from None
     except APIError as error:
         if error.status_code == _CONFLICT:
             raise OvertakenError(attempt.container_name(settings)) from error
+        if error.status_code == _FULL:
+            raise NoRoomError(str(error.explanation)) from error
         raise _refused(error) from error
     return str(created["Id"])
 

@@ -10,6 +10,15 @@ import msgspec
 
 from bulkhead import unix_http
 from bulkhead.errors import short
+from bulkhead.hosts_protocol import (
+    GivenUp,
+    GiveUpRequest,
+    HostAnswer,
+    HostReport,
+    HostStatus,
+    Where,
+    WhereRequest,
+)
 from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.registrar_protocol import (
     DEFAULT_SOCKET,
@@ -106,6 +115,46 @@ class RegistrarClient:
         )
         return self._ask("/fail", request, Answered)
 
+    def give_up(self, host: str, container: str, identity: Identity) -> GivenUp:
+        """Whether the task of ``identity`` may be started anew, though ``host`` has, or had, its container.
+
+        Raises:
+            RegistrarAwayError: it does not answer.
+            RegistrarRefusedError: the request is none.
+        """
+        request = GiveUpRequest(
+            host=host, container=container, dag_id=identity.dag_id or "", run_id=identity.run_id or ""
+        )
+        return self._ask("/give_up", request, GivenUp)
+
+    def where(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> str | None:
+        """The host that has a container of a logical task; None: none is known.
+
+        Raises:
+            RegistrarAwayError: it does not answer.
+            RegistrarRefusedError: the request is none.
+        """
+        request = WhereRequest(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+        return self._ask("/whereabouts", request, Where).host
+
+    def hosts(self) -> list[HostStatus]:
+        """Every host.
+
+        Raises:
+            RegistrarAwayError: it does not answer.
+            RegistrarRefusedError: there are none.
+        """
+        return self._get("/hosts", list[HostStatus])
+
+    def report(self, report: HostReport) -> HostAnswer:
+        """Say that this host lives, and hear what it is to do.
+
+        Raises:
+            RegistrarAwayError: it does not answer.
+            RegistrarRefusedError: the report is none.
+        """
+        return self._ask("/report", report, HostAnswer)
+
     def unapproved(self, identity: Identity, try_id: str) -> str:
         """Have a promotion recorded that was rejected or not answered in time; returns what was recorded.
 
@@ -116,8 +165,14 @@ class RegistrarClient:
         return self._ask("/unapproved", UnapprovedRequest(identity=identity, try_id=try_id), Answered).sentence
 
     def _ask(self, path: str, request: msgspec.Struct, kind: type[T]) -> T:
+        return self._answer("POST", path, msgspec.json.encode(request), kind)
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        return self._answer("GET", path, None, kind)
+
+    def _answer(self, method: str, path: str, content: bytes | None, kind: type[T]) -> T:
         try:
-            status, body = self._http.request("POST", path, msgspec.json.encode(request))
+            status, body = self._http.request(method, path, content)
         except OSError as error:
             raise RegistrarAwayError(f"nobody answers at {self._socket} ({error})") from error
         if status == _OK:

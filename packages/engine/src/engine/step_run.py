@@ -5,7 +5,7 @@ The states of a step, and who may be dead in each::
              look ───────── the outcome is there: adopted
                │ none       (an earlier try made it, and Airflow never took its report)
                ▼
-    ┌──────── find ──────── on another engine: wait for its outcome, or its lease
+    ┌──────── find ──────── on another host: the task goes there, or waits for its outcome, or the host's lease
     │          │ none
     │          ▼
     │   create, start ◀────────┐  by the launcher; the name is the logical task's, so there is one
@@ -52,6 +52,7 @@ from engine.deferral import Due, StepDeferredError
 from engine.disk import Watch
 from engine.external_id import ExternalId, container_of
 from engine.output import Follower
+from engine.patience import ENGINE_SECONDS
 from engine.state import ALIVE
 from engine.step_try import ENDED_BY_PERSON, StepTry
 from engine.transcript import Transcript
@@ -86,12 +87,15 @@ class StepRun(StepTry):
 
         Raises:
             StepFailedError: none could be started.
+            StepLeftError: this host has no room for it now.
         """
         for _ in range(_ROUNDS):
             try:
                 self._container = container = self._on_engine(self._found_or_started)
             except launch.OvertakenError:
                 time.sleep(_AGAIN_SECONDS)
+            except launch.NoRoomError as error:
+                raise StepLeftError(f"{error}; the task waits for room, on whichever host") from None
             except launch.NotStartedError as error:
                 self._fail(error.failed)
             else:
@@ -111,13 +115,18 @@ class StepRun(StepTry):
         if kept is None:
             return FAILED
         if not kept.is_on(self._engine):
-            return SUCCEEDED if self._wait_for_lease(kept) else FAILED
+            return SUCCEEDED if self._has_come_elsewhere(kept) else FAILED
         find = partial(finding.by_id, self._client, kept.container, self._attempt, self._name)
         found = self._on_engine(find)
         if found is not None and self._on_engine(partial(self._makes_room, found)):
             found = None
         self._container = found
         return FAILED if found is None else RUNNING
+
+    def is_here(self, external_id: str) -> bool:
+        """Whether this engine is the one to ask for the container."""
+        kept = ExternalId.parse(external_id)
+        return kept is not None and kept.is_on(self._engine)
 
     # While it runs.
 
@@ -264,6 +273,8 @@ class StepRun(StepTry):
             kept=settings.output_size,
             position=position,
             peak_memory_bytes=observed.peak_memory_bytes,
+            host=settings.host,
+            patience=settings.host_patience or ENGINE_SECONDS,
         )
 
     def _judge(self, container: str, ending: Ending) -> Failed | StepResult | None:
@@ -281,7 +292,7 @@ class StepRun(StepTry):
         container = container_of(external_id)[:12]
         # The launcher may have been given another engine meanwhile: that one has said nothing about this container.
         if kept is not None and not kept.is_on(self._engine_of_now()):
-            if self._wait_for_lease(kept):
+            if self._has_come_elsewhere(kept):
                 return
             lost = f"container {container} is on another engine ({kept.engine}), and its lease is over. Bring that"
             self._fail(Failed("engine_unreachable", f"{lost} engine back, or run the task again.", retry=True))
@@ -289,16 +300,41 @@ class StepRun(StepTry):
         self._fail(Failed("killed", removed, retry=True))
 
     def _engine_of_now(self) -> str:
-        return str(self._on_engine(self._client.info)["ID"])
+        self._on_engine(self._connected)
+        return self._engine
 
     def _start(self) -> str:
-        container = launch.create(self._client, self._spec, self._settings, self._attempt)
+        container = launch.create(self._client, self._spec, self._settings, self._attempt, is_anew=self._is_anew)
         self._container = container
         if not self._is_stopped():  # a kill between create and start found nothing to stop
             launch.start(self._client, container)
         return container
 
-    def _wait_for_lease(self, kept: ExternalId) -> bool:
+    def _has_come_elsewhere(self, kept: ExternalId) -> bool:
+        """Whether the outcome of a container on another engine has come; else the task may be started anew.
+
+        Raises:
+            StepLeftError: its host lives, and the task goes on there; or this process has to end.
+        """
+        host = kept.host
+        while host is not None:
+            asked = partial(self._caller.registrar().give_up, host, kept.container, self._attempt.identity)
+            answer = self._ask(asked)
+            match answer.state:
+                case "there":
+                    raise StepLeftError(f"its container is on the host {host}, and the task goes on there")
+                case "gone":
+                    return False
+                case "lost":
+                    self._log.warning("the host %s is lost with container %s", host, kept.container[:12])
+                    self._is_anew = answer.is_alone
+                    return self.look()
+                case "silent":
+                    # A little more, so that it is over by the registrar's clock as well.
+                    if lease.wait_for_outcome(kept, answer.seconds + 1, self.look, self._is_stopped, self._log):
+                        return True
+                case _:
+                    break
         return lease.wait_for_outcome(kept, self._settings.lease_seconds, self.look, self._is_stopped, self._log)
 
     def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback

@@ -48,6 +48,8 @@ class StepTry:
         self._container: str | None = None
         self._ended: Failed | None = None
         """Why a person's act or Airflow's time limit has stopped the container."""
+        self._is_anew = False
+        """Whether a container of this task may be running on a lost host."""
         self._left = False
         """Whether this process ends, and the container runs on."""
         self.outcome: Concluded | None = None
@@ -58,6 +60,7 @@ class StepTry:
 
         Raises:
             StepFailedError: a person has ended this try, or the registrar does not come back.
+            StepLeftError: another host has its container, and the task goes on there.
         """
         looked = self._ask(lambda: self._caller.registrar().look(self._attempt))
         if looked.ended is not None:
@@ -67,6 +70,8 @@ class StepTry:
         self.outcome = looked.outcome
         if looked.outcome is not None:
             self._log.info("this is done already: %s", looked.outcome.sentence)
+        elif looked.elsewhere is not None:
+            raise StepLeftError(f"its container is on the host {looked.elsewhere}, and the task goes on there")
         return looked.outcome is not None
 
     def refuse(self, detail: str) -> NoReturn:
@@ -161,6 +166,8 @@ class StepTry:
     def _connected(self) -> None:
         self._client = self._caller.connect()
         self._engine = str(self._client.info()["ID"])
+        if self._settings.host:
+            self._engine += f"@{self._settings.host}"
 
     def _stop(self, container: str) -> None:
         """Have it stopped in the little time there is after SIGTERM; an engine that is slower has been told."""
@@ -177,4 +184,6 @@ class StepTry:
         self._ask(lambda: self._caller.registrar().fail(container, self._attempt, self._spec, failed))
         if container is not None:
             watch.set_aside(self._client, container, self._name)
+            if self._settings.host:
+                self._log.info("it is kept on the host %s: docker logs %s", self._settings.host, container[:12])
         raise StepFailedError(sentence, failed)

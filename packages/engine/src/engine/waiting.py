@@ -59,6 +59,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """When Airflow's own time limit is over, as ``time.time()`` counts."""
     position: Position = Position()
     peak_memory_bytes: int | None = None
+    host: str = ""
+    """On which host it is; empty: there is but one."""
+    patience: float = ENGINE_SECONDS
+    """How long its engine may be away."""
 
 
 class Waited(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +134,8 @@ class Waiting:
                 away_since = None
             except _LOST as error:
                 away_since = away_since or time.monotonic()
-                if time.monotonic() - away_since > ENGINE_SECONDS:
-                    return f"the engine has been away for {ENGINE_SECONDS:.0f} s: {error}"
+                if time.monotonic() - away_since > self._wanted.patience:
+                    return f"the engine has been away for {self._wanted.patience:.0f} s: {error}"
                 await self._pause(1.0)
                 continue
             if found is None or found["State"]["Status"] not in ALIVE:
