@@ -15,7 +15,6 @@ from airflow.sdk._shared.secrets_masker import mask_secret
 from airflow.sdk.exceptions import TaskDeferred
 
 from bulkhead_airflow import StepOperator, deferring, operator, step_trigger
-from engine import waiting
 from engine.deferral import StepDeferredError
 from engine.step_run import Ending
 from engine.transcript import Position, StreamPosition
@@ -23,7 +22,7 @@ from engine.waiting import Waited, Wanted
 
 CONTAINER = f"ENGINE:1/{'a' * 64}/2026-11-29T00:00:00+00:00"
 POSITION = Position(StreamPosition("2026-11-29T00:00:00.000000000Z", 2), StreamPosition(), 10)
-WANTED = Wanted(container="a" * 64, seconds=60, folder="/nowhere", disk=1, kept="1g", position=POSITION)
+WANTED = Wanted(container="a" * 64, seconds=60, folder="/nowhere", disk=1, kept="1g", position=POSITION, patience=0.1)
 said: dict[str, Any] = {"followed": []}
 
 
@@ -38,6 +37,10 @@ class Step:
 
     def connect(self) -> None:
         """It answers."""
+
+    def is_here(self, container: str) -> bool:
+        assert container == CONTAINER
+        return "elsewhere" not in said
 
     def find_or_start(self) -> str:
         return CONTAINER
@@ -95,7 +98,6 @@ async def events(trigger: Any) -> list[Any]:
 # Whatever happens to the trigger, there is one event, and it is for the task to judge.
 trigger.deferred_at = time.time() - 60
 vars(step_trigger)["_process_began"] = lambda: 0.0
-vars(waiting)["ENGINE_SECONDS"] = 0.1
 for name, wanted in {"nobody there": trigger.wanted, "nonsense": "{"}.items():
     trigger.wanted = wanted
     said[name] = [deferring.waited(payload, POSITION.encode()).why for payload in asyncio.run(events(trigger))]
@@ -105,6 +107,11 @@ said["result"] = made().resume_execution("resume", {**kept, "event": None}, cont
 event = json.dumps({"why": "the container has ended", "position": json.loads(POSITION.encode())})
 said["result"] = made().resume_execution("resume", {**kept, "event": event}, context)
 said["again"] = True
+# On another host than the one that has its container, it begins as a new try does.
+said["elsewhere"] = True
+task = made()
+task._attach_or_start = lambda context: {"begun": "anew" if context else ""}  # type: ignore[method-assign]
+said["elsewhere"] = task.resume_execution("resume", {**kept, "event": event}, context)
 task = made()
 task._attach_or_start = lambda context: task.poll_until_complete(CONTAINER, context)  # type: ignore[method-assign]
 StepOperator.execute = StepOperator.execute.__wrapped__  # type: ignore[attr-defined, method-assign]

@@ -51,6 +51,7 @@ def test_a_task_that_comes_back_goes_on_where_its_trigger_stopped_or_where_it_wa
     assert without_event == [CONTAINER, "Airflow says 'None'", True]
     assert with_event == [CONTAINER, "the container has ended", True]
     assert said["result"] == {"facts": {"made": 1}}
+    assert said["elsewhere"] == {"begun": "anew"}
     # As a new try does, which finds the container by itself.
     assert after_failure == [CONTAINER, None, None]
     assert said["after a failed trigger"] == {"facts": {"made": 1}}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bulkhead.errors import Refused
+from bulkhead.hosts_protocol import MAIN, SOCKETS
 from bulkhead.registry import approval
 from engine import values
 
@@ -83,6 +84,13 @@ def models_folder() -> Path:
 def launcher_url() -> str:
     """Where the launcher offers its part of Docker's API: ``BULKHEAD_LAUNCHER_SOCKET``."""
     return f"unix://{os.environ.get('BULKHEAD_LAUNCHER_SOCKET') or LAUNCHER_SOCKET}"
+
+
+def launcher_socket(host: str) -> str:
+    """The socket of the launcher of ``host``, on the first host; empty: that host's own."""
+    if host in {"", MAIN}:
+        return launcher_url().removeprefix("unix://")
+    return f"{SOCKETS}/{host}.sock"
 
 
 def _days(value: object) -> float:

@@ -38,7 +38,7 @@ from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
 from bulkhead.model_name import DEFAULT_NAME
-from bulkhead_airflow import defaults, deferring, forms
+from bulkhead_airflow import defaults, deferring, forms, placement
 from bulkhead_airflow.assets import models_of
 from bulkhead_airflow.task_identity import identity_of, try_id_of
 from bulkhead_airflow.xcom import bounded
@@ -90,6 +90,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         disk: what its run folder and output may take, in Docker's notation; ``BULKHEAD_STEP_DISK`` if not given.
         retries: how often it is run again after a crash; ``BULKHEAD_STEP_RETRIES`` if not given.
 
+    Airflow's ``queue=`` says on which hosts it may run, where there are several; ``project/steps.toml`` if not given.
+
     Raises:
         Refused: a limit or the number of retries is none.
     """
@@ -125,7 +127,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         # to judge what has ended: so the later steps of a run go before the first ones of the next.
         ours = {"pool": defaults.POOL, "weight_rule": "upstream", "docker_url": defaults.launcher_url()}
         ours |= defaults.retry_arguments(retries)
-        kwargs = ours | kwargs
+        queue = placement.queue_of(kwargs["task_id"], model_name)
+        kwargs = ours | ({} if queue is None else {"queue": queue}) | kwargs
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.journal: JournalName = journal
         self.bulkhead_environment: Environment = environment
@@ -177,6 +180,8 @@ class StepOperator(ResumableJobMixin, DockerOperator):
                 step.tell_rest(container, waited)
                 return self.get_job_result(None, context)
             step.connect()
+            if not step.is_here(container):  # its host is lost, and this is another
+                return dict(self._attach_or_start(context))
             return self._follow_to_end(container, context, waited)
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

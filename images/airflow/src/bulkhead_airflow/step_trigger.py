@@ -68,7 +68,9 @@ class StepTrigger(BaseTrigger):
             if self.deferred_at < _process_began():
                 self.log.warning(SHOWN_AGAIN)
             wanted = msgspec.json.decode(self.wanted, type=Wanted)
-            waited = await Waiting(_client(), wanted, Telling(self._show, masking(self.masked)), _crowd()).end()
+            waited = await Waiting(
+                _client(wanted.host), wanted, Telling(self._show, masking(self.masked)), _crowd()
+            ).end()
         except Exception as error:  # noqa: BLE001  # said where it is seen, in the task's log
             waited = Waited(why=f"it could not be waited for ({type(error).__name__}: {error})")
         await asyncio.sleep(min(_SETTLED_SECONDS, self.deferred_at + _SETTLED_SECONDS - time.time()))
@@ -90,8 +92,8 @@ def masking(patterns: Sequence[str]) -> Any:
 
 
 @functools.cache
-def _client() -> AsyncClient:
-    return AsyncClient(defaults.launcher_url().removeprefix("unix://"))
+def _client(host: str) -> AsyncClient:
+    return AsyncClient(defaults.launcher_socket(host))
 
 
 @functools.cache
