@@ -8,7 +8,9 @@ import msgspec
 from fastapi import APIRouter, Depends, HTTPException, Path, Response
 
 from bulkhead import clock, formatting
+from bulkhead.errors import Refused
 from bulkhead.index.attempts import AttemptFilter
+from bulkhead.queries import hosts
 from models_page import filters, query_parameters, responses
 from models_page.query_parameters import PAGE, Cursor, Data, Environment, Limit, Name
 from models_page.registry_view import NoSuchModel
@@ -138,6 +140,14 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify) -> 
             trouble=result.trouble if result else None,
             findings=[responses.FindingResponse.model_validate(responses.plain(one)) for one in found],
         )
+
+    @api.get("/hosts", summary="The hosts on which steps run; none where there is but one")
+    def get_hosts() -> responses.HostCollectionResponse:
+        try:
+            found = hosts.listing()
+        except Refused as error:
+            raise HTTPException(503, str(error)) from None
+        return responses.HostCollectionResponse(hosts=[responses.HostResponse.of(one) for one in found])
 
     @api.get("/index", summary="How much of the two journals has been read")
     def get_index() -> responses.IndexResponse:

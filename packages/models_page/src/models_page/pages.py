@@ -9,7 +9,9 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from bulkhead.environments import ENVIRONMENTS
+from bulkhead.errors import Refused
 from bulkhead.index.attempts import AttemptFilter
+from bulkhead.queries import hosts
 from models_page import query_parameters
 from models_page.api import BOTH, Wants
 from models_page.query_parameters import PAGE, Cursor, Data, Environment, Name
@@ -95,6 +97,15 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             wanted=wanted,
             cursor=query_parameters.cursor_of(found.cursor),
         )
+
+    @pages.get("/hosts")
+    def show_hosts(request: Request) -> HTMLResponse:
+        found, trouble = [], None
+        try:
+            found = hosts.listing()
+        except Refused as error:
+            trouble = str(error)
+        return templates.page(request, "hosts.html", 503 if trouble else 200, hosts=found, trouble=trouble)
 
     @pages.get("/verify")
     def verify(request: Request) -> HTMLResponse:

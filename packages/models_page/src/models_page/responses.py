@@ -13,6 +13,7 @@ from bulkhead.registry.metrics import goals_of
 from models_page.registry_view import ListedVersion  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
+    from bulkhead.hosts_protocol import HostStatus
     from bulkhead.index import IndexProgress
     from bulkhead.index.attempts import IndexedAttempt
     from models_page.registry_view import AttemptRecord
@@ -174,6 +175,46 @@ class VerifyResponse(BaseModel):
     notes: int
     trouble: str | None
     findings: list[FindingResponse] = Field(description="Damage first, at most 500.")
+
+
+class HostResponse(BaseModel):
+    """One of several hosts on which steps run."""
+
+    name: str
+    state: str = Field(description="`ready`, `not ready`, `draining`, `silent`, `lost` or `never seen`.")
+    queues: list[str]
+    running: int | None = Field(description="Steps that run there; null if its launcher does not answer.")
+    slots: int | None
+    cpus: float | None
+    memory: int | None = Field(description="Bytes.")
+    engine: str | None = Field(description="Version of its engine; null if it does not answer.")
+    commit: str | None
+    seconds_silent: float | None = Field(description="Since it was heard of last; null if it never was.")
+    problems: list[str] = Field(description="What keeps it from new work.")
+
+    @classmethod
+    def of(cls, host: HostStatus) -> HostResponse:
+        """``host`` as the API answers it."""
+        report = host.report
+        return cls(
+            name=host.name,
+            state=host.state,
+            queues=host.queues,
+            running=host.running,
+            slots=report.slots if report else None,
+            cpus=report.cpus if report else None,
+            memory=report.memory if report else None,
+            engine=report.engine_version if report and report.engine else None,
+            commit=report.commit if report else None,
+            seconds_silent=host.seconds_silent,
+            problems=host.problems,
+        )
+
+
+class HostCollectionResponse(BaseModel):
+    """Every host; none where there is but one."""
+
+    hosts: list[HostResponse]
 
 
 class JournalResponse(BaseModel):
