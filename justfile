@@ -42,6 +42,60 @@ reap:
 step *args:
     @python3 scripts/step.py "$@"
 
+# Show the hosts on which steps run: their engines, free slots, last sign of life
+[group('hosts')]
+[no-exit-message]
+hosts *options:
+    @python3 scripts/manage_hosts.py list "$@"
+
+# Add a host, and print what to run on it: just host-add NAME [--queues gpu,default] [--address HERE]
+[group('hosts')]
+[no-exit-message]
+host-add *args:
+    @python3 scripts/manage_hosts.py add "$@"
+
+# Have a host take no new work; what runs there ends there: just host-drain NAME [--undo]
+[group('hosts')]
+[no-exit-message]
+host-drain *args:
+    @python3 scripts/manage_hosts.py drain "$@"
+
+# Forget a host; its secret is none any more: just host-remove NAME
+[group('hosts')]
+[no-exit-message]
+host-remove *args:
+    @python3 scripts/manage_hosts.py remove "$@"
+
+# Say that a host is down for certain: its steps are started elsewhere now, not after the lease
+[group('hosts')]
+[no-exit-message]
+host-release *args:
+    @python3 scripts/manage_hosts.py release "$@"
+
+# On another host: join it to the first one, by the code that `just host-add` printed there
+[group('hosts')]
+[no-exit-message]
+host-join *code:
+    @scripts/host.sh join "$@"
+
+# On another host: stop its worker, launcher and link. Drain it first: what runs is given up after the lease
+[group('hosts')]
+[no-exit-message]
+host-down:
+    @scripts/host.sh down
+
+# On another host: remove the containers of failed steps after a day
+[group('hosts')]
+[no-exit-message]
+host-reap:
+    @scripts/host.sh reap
+
+# On another host: follow the logs of its services
+[group('hosts')]
+[no-exit-message]
+host-logs *services:
+    @scripts/host.sh logs "$@"
+
 # Show the registered models in a table
 [group('registry')]
 [no-exit-message]
@@ -110,7 +164,7 @@ fix: setup
 # Every test but the long suites of faults and hostile steps, with all it needs: images, containers, whole stacks
 [group('develop')]
 test *args: setup build-images chromium
-    scripts/with-box.sh .venv/bin/pytest --ignore tests/faults --ignore tests/hostile "$@"
+    scripts/with-box.sh .venv/bin/pytest --ignore tests/faults --ignore tests/hostile --ignore tests/hosts "$@"
     scripts/test-project.sh
 
 # The fault suite: kills, full disks, lost engines on real stacks; ends in a table
@@ -122,6 +176,11 @@ test-faults *args: setup build-images
 [group('develop')]
 test-deferred *args: setup build-images
     scripts/with-box.sh .venv/bin/pytest tests/faults/test_deferred*.py "$@"
+
+# Hosts that die, are cut off, freeze and come back, three of them with an engine and a network each; half an hour
+[group('develop')]
+test-hosts *args: setup build-images
+    scripts/with-box.sh .venv/bin/pytest tests/hosts "$@"
 
 # Steps that attack whatever they can reach, on a real stack
 [group('develop')]
@@ -187,6 +246,11 @@ benchmark-registrar: setup
 [group('develop')]
 benchmark-waiting *args: setup build-images
     @PYTHONPATH=.:scripts .venv/bin/python benchmarks/waiting.py "$@"
+
+# What further hosts cost and bring, two of them beside this one: prints MiB, seconds, and a ratio
+[group('develop')]
+benchmark-hosts: setup build-images
+    @PYTHONPATH=.:scripts .venv/bin/python benchmarks/several_hosts.py
 
 # What the Models page takes at a million inferences, beside a thousand: prints the ratios
 [group('develop')]

@@ -21,3 +21,7 @@ settings=$(mktemp)
 trap 'rm -f "$settings"' EXIT
 BULKHEAD_ENV_FILE=$settings BULKHEAD_PROJECT=bulkhead-check scripts/env.sh 2>/dev/null
 docker compose --env-file "$settings" config --quiet
+BULKHEAD_HOSTS=1 docker compose --env-file "$settings" config --quiet
+# A further host's settings come from the first one; any will do here.
+env BULKHEAD_HOST_{NAME,DIR,CODE}=check BULKHEAD_HOST_ENV_FILE="$settings.host" bash -c "touch '$settings.host.told'
+  docker compose --env-file '$settings' --file docker-compose.host.yaml config --quiet; rm '$settings.host.told'"

@@ -27,6 +27,10 @@ if [[ ${1:-} == get ]]; then
   exit 0
 fi
 
+# Its registry, settings and images are the first host's: nothing of a stack is made here.
+[[ ! -e .env.host ]] || fail "this clone is a further host, by .env.host; nothing was changed." \
+  "Run this on the first host. Here there are the recipes host-join, host-down, host-reap and host-logs; or remove .env.host."
+
 random() { python3 -c "import secrets; print(secrets.token_urlsafe($1))"; }
 # 32 bytes in URL-safe base64 with its padding: what Fernet takes.
 fernet_key() { python3 -c 'import base64, secrets; print(base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())'; }
@@ -139,6 +143,9 @@ if [[ -n $old_dir && $old_dir != "$HOST_DIR" ]]; then
   say "this clone has moved: BULKHEAD_HOST_DIR in $FILE is now $HOST_DIR (it was $old_dir)"
 fi
 
+hosts=${BULKHEAD_HOSTS-$(value_of BULKHEAD_HOSTS)}
+[[ -z $hosts || $hosts == 1 ]] || fail "BULKHEAD_HOSTS is '$hosts': it is 1, or unset." "Fix it in $FILE or in the environment, then run this again."
+
 # Before anything is made: a refusal leaves .env as it is.
 project=$(value_of BULKHEAD_PROJECT)
 [[ -z $project || -z $reserving ]] || refuse_other_owner "$project"
@@ -156,6 +163,7 @@ setting BULKHEAD_FERNET_KEY fernet_key
 setting BULKHEAD_DB_ADMIN_PASSWORD random 24
 setting BULKHEAD_REGISTRAR_DB_PASSWORD random 24
 setting BULKHEAD_REGISTRY_KEY random 32
+setting BULKHEAD_HOSTS_KEY random 32
 chmod 0600 "$FILE"
 
 if [[ $reserving ]]; then

@@ -34,6 +34,9 @@ def path_without_docker(tmp_path: Path) -> str:
     return str(folder)
 
 
+NEW = ("worker", "gateway")
+
+
 def test_env_is_made_once_with_secrets_that_only_the_owner_reads(clone: Clone) -> None:
     assert clone.run("scripts/env.sh").returncode == 0
     file = clone.folder / ".env"
@@ -89,6 +92,7 @@ def test_each_secret_and_each_writable_folder_is_with_the_one_service_that_needs
         return {its for its, service in services.items() if secrets[name] in json.dumps(service)}
 
     assert holders("BULKHEAD_REGISTRY_KEY") == {"registrar"}
+    assert holders("BULKHEAD_HOSTS_KEY") == {"gateway"}
     assert holders("BULKHEAD_DB_ADMIN_PASSWORD") == {"database"}
     assert holders("BULKHEAD_REGISTRAR_DB_PASSWORD") == {"database", "registrar"}
     writable = {
@@ -104,6 +108,7 @@ def test_each_secret_and_each_writable_folder_is_with_the_one_service_that_needs
         ("launcher", "/shared"),
         ("registrar", "/run/bulkhead/registrar"),
         ("registrar", "/models"),
+        ("gateway", "/run/bulkhead/hosts"),
     }
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
@@ -113,6 +118,34 @@ def test_each_secret_and_each_writable_folder_is_with_the_one_service_that_needs
         assert service["cpu_shares"] == 4096, name
     assert services["launcher"]["network_mode"] == "none"
     assert [name for name, service in services.items() if service.get("group_add")] == ["launcher"]
+
+
+def test_one_host_has_neither_worker_nor_gateway_and_airflows_own_way_of_running_tasks(clone: Clone) -> None:
+    clone.run("scripts/env.sh")
+    for is_on, executors in (("", ["StepExecutor"]), ("1", ["HostsExecutor", "StepExecutor"])):
+        shown = clone.run("docker", "compose", "config", "--format", "json", BULKHEAD_HOSTS=is_on)
+        services = json.loads(shown.stdout)["services"]
+        counts = {services[name].get("scale", services[name].get("deploy", {}).get("replicas")) for name in NEW}
+        assert counts == {int(is_on or 0)}
+        given = services["scheduler"]["environment"]
+        assert [one.rpartition(".")[2] for one in given["AIRFLOW__CORE__EXECUTOR"].split(",")] == executors
+        assert given["AIRFLOW__CORE__PARALLELISM"] == ("160" if is_on else "16")
+        assert services["launcher"]["environment"].get("BULKHEAD_HOST_NAME") == ("main" if is_on else "")
+
+
+def test_a_further_host_makes_no_stack_of_its_own(clone: Clone) -> None:
+    (clone.folder / ".env.host").write_text("")
+    for recipe in ("scripts/env.sh", "scripts/up.sh", "scripts/build-images.sh"):
+        done = clone.run(recipe)
+        assert done.returncode == 1
+        assert "this clone is a further host" in done.stderr
+    assert not (clone.folder / ".env").exists()
+
+
+def test_hosts_are_on_or_not_and_nothing_else(clone: Clone) -> None:
+    done = clone.run("scripts/env.sh", BULKHEAD_HOSTS="yes")
+    assert done.returncode == 1
+    assert "BULKHEAD_HOSTS is 'yes': it is 1, or unset" in done.stderr
 
 
 def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:
