@@ -11,10 +11,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.faults.shell import docker
 from tests.faults.support import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 
@@ -22,11 +27,21 @@ AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
 class Engine:
     """A ``dockerd`` beside the machine's."""
 
+    in_network: tuple[str, ...] = ("unshare", "--net")
+    """The command that it is started by."""
+    network_options: Mapping[str, object] = {  # nobody changes it
+        "bridge": "none",
+        "iptables": "false",
+        "ip6tables": "false",
+        "ip-forward": "false",
+    }
+
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bulkhead-engine-"))  # a socket's path must be short
         self.folder.chmod(0o755)
         self.socket = self.folder / "docker.sock"
         (self.folder / "daemon.json").write_text("{}")  # not the machine's settings
+        self._namespace = f"bulkhead-{uuid.uuid4().hex[:12]}"
         self._process: subprocess.Popen[bytes] | None = None
         self._live_restore = False
 
@@ -41,25 +56,23 @@ class Engine:
         Args:
             live_restore: whether containers outlive its next stop.
         """
-        options = {
+        options: dict[str, object] = {
             "config-file": self.folder / "daemon.json",
             "data-root": self.folder / "data",
             "exec-root": self.folder / "exec",
             "pidfile": self.folder / "dockerd.pid",
             "host": f"unix://{self.socket}",
             "group": os.getegid(),
-            "bridge": "none",
-            "iptables": "false",
-            "ip6tables": "false",
-            "ip-forward": "false",
-            # The machine's containerd, where it has one, serves both.
-            "containerd-namespace": "bulkhead-tests",
-            "containerd-plugins-namespace": "bulkhead-tests-plugins",
+            # The machine's containerd, where it has one, serves all of them.
+            "containerd-namespace": self._namespace,
+            "containerd-plugins-namespace": f"{self._namespace}-plugins",
             "live-restore": str(live_restore).lower(),
             "shutdown-timeout": 2,
             "log-level": "warn",
+            **self.network_options,
         }
-        command = [*AS_ROOT, "unshare", "--net", "dockerd", *(f"--{name}={value}" for name, value in options.items())]
+        given = [f"--{name}={value}" for name, value in options.items()]
+        command = [*AS_ROOT, *self.in_network, "dockerd", *given]
         with (self.folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         self._live_restore = live_restore
