@@ -48,6 +48,8 @@ def main() -> int:
             "BULKHEAD_ENGINE_LEASE": "600",
         }
         cluster = Cluster(folder, "one", "two", **settings)
+        for machine in cluster.machines.values():
+            machine.settings["BULKHEAD_STEP_SLOTS"] = "1"
         try:
             with ThreadPoolExecutor(2) as pool:
                 cluster.begin(pool)

@@ -44,6 +44,8 @@ class Machine(Engine):
         self.name = name
         self.stack = stack
         self.tree = self.folder / "project"
+        self.settings: dict[str, str] = {}
+        """Its own, as a person may set them before joining."""
         self._wire = f"bh{os.getpid()}-{number}"
         self._here = f"10.231.{number}.1"
         self._there = f"10.231.{number}.2"
@@ -65,6 +67,7 @@ class Machine(Engine):
             "BULKHEAD_HOST_DIR": str(self.tree),
             "BULKHEAD_PROJECT_FOLDER": self.stack.environment["BULKHEAD_PROJECT_FOLDER"],
             "BULKHEAD_TAG": self.stack.project,
+            **self.settings,
         }
 
     # Its life.
