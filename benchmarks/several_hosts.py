@@ -2,8 +2,8 @@
 
 A cluster of the benchmark's own, in one run of this: the first host on this machine's engine, and two more with an
 engine and a network namespace each, on the same processors. So each host is held to half a core: it has one slot, and
-a step has 0.5 CPUs. Twelve trainings of a million rows are run by one host (the others are drained) and by all three,
-by turns. What orchestrates takes of the same processors, and is the same in both. Run it with ``just
+a step has 0.5 CPUs. Twelve trainings of a million rows are run by one host (the others are drained), and then by all
+three. What orchestrates takes of the same processors, and is the same in both. Run it with ``just
 benchmark-hosts``, as root.
 """
 
@@ -26,8 +26,6 @@ from tests.hosts.support import Cluster
 from bulkhead.unix_http import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tests.hosts.machine import Machine
 
 DAG = "dev_train_model_dag"
@@ -119,22 +117,15 @@ def _table(inputs: Path) -> str:
 
 
 def _trainings(cluster: Cluster, table: str) -> tuple[float, float]:
-    """Seconds that the trainings take on one host and on three, half of them each time, by turns."""
-    alone = together = 0.0
-    for turn in range(2):
-        order: Sequence[str] = ("alone", "together") if turn == 0 else ("together", "alone")
-        for how in order:
-            idle = {"main", "two"} if how == "alone" else set()
-            for name in ("main", "one", "two"):
-                cluster.manage("drain", name, *([] if name in idle else ["--undo"]))
-            cluster.settle()
-            took = _run(cluster, table, TRAININGS // 2)
-            print(f"{TRAININGS // 2} trainings, {how}: {took:.0f} s")
-            if how == "alone":
-                alone += took
-            else:
-                together += took
-    return alone, together
+    """Seconds that the trainings take on one host, and on three."""
+    took = {}
+    for how, idle in (("on one host", {"main", "two"}), ("on three", set())):
+        for name in ("main", "one", "two"):
+            cluster.manage("drain", name, *([] if name in idle else ["--undo"]))
+        cluster.settle()
+        took[how] = _run(cluster, table, TRAININGS)
+        print(f"{TRAININGS} trainings {how}: {took[how]:.0f} s")
+    return took["on one host"], took["on three"]
 
 
 def _run(cluster: Cluster, table: str, count: int) -> float:
