@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tests.faults.acts import journal_of
+from tests.faults.acts import wait_until_followed
 from tests.faults.support import TRAIN, verify, wait_until
 from tests.hosts.support import LEASE, Cluster
 
@@ -47,7 +47,7 @@ def test_a_worker_that_is_killed_comes_back_and_its_step_goes_on(cluster: Cluste
     run_id = begun(cluster, one)
     since = time.monotonic()
     one.kill_worker()
-    wait_until(lambda: "going on with it" in journal_of(cluster, run_id, 2), 60, "no second try goes on with it")
+    wait_until_followed(cluster, run_id, 2)
     assert cluster.running_on(run_id) == ["one"]
     cluster.go(run_id)
     ends_green(cluster, run_id, on="one", failures=[], since=since)
