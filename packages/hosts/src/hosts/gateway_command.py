@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
 from hosts import PORT
 from hosts.gateway import Gateway, Known
 from hosts.proxy import Proxy
+from hosts.serving import until_told
 
 _TOLD = (
     "BULKHEAD_PROJECT",
@@ -52,13 +52,8 @@ async def _serve(key: str, jwt_key: str) -> None:
     proxy = Proxy(api, jwt_key, registrar, known.queues_of, told(os.environ))
     with tempfile.TemporaryDirectory(prefix="gateway-") as inner:
         gateway = Gateway(known, proxy, Path(SOCKETS), Path(inner))
-        serving = asyncio.ensure_future(gateway.serve("0.0.0.0", PORT))  # noqa: S104  # hosts come from outside
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, serving.cancel)
         try:
-            await serving
-        except asyncio.CancelledError:
+            await until_told(gateway.serve("0.0.0.0", PORT))  # noqa: S104  # hosts come from outside
             logging.getLogger(__name__).info("the gateway ends")
         finally:
             await proxy.close()

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from bulkhead.host_secret import JoinCode
 from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
 from hosts import API, tls
 from hosts.link import Link, explained
+from hosts.serving import until_told
 
 CODE = "BULKHEAD_HOST_CODE"
 _LAUNCHER = "/run/bulkhead/launcher/launcher.sock"
@@ -40,14 +40,8 @@ def main() -> int:
 async def _serve(code: JoinCode) -> None:
     launcher = Path(os.environ.get("BULKHEAD_LAUNCHER_SOCKET") or _LAUNCHER)
     registrar = Path(os.environ.get(SOCKET_VARIABLE) or DEFAULT_SOCKET)
-    serving = asyncio.ensure_future(Link(code, launcher, registrar).serve())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        logging.getLogger(__name__).info("the link ends")
+    await until_told(Link(code, launcher, registrar).serve())
+    logging.getLogger(__name__).info("the link ends")
 
 
 async def _settings(code: JoinCode) -> int:
