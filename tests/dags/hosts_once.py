@@ -34,9 +34,9 @@ def main() -> int:
     said["problem"] = said_of(worker, problems=["its clock is wrong."])
     said["draining"] = said_of(worker, is_draining=True)
     worker.jobs = [job("one")]
-    worker._occupied = {("one", "r", "t", -1): "c"}
+    worker._occupied = {("one", "r", "t", -1)}
     said["one job with its container"] = said_of(worker)
-    worker._occupied = {("one", "r", "t", -1): "c", ("deferred", "r", "t", -1): "d"}
+    worker._occupied = {("one", "r", "t", -1), ("deferred", "r", "t", -1)}
     said["full"] = said_of(worker)
     overridden = ("start", "fetch_and_run_job", "_get_sysinfo")
     said["overridden"] = {name: inspect.isfunction(getattr(EdgeWorker, name, None)) for name in overridden}

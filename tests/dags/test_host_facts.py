@@ -86,13 +86,13 @@ def test_an_engine_that_is_away_is_told(facts: Any, launcher: Launcher) -> None:
     launcher.is_away = True
     report = facts.report(1.0, 1, None)
     assert (report.engine, report.images, report.slots) == (None, {}, 1)
-    assert facts.occupied({("d", "r", "t", -1): "c"}) == {("d", "r", "t", -1): "c"}
+    assert facts.occupied({("d", "r", "t", -1)}) == {("d", "r", "t", -1)}
 
 
 def test_what_runs_is_counted_by_its_task(facts: Any, launcher: Launcher) -> None:
     one = {"io.bulkhead.dag": "d", "io.bulkhead.run": "r", "io.bulkhead.task": "t"}
     launcher.running = [{**one, "io.bulkhead.map-index": "-1"}, {**one, "io.bulkhead.map-index": "3"}, {"x": "y"}]
-    assert set(facts.occupied({})) == {("d", "r", "t", -1), ("d", "r", "t", 3)}
+    assert facts.occupied(set()) == {("d", "r", "t", -1), ("d", "r", "t", 3)}
 
 
 def test_what_was_asked_for_is_looked_for(facts: Any, launcher: Launcher, tmp_path: Path) -> None:

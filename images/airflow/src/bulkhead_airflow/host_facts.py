@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Task = tuple[str, str, str, int]
 """DAG, run, task and map index."""
-Occupied = dict[Task, str]
-"""By task, the container that runs for it."""
 _SECONDS = 10.0
 _CODE_SECONDS = 30.0
 _OK = 200
@@ -76,13 +74,13 @@ class HostFacts:
         machine = slots_of.Machine.of_host(self._settings, *self._machine)
         return slots_of.slots(os.environ, max(1, int(machine.cpus)), machine.memory, kept=0)
 
-    def occupied(self, before: Occupied) -> Occupied:
+    def occupied(self, before: set[Task]) -> set[Task]:
         """The tasks whose containers run here; those of ``before`` where the launcher does not answer."""
         found = self._ask("GET", "/containers/json")
         if found is None:
             return before
         labels = [one.get("Labels") or {} for one in found]
-        return {_task(one): str(one.get("io.bulkhead.image")) for one in labels if "io.bulkhead.dag" in one}
+        return {_task(one) for one in labels if "io.bulkhead.dag" in one}
 
     def report(self, began: float, free: int, answer: HostAnswer | None) -> HostReport:
         """What the registrar is told.

@@ -27,7 +27,7 @@ from airflow.providers.edge3.cli import worker as edge
 from airflow.providers.edge3.models.edge_worker import EdgeWorkerState
 
 from bulkhead.hosts_protocol import REPORT_SECONDS, HostAnswer, own_queue
-from bulkhead_airflow.host_facts import HostFacts, Occupied
+from bulkhead_airflow.host_facts import HostFacts, Task
 from engine.registrar_client import RegistrarAwayError, RegistrarClient, RegistrarRefusedError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class HostWorker(edge.EdgeWorker):
         self._facts = facts
         self._registrar = registrar
         self._answer: HostAnswer | None = None
-        self._occupied: Occupied = {}
+        self._occupied: set[Task] = set()
         self._began = time.time()
         super().__init__(
             pid_file_path=os.fspath(Path(tempfile.gettempdir()) / "edge.pid"),
@@ -85,7 +85,7 @@ class HostWorker(edge.EdgeWorker):
             (job.edge_job.dag_id, job.edge_job.run_id, job.edge_job.task_id, job.edge_job.map_index)
             for job in self.jobs
         }
-        return self._facts.slots - len(mine | self._occupied.keys())
+        return self._facts.slots - len(mine | self._occupied)
 
     async def start(self) -> None:
         """Run until SIGTERM or SIGINT."""
