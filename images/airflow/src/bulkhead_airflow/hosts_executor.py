@@ -90,11 +90,7 @@ class HostsExecutor(EdgeExecutor):
     def _locked(self, job: EdgeJobModel, session: Session) -> EdgeJobModel | None:
         """The job, for nobody else to change; None: somebody does."""
         mine = (
-            EdgeJobModel.dag_id == job.dag_id,
-            EdgeJobModel.run_id == job.run_id,
-            EdgeJobModel.task_id == job.task_id,
-            EdgeJobModel.map_index == job.map_index,
-            EdgeJobModel.try_number == job.try_number,
+            *_of_try(job),
             EdgeJobModel.task_instance_id == job.task_instance_id,
             EdgeJobModel.state == job.state,
         )
@@ -131,16 +127,8 @@ class HostsExecutor(EdgeExecutor):
 
     def _job_of(self, ti: Any, session: Session) -> EdgeJobModel:
         session.flush()
-        return session.scalars(
-            select(EdgeJobModel).where(
-                EdgeJobModel.dag_id == ti.dag_id,
-                EdgeJobModel.run_id == ti.run_id,
-                EdgeJobModel.task_id == ti.task_id,
-                EdgeJobModel.map_index == ti.map_index,
-                EdgeJobModel.try_number == ti.try_number,
-                EdgeJobModel.task_instance_id.in_((str(ti.id), "")),
-            )
-        ).one()
+        mine = (*_of_try(ti), EdgeJobModel.task_instance_id.in_((str(ti.id), "")))
+        return session.scalars(select(EdgeJobModel).where(*mine)).one()
 
     def _where(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> str | None:
         found: str | None = self._asked(lambda: self._registrar.where(dag_id, run_id, task_id, map_index))
@@ -161,6 +149,17 @@ class HostsExecutor(EdgeExecutor):
                 self._ask_again = time.monotonic() + _AWAY_SECONDS
                 logger.warning("the registrar does not say where containers are: %s", error)
         return None
+
+
+def _of_try(one: Any) -> tuple[Any, ...]:
+    """Conditions of the jobs of one try, which a task instance or another job names."""
+    return (
+        EdgeJobModel.dag_id == one.dag_id,
+        EdgeJobModel.run_id == one.run_id,
+        EdgeJobModel.task_id == one.task_id,
+        EdgeJobModel.map_index == one.map_index,
+        EdgeJobModel.try_number == one.try_number,
+    )
 
 
 def _why_back(job: EdgeJobModel, living: dict[str, HostStatus]) -> str | None:

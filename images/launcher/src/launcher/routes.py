@@ -170,9 +170,7 @@ class Routes:
 
     def _refuse_without_room(self, settings: Settings) -> None:
         # One that was created is about to run.
-        ours, states = [f"{PROJECT_LABEL}={self._project}", TASK_LABEL], ["created", "running", "paused", "restarting"]
-        filters = json.dumps({"label": ours, "status": states})
-        listed = self._engine.get("/containers/json", {"all": "1", "filters": filters})
+        listed = self._steps("1", status=["created", "running", "paused", "restarting"])
         asked = [self._engine.ask("GET", f"/containers/{one['Id']}/json") for one in listed]
         found = [json.loads(content) for status, content in asked if status < _ERROR]  # else it has gone since
         room.check(settings, self._engine.get("/info"), found)
@@ -194,9 +192,12 @@ class Routes:
         return Response(204)
 
     def _list(self, request: Request) -> Response:
-        filters = json.dumps({"label": [f"{PROJECT_LABEL}={self._project}", TASK_LABEL]})
-        found = self._engine.get("/containers/json", {"all": _flag(request, "all"), "filters": filters})
-        return Response.of(found)
+        return Response.of(self._steps(_flag(request, "all")))
+
+    def _steps(self, every: str, **filters: list[str]) -> Any:
+        """The engine's list of this project's steps: ``every`` is 1 for those too that do not run."""
+        wanted = {"label": [f"{PROJECT_LABEL}={self._project}", TASK_LABEL], **filters}
+        return self._engine.get("/containers/json", {"all": every, "filters": json.dumps(wanted)})
 
     def _logs(self, found: dict[str, Any], request: Request) -> Response:
         query = {name: _flag(request, name) for name in ("stdout", "stderr", "timestamps", "follow")}
