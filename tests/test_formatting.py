@@ -59,3 +59,8 @@ def test_times_are_utc_to_the_second_and_other_text_is_shown_as_it_is(recorded: 
 
 def test_a_time_of_the_index_is_shown_as_that_of_its_record() -> None:
     assert formatting.moment(1_700_000_000_000_000) == formatting.time("2023-11-14T22:13:20+00:00")
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 rows"), (1, "1 row"), (20_000, "20,000 rows")])
+def test_what_is_counted_is_one_or_many(count: int, text: str) -> None:
+    assert formatting.count(count, "row") == text

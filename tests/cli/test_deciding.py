@@ -68,8 +68,8 @@ def test_promote_says_what_is_served_what_was_and_how_to_take_it_back(
     prd, dev = (registry_with_two_models.latest(env) for env in ("prd", "dev"))
     said = told(registry.done("promote", dev.model_filename, "--reason", "better"))
     assert said == {
-        "prd serves": f"{dev.model_filename}, promoted from dev by ada",
-        "it served": prd.model_filename,
+        "prd serves": f"model #2 ({dev.model_filename}), promoted from dev by ada",
+        "it served": f"model #1 ({prd.model_filename})",
         "checked with": "numpy 2.5",
         "to take back": "just registry rollback --environment prd --reason ...",
     }
@@ -77,7 +77,7 @@ def test_promote_says_what_is_served_what_was_and_how_to_take_it_back(
     assert promotion is not None
     assert (promotion.by, promotion.reason, promotion.replaces) == ("ada", "better", prd.model_filename)
     back = shlex.split(said["to take back"].replace("...", "oops"))[2:]
-    assert f"prd serves    {prd.model_filename}" in registry.done(*back)
+    assert f"prd serves    model #1 ({prd.model_filename})" in registry.done(*back)
 
 
 @pytest.mark.usefixtures("served_check")
@@ -172,9 +172,9 @@ def test_rollback_says_what_is_served_and_what_was_withdrawn(registry: Command) 
     first, second, third = (publish(registry.registry, "prd", model=i).model_filename for i in range(3))
     out = registry.done("rollback", "--environment", "prd", "--reason", "worse", "--to", first, "--by", "bob")
     assert [re.split(r" {2,}", line) for line in out.splitlines()] == [
-        ["prd serves", f"{first}, rolled back to by bob"],
-        ["it served", third],
-        ["withdrawn", second],
+        ["prd serves", f"model #1 ({first}), rolled back to by bob"],
+        ["it served", f"model #3 ({third})"],
+        ["withdrawn", f"model #2 ({second})"],
         ["to take back", "train again: prd_train_model_dag"],
     ]
     record = records_of(registry.registry.training_journal)[-1]
@@ -202,12 +202,12 @@ def test_rollback_with_nothing_to_go_back_to_is_refused(registry: Command) -> No
 def test_revoke_says_what_each_environment_serves_now_and_where_the_same_model_still_is(registry: Command) -> None:
     twin, prd = publish(registry.registry, "dev", model="same"), publish(registry.registry, "prd", model="other")
     bad = publish(registry.registry, "prd", model="same")
-    said = told(registry.done("revoke", bad.model_filename, "--reason", "leaked"))
+    said = told(registry.done("revoke", bad.model_filename, "--reason", "leaked", "--yes"))
     assert said == {
-        "revoked": f"{bad.model_filename}, by ada, for ever",
-        "dev": f"serves {twin.model_filename}, as before",
-        "prd": f"served it, and serves {prd.model_filename} now",
-        "the same model": f"{twin.model_filename} is not revoked: just registry revoke {twin.model_filename}"
+        "revoked": f"model #3 ({bad.model_filename}), by ada, for ever",
+        "dev": f"serves model #1 ({twin.model_filename}), as before",
+        "prd": f"served it, and serves model #2 ({prd.model_filename}) now",
+        "the same model": f"model #1 ({twin.model_filename}) is not revoked: just registry revoke {twin.model_filename}"
         " --reason ...",
         "who used it": f"just registry impact {bad.model_filename}",
     }
@@ -216,7 +216,8 @@ def test_revoke_says_what_each_environment_serves_now_and_where_the_same_model_s
     assert (record.by, record.reason, record.model_hash) == ("ada", "leaked", bad.model_hash)
     inferred(registry.registry, bad)
     assert "Inferences: 1, 2 rows" in registry.done(*said["who used it"].split()[2:])
-    again = told(registry.done(*shlex.split(said["the same model"].partition(": ")[2].replace("...", "too"))[2:]))
+    command = shlex.split(said["the same model"].partition(": ")[2].replace("...", "too"))
+    again = told(registry.done(*command[2:], "--yes"))
     assert again["dev"] == "served it, and serves nothing now"
     assert "the same model" not in again
 
@@ -225,7 +226,7 @@ def test_a_model_that_is_revoked_already_is_refused_by_whom_and_why(
     registry: Command, registry_with_a_model: Registry
 ) -> None:
     name = registry_with_a_model.latest("prd").model_filename
-    registry.done("revoke", name, "--reason", "leaked")
+    registry.done("revoke", name, "--reason", "leaked", "--yes")
     assert re.search(
         r"it was revoked by ada on [-0-9 :]+: leaked", registry.refused("revoke", name, "--reason", "again")
     )
@@ -233,7 +234,7 @@ def test_a_model_that_is_revoked_already_is_refused_by_whom_and_why(
 
 def revoked_by(registry: Command) -> str:
     name = publish(registry.registry, model=os.urandom(4)).model_filename
-    registry.done("revoke", name, "--reason", "r")
+    registry.done("revoke", name, "--reason", "r", "--yes")
     return str(lines_of(registry.registry.training_journal)[-1]["by"])
 
 
@@ -277,7 +278,7 @@ def test_a_record_of_a_decision_names_the_image_that_it_was_taken_in(
 ) -> None:
     monkeypatch.setenv("BULKHEAD_IMAGE", "bulkhead/inference:x@sha256:1")
     monkeypatch.setenv("BULKHEAD_GIT_COMMIT", "c" * 40)
-    registry.done("revoke", registry_with_a_model.latest("prd").model_filename, "--reason", "r")
+    registry.done("revoke", registry_with_a_model.latest("prd").model_filename, "--reason", "r", "--yes")
     record = lines_of(registry_with_a_model.training_journal)[-1]
     assert (record["image"], record["git_commit"], record["run_id"]) == (
         "bulkhead/inference:x@sha256:1",
@@ -290,7 +291,7 @@ def test_fifty_command_lines_at_once_that_revoke_one_model_have_one_winner(regis
     name = registry_with_a_model.latest("prd").model_filename
     argv = [sys.executable, "-m", "bulkhead.cli", "--models", str(registry_with_a_model.folder)]
     running = [
-        subprocess.Popen([*argv, "revoke", name, "--reason", "at once"], stdout=-1, stderr=-1, text=True)
+        subprocess.Popen([*argv, "revoke", name, "--reason", "at once", "--yes"], stdout=-1, stderr=-1, text=True)
         for _ in range(50)
     ]
     ends: list[tuple[int, str, str]] = []
@@ -308,14 +309,15 @@ def test_a_broken_log_is_told_of_once_and_decided_upon_all_the_same(
     publish(registry_with_a_torn_record, model="newer")
     for argv in (
         ["rollback", "--environment", "prd", "--reason", "r"],
-        ["revoke", registry_with_a_torn_record.latest("prd").model_filename, "--reason", "r"],
+        ["revoke", registry_with_a_torn_record.latest("prd").model_filename, "--reason", "r", "--yes"],
     ):
         ended = registry(*argv)
         assert (ended.code, ended.said) == (0, ["log.txt: passed over 1 unreadable line"])
 
 
 @pytest.mark.parametrize(
-    "words", [("revoke", "--reason", "bad"), ("promote", "--reason", "good"), ("rollback", "--environment", "dev")]
+    "words",
+    [("revoke", "--reason", "bad", "--yes"), ("promote", "--reason", "good"), ("rollback", "--environment", "dev")],
 )
 @pytest.mark.usefixtures("served_check")
 def test_nothing_is_decided_on_a_log_that_is_not_the_one_that_was_seen(

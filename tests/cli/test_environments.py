@@ -38,9 +38,9 @@ def test_promote_serves_a_model_of_the_environment_before(registry: Command, ori
     older = publish(registry.registry, environment).model_filename
     name = publish(registry.registry, origin, model="new").model_filename
     said = told(registry.done("promote", name, "--environment", environment, "--reason", "better"))
-    assert said[f"{environment} serves"] == f"{name}, promoted from {origin} by ada"
+    assert said[f"{environment} serves"] == f"model #2 ({name}), promoted from {origin} by ada"
     back = told(registry.done(*shlex.split(said["to take back"].replace("...", "oops"))[2:]))
-    assert back[f"{environment} serves"] == f"{older}, rolled back to by ada"
+    assert back[f"{environment} serves"] == f"model #1 ({older}), rolled back to by ada"
     registry.done(*shlex.split(back["to take back"].replace("...", "again"))[2:])
     assert registry.registry.latest(environment).model_filename == name
 

@@ -38,12 +38,12 @@ def test_the_list_has_a_line_for_each_model_and_marks_those_that_are_served(regi
     registry.registry.record_failure("training", training_failure())
     ended = registry("list")
     header, *_ = ended.out.splitlines()
-    assert header.split() == ["ENVIRONMENT", "NAME", "MODEL", "STATE", "TRAINED", "ROWS", "METRICS", "SOURCE"]
+    assert header.split() == ["MODEL", "ENVIRONMENT", "FILE", "STATE", "TRAINED", "ROWS", "METRICS", "SOURCE"]
     told = ["3", "r2 0.5, rmse 1.25", "shared/inputs/t.csv"]
     assert rows_of(ended.out) == [
-        ["prd", "model", old.model_filename, "previous", formatting.time(old.training_timestamp), *told],
-        ["*", "dev", "model", dev.model_filename, "served", formatting.time(dev.training_timestamp), *told],
-        ["*", "prd", "model", new.model_filename, "served", formatting.time(new.training_timestamp), *told],
+        ["model #1", "prd", old.model_filename, "previous", formatting.time(old.training_timestamp), *told],
+        ["*", "model #2", "dev", dev.model_filename, "served", formatting.time(dev.training_timestamp), *told],
+        ["*", "model #3", "prd", new.model_filename, "served", formatting.time(new.training_timestamp), *told],
     ]
     assert (ended.code, ended.err) == (0, "")
 
@@ -52,7 +52,7 @@ def test_the_served_model_is_marked_where_it_is_not_the_newest(registry: Command
     first, second, third = (publish(registry.registry, "prd", model=i).model_filename for i in range(3))
     decisions.roll_back(registry.registry, "prd", WHY)
     assert states(registry) == [(first, "previous"), (second, "served"), (third, "rolled back")]
-    assert [row[0] for row in rows_of(registry.done("list"))] == ["prd", "*", "prd"]
+    assert [row[0] for row in rows_of(registry.done("list"))] == ["model #1", "*", "model #3"]
     assert states(registry, "--served") == [(second, "served")]
 
 
@@ -83,7 +83,8 @@ def test_the_list_as_json_is_the_records_with_their_state(
     registry: Command, registry_with_two_models: Registry
 ) -> None:
     shown = [msgspec.json.decode(line) for line in registry.done("list", "--json").splitlines()]
-    assert [(one.pop("served"), one.pop("state")) for one in shown] == [(True, ["served"])] * 2
+    assert [(one.pop("served"), one.pop("state"), one.pop("tags")) for one in shown] == [(True, ["served"], {})] * 2
+    assert [one.pop("short_name") for one in shown] == ["model #1", "model #2"]
     assert shown == [msgspec.to_builtins(record) for record in records_of(registry_with_two_models.training_journal)]
 
 
@@ -132,10 +133,10 @@ def test_a_registry_of_legacy_records_is_listed_and_its_models_are_told_to_be_un
     registry: Command,
 ) -> None:
     assert rows_of(registry.done("list")) == [
-        ["*", env, "model", f"model_{time}_{digest}.pkl", state, formatting.time(time), "-", "-", "-"]
-        for env, time, digest, state in (
-            ("prd", "2024-01-31:23-59-59", "3f2a", "served, unverifiable"),
-            ("dev", "2024-02-02:10-00-00", "77aa", "served, missing, unverifiable"),
+        ["*", f"model #{number}", env, f"model_{time}_{digest}.pkl", state, formatting.time(time), "-", "-", "-"]
+        for number, env, time, digest, state in (
+            (1, "prd", "2024-01-31:23-59-59", "3f2a", "served, unverifiable"),
+            (2, "dev", "2024-02-02:10-00-00", "77aa", "served, missing, unverifiable"),
         )
     ]
     assert "no model" in registry.done("list", "--failures")

@@ -54,8 +54,8 @@ def test_each_model_has_its_own_served_version_and_its_own_metrics_in_the_list(
     registry: Command, two: TwoModels
 ) -> None:
     rows = rows_of(registry.done("list"))
-    assert [(row[0] == "*", row[-7]) for row in rows] == [
-        (False, "model"), (False, "churn"), (True, "model"), (True, "churn"),
+    assert [(row[0] == "*", row[-8]) for row in rows] == [
+        (False, "model #1"), (False, "churn #1"), (True, "model #2"), (True, "churn #2"),
     ]  # fmt: skip
     assert rows[2][-2] == "r2 0.5, rmse 1.25"
     assert rows[3][-2] == "roc_auc 0.792, accuracy 0.81, log_loss 0.45"
@@ -89,8 +89,7 @@ def test_a_rollback_of_one_model_leaves_the_other(registry: Command, two: TwoMod
     first, second = two.churn
     asked = ["--name", "churn"] if how == "name" else ["--to", first.model_filename]
     said = registry.done("rollback", "--environment", "prd", "--reason", "worse", *asked)
-    assert re.search(r"^model +churn$", said, re.MULTILINE)
-    assert re.search(rf"^prd serves +{first.model_filename}", said, re.MULTILINE)
+    assert f"prd serves    churn #1 ({first.model_filename})" in said
     assert "train again: prd_churn_train_model_dag" in said
     assert second.model_filename in said
     assert (two.latest("churn"), two.latest("model")) == (first.model_filename, two.plain[1].model_filename)
@@ -110,8 +109,8 @@ def test_a_rollback_without_a_name_is_of_the_model_that_comes_with_the_project(
 def test_a_promotion_replaces_the_version_of_its_own_model_and_says_of_which(registry: Command, two: TwoModels) -> None:
     new = publish(registry.registry, "dev", "churn 2", **CHURN)
     said = registry.done("promote", new.model_filename, "--reason", "better", "--checked", "{}")
-    assert re.search(r"^model +churn$", said, re.MULTILINE)
-    assert re.search(rf"^it served +{two.churn[1].model_filename}$", said, re.MULTILINE)
+    assert f"prd serves    churn #3 ({new.model_filename})" in said
+    assert f"it served     churn #2 ({two.churn[1].model_filename})" in said
     assert (two.latest("churn"), two.latest("model")) == (new.model_filename, two.plain[1].model_filename)
     (back,) = re.findall(r"^to take back +(.*)$", said, re.MULTILINE)
     registry.done(*shlex.split(back)[2:])
@@ -119,8 +118,8 @@ def test_a_promotion_replaces_the_version_of_its_own_model_and_says_of_which(reg
 
 
 def test_a_revocation_tells_what_is_served_of_that_model_alone(registry: Command, two: TwoModels) -> None:
-    said = registry.done("revoke", two.churn[1].model_filename, "--reason", "leaked")
-    assert f"served it, and serves {two.churn[0].model_filename} now" in said
+    said = registry.done("revoke", two.churn[1].model_filename, "--reason", "leaked", "--yes")
+    assert f"served it, and serves churn #1 ({two.churn[0].model_filename}) now" in said
     assert two.plain[1].model_filename not in said
 
 
@@ -176,5 +175,5 @@ def test_a_trace_of_an_inference_for_another_model_is_broken(registry: Command, 
 def test_impact_names_the_model(registry: Command, two: TwoModels) -> None:
     inferred(registry.registry, two.churn[1], 1, model_name="churn")
     told = registry.done("impact", two.churn[1].model_filename)
-    assert f"Model {two.churn[1].model_filename} of churn" in told
+    assert f"Model: churn #2 ({two.churn[1].model_filename})" in told
     assert rows_of(told[told.index("TIME") :])[0][2] == "churn"

@@ -46,7 +46,7 @@ def test_a_model_is_named_by_its_file_with_or_without_a_folder_or_by_the_beginni
     record = registry_with_a_model.latest("prd")
     name, digest = record.model_filename, record.model_hash
     for given in (name, f"models/{name}", f"./models/{name}", digest, digest[:6], digest[:9].upper()):
-        assert registry.done("show", given).splitlines()[0] == name
+        assert registry.done("show", given).splitlines()[0] == f"model #1 ({name})"
 
 
 @pytest.mark.parametrize("short", ["", "e", "model_", "zzzzzzz", "\x1b[2J", "x" * 5000])
@@ -66,7 +66,7 @@ def test_a_hash_of_several_models_is_refused_by_a_sentence_that_lists_the_newest
     sentence = registry.refused("show", models[0].model_hash[:8])
     assert "begins the hash of 5 models" in sentence
     assert [model.model_filename in sentence for model in models] == [False, False, True, True, True]
-    assert sentence.endswith("and 2 more. Name the file.")
+    assert sentence.endswith("and 2 more. Name its short name or its file.")
 
 
 def test_show_has_the_whole_record_and_what_was_decided(registry: Command) -> None:
@@ -123,7 +123,7 @@ def test_compare_puts_two_models_side_by_side_and_marks_what_differs(registry: C
         git_commit="d" * 40,
     )
     told = registry.done("compare", a.model_filename, b.model_hash[:10])
-    assert told.splitlines()[:2] == [f"A  {a.model_filename}", f"B  {b.model_filename}"]
+    assert told.splitlines()[:2] == [f"A  model #1 ({a.model_filename})", f"B  model #2 ({b.model_filename})"]
     table = cells(told)
     assert table["metrics", "r2"] == ["≠", "0.5", "0.75", "+0.25", "B"]
     assert table["metrics", "rmse"] == ["", "1.25", "1.25"]

@@ -23,6 +23,7 @@ from bulkhead.cli import main as cli
 from bulkhead.errors import Refused
 from bulkhead.registry import record_lines
 from bulkhead.registry.records import Data, InferenceFailure, ModelRecord
+from bulkhead.text_table import width
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,12 +152,12 @@ def test_every_cell_of_a_column_ends_where_the_next_begins(cells: list[str]) -> 
         patch.setattr(click, "echo", lambda text: lines.extend(text.split("\n")))
         output.table(("H", "END"), [(cell, "|") for cell in cells])
     assert len(lines) == len(cells) + 1
-    ends = {output.width(click.unstyle(line)[:-1]) for line in lines[1:]}
+    ends = {width(click.unstyle(line)[:-1]) for line in lines[1:]}
     assert len(ends) == 1
 
 
 def test_wide_characters_take_two_columns_and_combining_ones_none() -> None:
-    assert [output.width(text) for text in ("abc", "模型", "é", "e\u0301", "ア")] == [3, 4, 1, 1, 2]
+    assert [width(text) for text in ("abc", "模型", "é", "e\u0301", "ア")] == [3, 4, 1, 1, 2]
 
 
 def on_a_terminal(argv: list[str], **variables: str) -> str:
@@ -185,9 +186,9 @@ def on_a_terminal(argv: list[str], **variables: str) -> str:
 
 
 def test_colours_are_for_terminals_alone_and_no_color_turns_them_off(registry_with_two_models: Registry) -> None:
-    argv = ["--models", str(registry_with_two_models.folder), "list"]
+    argv = ["--models", str(registry_with_two_models.folder), "list", "--wide"]
     coloured = on_a_terminal(argv, NO_COLOR="")
-    assert "\x1b[32m\x1b[1m*  prd" in coloured
+    assert "\x1b[32m\x1b[1m*  model #1" in coloured
     assert "\x1b" not in on_a_terminal(argv, NO_COLOR="1")
     piped = subprocess.run([sys.executable, "-m", "bulkhead.cli", *argv], capture_output=True, text=True, check=True)
     assert piped.stdout == click.unstyle(coloured).replace("\r\n", "\n")

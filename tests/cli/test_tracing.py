@@ -16,6 +16,7 @@ from bulkhead.files import sha256
 from bulkhead.queries.lineage import url_of
 from bulkhead.registry import decisions, record_lines
 from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.profiles import Drift
 from bulkhead.registry.records import Data, TrainedOn
 
 if TYPE_CHECKING:
@@ -68,6 +69,14 @@ def test_a_trace_leads_from_the_predictions_to_the_data_commit_image_and_runs(
     ):
         assert part in told
     assert "Broken" not in told
+
+
+def test_a_trace_says_what_had_drifted(registry: Command, pipeline: PipelineFiles) -> None:
+    assert "drift" not in registry.done("trace", pipeline.path)
+    drift = Drift(rows=2, sampled=2, columns={"a": 0.41, "b": 0.1}, drifted=["a", "evil\n\x1b[2J"], limit=0.25)
+    inferred(registry.registry, pipeline.model, 8, drift=drift)
+    told = registry("trace", "shared/runs/prd_inference_pipe_dag/r8/predictions_8.parquet").out
+    assert r"drift        a 0.41, 'evil\n\x1b[2J' 0.00 (limit 0.25)" in told
 
 
 def test_an_inference_is_named_by_its_file_here_or_in_the_record_its_hash_its_time_or_its_run(
@@ -218,7 +227,7 @@ def test_the_impact_of_a_model_is_every_inference_by_it(registry: Command) -> No
 
 def test_the_impact_of_a_model_names_the_same_model_under_another_name(registry: Command) -> None:
     one, twin = publish(registry.registry), publish(registry.registry)
-    assert f"not counted here: {twin.model_filename}" in registry.done("impact", one.model_filename)
+    assert f"not counted here: model #2 ({twin.model_filename})" in registry.done("impact", one.model_filename)
 
 
 def test_the_impact_of_data_is_every_model_trained_on_it_and_every_inference_by_these_or_on_it(

@@ -17,6 +17,7 @@ from bulkhead.index import Index, attempts, record_reader, store
 from bulkhead.index.attempts import AttemptFilter
 from bulkhead.index.filling import Filler, moment
 from bulkhead.registry import journal, record_lines
+from bulkhead.registry.profiles import Drift
 from bulkhead.registry.records import (
     InferenceFailure,
     InferenceRecord,
@@ -30,18 +31,27 @@ if TYPE_CHECKING:
     from bulkhead.registry.store import Registry
 
 
+source = st.sampled_from([None, "t.csv", "folder", "x" * 2000])
+drift = st.sampled_from([None, Drift(rows=9, sampled=9, columns={"a": 0.1})]) | st.just(
+    Drift(rows=9, sampled=9, columns={"a": 0.9}, drifted=["a"], limit=0.2)
+)
 attempt = st.one_of(
-    st.builds(inference, st.integers(0, 9), environment, model_used=name, model_name=called),
-    st.builds(failure, st.integers(0, 9), st.none() | environment, st.sampled_from(["killed", "refused"]), called),
+    st.builds(
+        inference, st.integers(0, 9), environment, model_used=name, model_name=called, source=source, drift=drift
+    ),
+    st.builds(
+        failure, st.integers(0, 9), st.none() | environment, st.sampled_from(["killed", "refused"]), called, source
+    ),
 )
 wish = st.builds(
     AttemptFilter,
     environment=st.none() | environment,
     name=st.none() | st.sampled_from(["model", "churn", "unheard of"]),
     model=st.none() | name,
-    outcome=st.sampled_from([None, "success", "failed"]),
+    outcome=st.sampled_from([None, "success", "drifted", "failed"]),
     cause=st.sampled_from([None, "killed", "refused", "unheard of"]),
     run_id=st.none() | st.integers(0, 9).map("run{}".format),
+    source=st.none() | source,
     since=st.none() | st.integers(0, 9).map(lambda second: moment(TIME.format(second), 0)),
     until=st.none() | st.integers(0, 9).map(lambda second: moment(TIME.format(second), 0)),
 )
@@ -49,22 +59,29 @@ wish = st.builds(
 
 def is_wanted(record: InferenceRecord | InferenceFailure, wanted: AttemptFilter) -> bool:
     failed = isinstance(record, InferenceFailure)
+    has_drifted = isinstance(record, InferenceRecord) and record.drift is not None and bool(record.drift.drifted)
+    outcomes = ["failed"] if failed else ["success", "drifted"] if has_drifted else ["success"]
     time = moment(record.error_time if isinstance(record, InferenceFailure) else record.inference_time, 0)
     return (
         wanted.environment in (None, record.environment)
         and wanted.name in (None, record.name)
         and wanted.model in (None, getattr(record, "model_used", None))
-        and wanted.outcome in (None, "failed" if failed else "success")
+        and wanted.outcome in (None, *outcomes)
         and wanted.cause in (None, getattr(record, "cause", None))
         and wanted.run_id in (None, record.run_id)
+        and wanted.source in (None, record.source)
         and (wanted.since is None or time >= wanted.since)
         and (wanted.until is None or time < wanted.until)
     )
 
 
-@given(written=st.lists(attempt, min_size=5, max_size=30), wishes=st.lists(wish, min_size=5, max_size=5))
+@given(
+    written=st.lists(attempt, min_size=5, max_size=30),
+    wishes=st.lists(wish, min_size=5, max_size=5),
+    oldest_first=st.booleans(),
+)
 def test_the_pages_of_a_filter_are_together_what_it_wants_and_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, written: list[Any], wishes: list[AttemptFilter]
+    tmp_path_factory: pytest.TempPathFactory, written: list[Any], wishes: list[AttemptFilter], *, oldest_first: bool
 ) -> None:
     folder = tmp_path_factory.mktemp("models")
     write(folder / "log_inference.txt", written)
@@ -73,32 +90,17 @@ def test_the_pages_of_a_filter_are_together_what_it_wants_and_nothing_else(
     with index.reading() as db:
         for wanted in wishes:
             found: list[attempts.IndexedAttempt] = []
-            while page := attempts.page(db, ["inference"], wanted, 3, found[-1].position if found else None):
+            while page := attempts.page(
+                db, ["inference"], wanted, 3, found[-1].position if found else None, oldest_first=oldest_first
+            ):
                 found += page
             expected = [record for record in written if is_wanted(record, wanted)]
             read = record_reader.read(
                 folder, "inference", [one.offset for one in found], InferenceRecord, InferenceFailure
             )
             assert sorted(map(record_lines.encode, read)) == sorted(map(record_lines.encode, expected))
-            assert [one.time for one in found] == sorted((one.time for one in found), reverse=True)
+            assert [one.time for one in found] == sorted((one.time for one in found), reverse=not oldest_first)
             assert attempts.amount(db, ["inference"], wanted) == len(expected)
-
-
-def test_the_failures_of_both_logs_are_one_list_by_time(empty_registry: Registry) -> None:
-    for second in (1, 3, 3, 5):
-        empty_registry.record_failure("training", training_failure(TIME.format(second)))
-    for second in (0, 3, 4):
-        empty_registry.record_failure("inference", failure(second))
-    index = Index(empty_registry.folder, empty_registry.folder)
-    index.wait()
-    found: list[attempts.IndexedAttempt] = []
-    with index.reading() as db:
-        while page := attempts.page(
-            db, ["training", "inference"], AttemptFilter(), 2, found[-1].position if found else None
-        ):
-            found += page
-    assert [one.time // 1_000_000 % 60 for one in found] == [5, 4, 3, 3, 3, 1, 0]
-    assert len({(one.journal, one.number) for one in found}) == 7
 
 
 def amount(index: Index) -> int:

@@ -6,18 +6,17 @@ import os
 import pickle
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import msgspec
 import pytest
+from tests.registry.support import AUTHOR, RING, WHO, inference_in, model_in
 from tests.support.project import lineage, publish
 
 from bulkhead.errors import NoModel, NotGoodEnough, NotVerified, OutOfService, Overtaken, Refused
 from bulkhead.files import sha256
 from bulkhead.identity import Identity
 from bulkhead.registry import chain, decisions, recording
-from bulkhead.registry.chain import Key, KeyRing
 from bulkhead.registry.decisions import DecisionContext
-from bulkhead.registry.proposals import InferenceProposal, ModelProposal, PromotionProposal, RollbackProposal
+from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
 from bulkhead.registry.recording import Author
 from bulkhead.registry.records import InferenceRecord, ModelRecord
 from bulkhead.registry.store import Registry
@@ -25,18 +24,6 @@ from bulkhead.registry.store import Registry
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-WHO = Identity(
-    dag_id="real_dag",
-    run_id="real",
-    task_id="train_model",
-    try_number=2,
-    map_index=-1,
-    image="real/image",
-    git_commit="c",
-)
-AUTHOR = Author(identity=WHO, environment="prd", first_try="the first try", by="Airflow's person", requested_by="asker")
-RING = KeyRing(Key(b"k" * 32))
 
 
 @pytest.fixture
@@ -52,37 +39,6 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     return folder
-
-
-def model_in(run: Path, model: Any = None, **changes: Any) -> ModelProposal:
-    """The proposal of a model whose file is in the run folder."""
-    joblib.dump({"weights": [1.0]} if model is None else model, run / "model.joblib")
-    content = (run / "model.joblib").read_bytes()
-    given: dict[str, Any] = {
-        "lineage": lineage(),
-        "path": "model.joblib",
-        "sha256": sha256(content),
-        "size_bytes": len(content),
-        "model_hash": "0123456789abcdef",
-    }
-    return ModelProposal(**{**given, **changes})
-
-
-def inference_in(run: Path, model: ModelRecord, path: str = "predictions.parquet", **changes: Any) -> InferenceProposal:
-    """The proposal of an inference whose predictions file is in the run folder."""
-    (run / "predictions.parquet").write_bytes(b"predicted")
-    given: dict[str, Any] = {
-        "inference_time": "2026-01-01T00:00:00.000000+00:00",
-        "environment": "prd",
-        "inference_data": "shared/inputs/t.csv",
-        "model_used": model.model_filename,
-        "predictions": [1.0, 2.0],
-        "model_hash": model.model_hash,
-        "model_sha256": model.sha256,
-        "rows": 2,
-        "output_sha256": sha256(b"predicted"),
-    }
-    return InferenceProposal(record=InferenceRecord(**{**given, **changes}), path=path)
 
 
 def size_of(registry: Registry) -> tuple[int, int, list[str]]:

@@ -53,7 +53,11 @@ def inference(second: int = 0, environment: str = "dev", **changes: Any) -> Infe
 
 
 def failure(
-    second: int = 0, environment: str | None = "dev", cause: str | None = "killed", model_name: str | None = None
+    second: int = 0,
+    environment: str | None = "dev",
+    cause: str | None = "killed",
+    model_name: str | None = None,
+    source: str | None = None,
 ) -> InferenceFailure:
     return InferenceFailure(
         error_time=TIME.format(second),
@@ -61,6 +65,7 @@ def failure(
         environment=environment,
         model_name=model_name,
         cause=cause,
+        source=source,
         run_id=f"run{second}",
     )
 

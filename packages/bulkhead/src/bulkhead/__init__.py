@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bulkhead.environments import ENVIRONMENTS as ENVIRONMENTS
     from bulkhead.errors import BulkheadError as BulkheadError
+    from bulkhead.errors import Drifted as Drifted
     from bulkhead.errors import NoModel as NoModel
     from bulkhead.errors import NotGoodEnough as NotGoodEnough
     from bulkhead.errors import NotVerified as NotVerified
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from bulkhead.paths import JournalName as JournalName
     from bulkhead.prediction.loaded import LoadedModel as LoadedModel
     from bulkhead.prediction.loaded import load as load
+    from bulkhead.registry.profiles import Drift as Drift
+    from bulkhead.registry.profiles import Evaluation as Evaluation
+    from bulkhead.registry.profiles import Profile as Profile
     from bulkhead.registry.records import Acceptance as Acceptance
     from bulkhead.registry.records import Anchor as Anchor
     from bulkhead.registry.records import Decision as Decision
@@ -62,8 +66,11 @@ _MODULE_OF = {
     "Anchor": "bulkhead.registry.records",
     "BulkheadError": "bulkhead.errors",
     "Decision": "bulkhead.registry.records",
+    "Drift": "bulkhead.registry.profiles",
+    "Drifted": "bulkhead.errors",
     "ENVIRONMENTS": "bulkhead.environments",
     "Environment": "bulkhead.identity",
+    "Evaluation": "bulkhead.registry.profiles",
     "Failure": "bulkhead.registry.records",
     "Identity": "bulkhead.identity",
     "InferenceFailure": "bulkhead.registry.records",
@@ -80,6 +87,7 @@ _MODULE_OF = {
     "Outcome": "bulkhead.step.runner",
     "Output": "bulkhead.step.result",
     "Overtaken": "bulkhead.errors",
+    "Profile": "bulkhead.registry.profiles",
     "Promotion": "bulkhead.registry.records",
     "Quarantine": "bulkhead.registry.records",
     "Record": "bulkhead.registry.records",

@@ -78,6 +78,8 @@ ENVIRONMENTS = checked(
 """In the order of the promotion path."""
 
 NAMES = tuple(one.name for one in ENVIRONMENTS)
+FLAGS = ("--environment", "--env", "-e")
+"""How every command line is told one."""
 FIRST = NAMES[0]
 """Where a step runs by default."""
 PROMOTED_TO = tuple(one.name for one in ENVIRONMENTS if one.promotes_from is not None)

@@ -79,6 +79,14 @@ class NotGoodEnough(Refused):
         self.metrics = metrics
 
 
+class Drifted(Refused):
+    """The input is not as training's was; its failure's record keeps ``metrics``."""
+
+    def __init__(self, message: str, metrics: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.metrics = metrics
+
+
 class OutOfService(Refused):
     """The model was revoked, removed or quarantined."""
 

@@ -29,6 +29,11 @@ def number(value: float | None) -> str:
     return f"{value:.6g}"
 
 
+def count(amount: int, what: str) -> str:
+    """So many of what: ``1 finding``, ``1,000 findings``."""
+    return f"{number(amount)} {what}{'' if amount == 1 else 's'}"
+
+
 def metric(value: object) -> str:
     """A metric in the four digits that a table has room for; ``-`` for what is no number."""
     return f"{value:.4g}" if isinstance(value, float) else UNKNOWN

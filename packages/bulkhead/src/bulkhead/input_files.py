@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 """By the end of a file's name, in small letters, what is in it."""
 _MOST_FILES = 10_000
-_NO_DATA = (".", "_")
+NO_DATA = (".", "_")
 """How names begin that other tools give to what is no part of a table, like Spark's ``_SUCCESS``."""
+HIDDEN = ".uploads"
+"""The folder of what is sent from a browser, below ``shared/inputs/``: nothing in it is an input yet."""
 
 
 class InputFile(msgspec.Struct, frozen=True):
@@ -86,6 +88,8 @@ def _found(source: str, inputs: Path, shown: str) -> InputFiles:
     path = (inputs / source).resolve()
     if not path.is_relative_to(inputs):
         raise Refused(f"source {shown}: leads out of shared/inputs/. Put the file there and give its name.")
+    if _is_hidden(path, inputs):
+        raise Refused(f"source {shown}: is being uploaded, and no input yet. Wait for it, and give its name.")
     # A file that is called like a pattern is that file.
     if path.is_file():
         kind = _kind_of(source)
@@ -96,18 +100,22 @@ def _found(source: str, inputs: Path, shown: str) -> InputFiles:
     if path.is_dir() and path != inputs:
         name = str(path.relative_to(inputs))
         names = sorted(
-            f"{name}/{one.name}" for one in path.iterdir() if _kind_of(one.name) and not one.name.startswith(_NO_DATA)
+            f"{name}/{one.name}" for one in path.iterdir() if _kind_of(one.name) and not one.name.startswith(NO_DATA)
         )
         return InputFiles(_several(names, inputs, shown, f"the folder has no {_ENDS} file"), name, is_one=False)
     if is_pattern(source):
-        found = (path.relative_to(inputs) for path in inputs.glob(source))
-        names = sorted({str(path) for path in found if not path.name.startswith(_NO_DATA)})
+        found = (path.relative_to(inputs) for path in inputs.glob(source) if not _is_hidden(path, inputs))
+        names = sorted({str(path) for path in found if not path.name.startswith(NO_DATA)})
         return InputFiles(_several(names, inputs, shown, "nothing in shared/inputs/ matches it"), source, is_one=False)
     if _kind_of(source) is None:
         raise _no_table(shown)
     if path.exists():
         raise Refused(f"source {shown}: not a plain file. Put a .csv or .parquet file in shared/inputs/.")
     raise Refused(f"source {shown}: no such file in shared/inputs/. Put it there, or give another name.")
+
+
+def _is_hidden(path: Path, inputs: Path) -> bool:
+    return path.relative_to(inputs).parts[:1] == (HIDDEN,)
 
 
 def _no_table(shown: str) -> Refused:
@@ -125,7 +133,7 @@ def _several(names: list[str], inputs: Path, shown: str, none: str) -> list[Inpu
         if not name.isprintable():  # and the list of hashes could be read in two ways
             raise Refused(f"source {shown}: {short(name, 200)} has a character that cannot be printed. Rename it.")
         path = (inputs / name).resolve()
-        if not path.is_relative_to(inputs):
+        if not path.is_relative_to(inputs) or _is_hidden(path, inputs):
             raise Refused(f"source {shown}: {short(name, 200)} leads out of shared/inputs/. Take it out.")
         kind = _kind_of(name)
         if not path.is_file() or kind is None:

@@ -13,10 +13,19 @@ import msgspec
 from bulkhead.identity import Identity
 from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.paths import JournalName
+from bulkhead.registry.notes import Note, Tag
 from bulkhead.registry.records import Evidence
 
 SOCKET_VARIABLE = "BULKHEAD_REGISTRAR_SOCKET"
 DEFAULT_SOCKET = "/run/bulkhead/registrar/registrar.sock"
+
+PAGE_SOCKET_VARIABLE = "BULKHEAD_PAGE_SOCKET"
+DEFAULT_PAGE_SOCKET = "/run/bulkhead/page/page.sock"
+"""A socket of its own, in a volume that nobody but the registrar and the API server has: what is asked there is in the
+name of a person whom the API server knows."""
+
+NOTES_ROLE = "registrar_notes"
+"""The registrar's role in Airflow's database that writes the notes of runs, and nothing else."""
 
 LONGEST_RESULT = 48 << 10
 """Bytes of a result as the registrar hands it on: it ends in Airflow's database."""
@@ -106,11 +115,44 @@ class UnapprovedRequest(msgspec.Struct, frozen=True, kw_only=True):
     try_id: str
 
 
+class AnnotateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /annotate``, on the page's socket alone: have a note or a tag of a model recorded."""
+
+    kind: Literal["note", "tag"]
+    model_filename: str
+    by: str
+    """The person's login."""
+    text: str | None = None
+    """Of a note."""
+    key: str | None = None
+    """Of a tag."""
+    value: str | None = None
+    """Of a tag; None: it is taken away."""
+
+
+class Annotated(msgspec.Struct, frozen=True):
+    """What was recorded, or had been before."""
+
+    note: Note | None = None
+    tag: Tag | None = None
+
+
 class Answered(msgspec.Struct, frozen=True):
     """The answer to ``/fail`` and ``/unapproved``."""
 
     sentence: str
     is_new: bool = True
+
+
+class RegistrarHealth(msgspec.Struct, frozen=True):
+    """``GET /health``: that it answers, and what it waits for."""
+
+    state: str
+    """``ready``, or ``waiting``."""
+    trouble: str | None = None
+    """What it waits for."""
+    broken: str | None = None
+    """Why a person has to look: the journals are not those that it saw last; None: they are."""
 
 
 class SeenHead(msgspec.Struct, frozen=True):

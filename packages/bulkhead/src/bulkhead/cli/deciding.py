@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -10,14 +10,14 @@ import click
 import msgspec
 
 from bulkhead import environments
-from bulkhead.cli import output
+from bulkhead.cli import annotating, output
 from bulkhead.cli.group import by_option, examples, name_option
 from bulkhead.cli.listing import read_state
 from bulkhead.errors import Refused
-from bulkhead.identity import Identity
+from bulkhead.formatting import number
 from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.queries import references
-from bulkhead.queries.lineage import twins
+from bulkhead.queries.lineage import ImpactScope, impact, twins
 from bulkhead.registry import decisions, journal
 from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.serving import RegistryState
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from bulkhead.cli.group import Place
     from bulkhead.registry.decisions import Check
     from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.serving import ModelVersion
     from bulkhead.registry.store import Registry
 
 CHECKS = "bulkhead.serving_check"
@@ -41,8 +42,7 @@ def _deciding(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _context(by: str, reason: str) -> DecisionContext:
-    image, commit = (os.environ.get(f"BULKHEAD_{name}") or None for name in ("IMAGE", "GIT_COMMIT"))
-    return DecisionContext(by, reason, Identity(image=image, git_commit=commit))
+    return DecisionContext(by, reason, annotating.identity())
 
 
 def _libraries(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, str] | None:
@@ -57,12 +57,12 @@ def _libraries(context: click.Context, parameter: click.Parameter, text: str | N
 @click.command(
     "promote",
     epilog=examples(
-        "promote MODEL --reason 'better on last month'", "promote e68fff --reason 'first one' --replacing none"
+        "promote 'churn #12' --reason 'better on last month'", "promote e68fff --reason 'first one' --replacing none"
     ),
 )
 @click.argument("model")
 @click.option(
-    "--environment",
+    *environments.FLAGS,
     type=click.Choice(environments.PROMOTED_TO),
     default=environments.LAST,
     show_default=True,
@@ -84,9 +84,9 @@ def promote(  # noqa: PLR0913, PLR0917  # its options
 ) -> None:
     """Serve a model in the next environment too: the same file, a new record.
 
-    MODEL is its file, or 6 or more characters of its hash. It is verified, loaded, and makes one prediction first;
-    'just registry' does that in a sealed container of the inference image. If anything else comes first, nothing is
-    changed.
+    MODEL is its short name, 6 or more characters of its hash, or its file. It is verified, loaded, and makes one
+    prediction first; 'just registry' does that in a sealed container of the inference image. If anything else comes
+    first, nothing is changed.
     """
     registry = place.registry_to_write
     state = read_state(registry)
@@ -105,18 +105,22 @@ def promote(  # noqa: PLR0913, PLR0917  # its options
     libraries = record.promotion.libraries if record.promotion else None
     output.pairs(
         [
-            *_named(record.name),
-            (f"{environment} serves", f"{name}, promoted from {environments.origin_of(environment)} by {by}"),
-            ("it served", replaced or "nothing"),
+            (
+                f"{environment} serves",
+                f"{_called(state, name)}, promoted from {environments.origin_of(environment)} by {by}",
+            ),
+            ("it served", _called(state, replaced)),
             ("checked with", output.value(libraries)),
             ("to take back", back),
+            *([("warning", warning)] if (warning := decisions.revoked_twin(registry, record)) else []),
         ]
     )
 
 
-def _named(name: str) -> list[tuple[str, str]]:
-    """Of which model it is told, where that is not the one that comes with the project."""
-    return [] if name == DEFAULT_NAME else [("model", name)]
+def _called(state: RegistryState, filename: str | None) -> str:
+    """What a model is called, and its file; None is nothing."""
+    known = state.models.get(filename or "")
+    return known.called if known is not None else filename or "nothing"
 
 
 def _checked(libraries: dict[str, str]) -> Check:
@@ -158,7 +162,7 @@ def serving_check() -> Check:
         "rollback --environment prd --to MODEL --reason 'that of May'",
     ),
 )
-@click.option("--environment", type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
+@click.option(*environments.FLAGS, type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
 @_deciding
 @name_option(f"Of which model.  [default: that of --to, else {DEFAULT_NAME}]")
 @click.option("--to", "model", metavar="MODEL", help="An earlier model of it; default: the one before.")
@@ -169,18 +173,18 @@ def rollback(  # its options
     """Serve the previous good version of a model in an environment again.
 
     Good is one whose file is there, and is the one that was published; others are passed over. What was served is
-    withdrawn: a later rollback does not come back to it. MODEL is a file, or 6 or more characters of its hash.
+    withdrawn: a later rollback does not come back to it. MODEL is its short name, 6 or more characters of its hash, or
+    its file.
     """
     registry = place.registry_to_write
     state = read_state(registry)
-    to = None if model is None else references.resolve_model(state, model).record.model_filename
+    to = None if model is None else references.resolve_model(state, model, name).record.model_filename
     record = decisions.roll_back(registry, environment, _context(by, reason), to, name=name)
     withdrawn = record.withdrawn[0]
     output.pairs(
         [
-            *_named(state.models[withdrawn].name),
-            (f"{environment} serves", f"{record.model_filename}, rolled back to by {by}"),
-            *(("withdrawn" if i else "it served", file) for i, file in enumerate(record.withdrawn)),
+            (f"{environment} serves", f"{_called(state, record.model_filename)}, rolled back to by {by}"),
+            *(("withdrawn" if i else "it served", _called(state, file)) for i, file in enumerate(record.withdrawn)),
             ("to take back", _serve_again(state, withdrawn, environment)),
         ]
     )
@@ -193,34 +197,68 @@ def _serve_again(state: RegistryState, filename: str, environment: str) -> str:
     return f"train again: {environments.dag_id(environment, 'train_model', known.name)}"
 
 
-@click.command("revoke", epilog=examples("revoke MODEL --reason 'trained on leaked data'"))
+@click.command(
+    "revoke",
+    epilog=examples("revoke 'churn #12' --reason 'trained on leaked data'", "revoke MODEL --reason 'leaked' --yes"),
+)
 @click.argument("model")
 @_deciding
+@click.option("--yes", is_flag=True, help="Do not ask; without a terminal to ask on, nothing is revoked otherwise.")
 @click.pass_obj
-def revoke(place: Place, model: str, by: str, reason: str) -> None:
+def revoke(place: Place, model: str, by: str, reason: str, *, yes: bool) -> None:
     """Take a model out of service for ever, in every environment.
 
-    MODEL is its file, or 6 or more characters of its hash. Inference refuses it from then on, even when it is asked
-    for by name. Nothing takes that back.
+    MODEL is its short name, 6 or more characters of its hash, or its file. On a terminal you are told first
+    who serves it and how often it was used, and asked. Inference refuses it from then on, even when it is asked for by
+    name. Nothing takes that back.
     """
     registry = place.registry_to_write
     before = read_state(registry)
-    name = references.resolve_model(before, model).record.model_filename
-    decisions.revoke(registry, name, _context(by, reason))
+    known = references.resolve_model(before, model)
+    name = known.record.model_filename
+    context = _context(by, reason)
+    if known.revocation is None and not yes:
+        _ask(registry, before, known)
+    decisions.revoke(registry, name, context)
     after = RegistryState(journal.read(registry.training_journal))
-    called = after.models[name].name
-    rows = [*_named(called), ("revoked", f"{name}, by {by}, for ever")]
-    for environment in (one for one, other in after.places if other == called):
+    rows = [("revoked", f"{known.called}, by {by}, for ever")]
+    for environment in (one for one, other in after.places if other == known.name):
         served, now = (
-            record.model_filename if record else "nothing"
-            for record in (before.served(environment, called), after.served(environment, called))
+            _called(after, record.model_filename if record else None)
+            for record in (before.served(environment, known.name), after.served(environment, known.name))
         )
         as_before = ", as before" if served == now else ""
-        rows.append((environment, f"served it, and serves {now} now" if served == name else f"serves {now}{as_before}"))
+        is_it = served == known.called
+        rows.append((environment, f"served it, and serves {now} now" if is_it else f"serves {now}{as_before}"))
     rows += [
-        ("the same model", f"{twin} is not revoked: just registry revoke {quote(twin)} --reason ...")
+        ("the same model", f"{_called(after, twin)} is not revoked: just registry revoke {quote(twin)} --reason ...")
         for twin in twins(after, name)
         if after.models[twin].revocation is None
     ]
     rows.append(("who used it", f"just registry impact {quote(name)}"))
     output.pairs(rows)
+
+
+def _ask(registry: Registry, state: RegistryState, known: ModelVersion) -> None:
+    """Have a person say yes, who has read what depends on the model.
+
+    Raises:
+        Refused: it was no, or there is nobody to ask.
+    """
+    served_in = [
+        environment
+        for environment in known.environments
+        if (record := state.served(environment, known.name)) and record.model_filename == known.record.model_filename
+    ]
+    used = impact(registry, ImpactScope([known.record], None), 1)
+    served = f"{' and '.join(served_in) or 'no environment'} serve{'s' * (len(served_in) <= 1)} it"
+    inferences = f"{number(used.inferences)} inference{'s' * (used.inferences != 1)}"
+    told = f"{served}; {inferences} used it, with {number(used.rows)} predictions"
+    if not sys.stdin.isatty():
+        raise Refused(
+            f"{known.called} would be out of service for ever: {told}. There is no terminal to ask on, so nothing was"
+            " revoked. Give --yes."
+        )
+    output.say(f"{known.called}: {told}.", err=True)
+    if not click.confirm(f"Revoke {output.shown(known.short_name)} for ever, in every environment?", err=True):
+        raise Refused("nothing was revoked: you said no. Run it again when you are sure.")

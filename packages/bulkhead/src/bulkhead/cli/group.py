@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from bulkhead import model_name
+from bulkhead.cli import output
 from bulkhead.errors import Refused
 from bulkhead.maintenance import seen_heads
 from bulkhead.registry import journal
@@ -25,12 +26,12 @@ Command = TypeVar("Command", bound="Callable[..., Any]")
 
 HELP = """Look into the model registry, decide what it serves, and keep it in order.
 
-MODEL is a model file's name, or the first 6 or more characters of its hash; 'list' shows both.
+MODEL is a model's short name, 'churn #12', the first 6 or more characters of its hash, or its file; 'list' shows them.
 
 \b
 Examples:
   just registry list --environment prd
-  just registry show MODEL
+  just registry show 'churn #12'
   just registry promote MODEL --reason 'better on last month'
   just registry trace shared/runs/DAG/RUN/predictions_TIME.parquet
 
@@ -73,6 +74,18 @@ def name_option(explained: str, default: str | None = None) -> Callable[[Command
     """The option that says of which model."""
     return click.option("--name", default=default, show_default=default is not None, callback=_name, help=explained)
 
+
+def _wide(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001  # click's form
+    context.meta[output.WIDE] = wanted
+
+
+wide_option = click.option(
+    "--wide",
+    is_flag=True,
+    expose_value=False,
+    callback=_wide,
+    help="Whole tables, however narrow the terminal is.",
+)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object a line.")
 

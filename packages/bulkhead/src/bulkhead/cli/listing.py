@@ -11,7 +11,7 @@ import msgspec
 
 from bulkhead import environments, formatting
 from bulkhead.cli import output
-from bulkhead.cli.group import examples, json_option, name_option
+from bulkhead.cli.group import examples, json_option, name_option, wide_option
 from bulkhead.queries import references
 from bulkhead.queries.lineage import rows_of
 from bulkhead.queries.status import VersionStatus, version_statuses
@@ -26,14 +26,29 @@ if TYPE_CHECKING:
     from bulkhead.cli.group import Place
     from bulkhead.registry.records import ModelRecord
     from bulkhead.registry.store import Registry
+    from bulkhead.text_table import Step
 
 _IN_A_TABLE = 50
 
 _METRICS = 3
 
-_MODELS = ("", "ENVIRONMENT", "NAME", "MODEL", "STATE", "TRAINED", "ROWS", "METRICS", "SOURCE")
+_MODELS = ("", "MODEL", "ENVIRONMENT", "FILE", "STATE", "TRAINED", "ROWS", "METRICS", "SOURCE")
 _FAILURES = ("TIME", "ENVIRONMENT", "NAME", "STEP", "CAUSE", "RUN", "WHAT")
 _INFERENCES = ("TIME", "ENVIRONMENT", "NAME", "ROWS", "MODEL", "INPUT", "RUN")
+
+
+# What becomes narrower first: a model is named by its short name, an inference by its time or its run.
+_NARROWER: dict[tuple[str, ...], list[Step]] = {
+    _MODELS: [
+        *(("FILE", 14), ("SOURCE", 20), ("METRICS", 21), ("FILE", 0), ("SOURCE", 0), ("ROWS", 0)),
+        *(("METRICS", 10), ("TRAINED", 0), ("METRICS", 0)),
+    ],
+    _FAILURES: [("WHAT", 40), ("RUN", 24), ("STEP", 14), ("RUN", 0), ("WHAT", 30), ("STEP", 0), ("WHAT", 20)],
+    _INFERENCES: [
+        *(("MODEL", 14), ("INPUT", 20), ("RUN", 30), ("INPUT", 0), ("RUN", 16), ("ROWS", 0), ("RUN", 0)),
+        ("MODEL", 0),
+    ],
+}
 
 
 class _Chosen(msgspec.Struct, frozen=True):
@@ -53,12 +68,20 @@ class _Chosen(msgspec.Struct, frozen=True):
         "list",
         "list --environment prd --served",
         "list --name model --limit 5",
+        "list --tag reviewed --tag owner=ada",
         "list --failures --limit 5",
         "list --inferences --json | jq -r .predictions_path",
     ),
 )
-@click.option("--environment", type=click.Choice(environments.NAMES), help="Only of this environment.")
+@click.option(*environments.FLAGS, type=click.Choice(environments.NAMES), help="Only of this environment.")
 @name_option("Only of this model.")
+@click.option(
+    "--tag",
+    "tags",
+    metavar="KEY[=VALUE]",
+    multiple=True,
+    help="Only models that have this tag, with this value; again: that one too.",
+)
 @click.option("--served", is_flag=True, help="Only the models that are served.")
 @click.option("--failures", is_flag=True, help="Failed attempts instead, of both pipelines.")
 @click.option("--inferences", is_flag=True, help="Inferences instead.")
@@ -67,22 +90,33 @@ class _Chosen(msgspec.Struct, frozen=True):
     type=click.IntRange(min=0),
     help=f"Only so many, the newest; 0: all.  [default: {_IN_A_TABLE} in a table, all with --json]",
 )
+@wide_option
 @json_option
 @click.pass_obj
 def list_models(
-    place: Place, /, environment: str | None, name: str | None, limit: int | None, *, as_json: bool, **only: bool
+    place: Place,
+    /,
+    environment: str | None,
+    name: str | None,
+    tags: tuple[str, ...],
+    limit: int | None,
+    *,
+    as_json: bool,
+    **only: bool,
 ) -> None:
     """List the published models, newest last; * marks what is served.
 
-    NAME says of which model each is a version. STATE: served; previous (a rollback serves it) or earlier; rolled back;
-    revoked; not served (it was published so). METRICS: the leading one first. Then, where it applies:
-    removed or quarantined; missing (a file that should be there); unverifiable (a legacy record: the
-    program before this one kept no hash); promoted from another environment. Lines of the journal that cannot be read
-    as records are counted on stderr.
+    MODEL is the short name: of which model it is a version, and which one. STATE: served; previous (a rollback serves
+    it) or earlier; rolled back; revoked; not served (it was published so). Then, where it applies: removed or
+    quarantined; missing (a file that should be there); unverifiable (a legacy record: the program before this one kept
+    no hash); promoted from another environment. METRICS: the leading one first. TAGS, where there are any. Lines of the
+    journal that cannot be read as records are counted on stderr.
     """
     registry = place.registry
     most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None
     asked = [option for option, wanted in only.items() if wanted]
+    if tags and asked not in ([], ["served"]):
+        raise click.UsageError(f"--tag is of models, and --{asked[0]} lists none. Leave one of the two out.")
     chosen = _Chosen(environment, name)
     match asked:
         case ["failures"]:
@@ -90,17 +124,19 @@ def list_models(
         case ["inferences"]:
             _list_inferences(registry, chosen, most, as_json=as_json)
         case [] | ["served"]:
-            _list_models(registry, chosen, most, served=bool(asked), as_json=as_json)
+            _list_models(registry, chosen, tags, most, served=bool(asked), as_json=as_json)
         case _:
             raise click.UsageError(f"one list at a time: choose one of {', '.join(f'--{option}' for option in asked)}.")
 
 
-def _list_models(registry: Registry, wanted: _Chosen, most: int | None, *, served: bool, as_json: bool) -> None:
+def _list_models(  # its options
+    registry: Registry, wanted: _Chosen, tags: Sequence[str], most: int | None, *, served: bool, as_json: bool
+) -> None:
     state = read_state(registry)
     found = [
         status
         for status in version_statuses(state, registry.folder)
-        if wanted.has(status.record) and (status.served or not served)
+        if wanted.has(status.record) and (status.served or not served) and _has_tags(status, tags)
     ]
     chosen = found[-most:] if most else found
     if as_json:
@@ -112,8 +148,17 @@ def _list_models(registry: Registry, wanted: _Chosen, most: int | None, *, serve
     else:
         of_it = f" called {wanted.name}" if wanted.name else ""
         of_it += f" of the environment {wanted.environment}" if wanted.environment else ""
+        of_it += f" with the tag {' and '.join(tags)}" if tags else ""
         some = f"No {'served ' * served}models{of_it}. All that there are: just registry list"
         output.say(some if state.records else _NO_MODELS, err=True)
+
+
+def _has_tags(status: VersionStatus, tags: Iterable[str]) -> bool:
+    for tag in tags:
+        key, _, value = tag.partition("=")
+        if key not in status.tags or ("=" in tag and status.tags[key] != value):
+            return False
+    return True
 
 
 _NO_MODELS = "No models yet. Trigger a train_model DAG, or run: just demo"
@@ -142,7 +187,13 @@ def model_table(chosen: Sequence[VersionStatus]) -> None:
             return output.GOOD
         return output.FADED if {"revoked", "removed", "quarantined"} & {*status.states} else output.PLAIN
 
-    output.table(_MODELS, [_model_row(status) for status in chosen], style)
+    rows = [_model_row(status) for status in chosen]
+    if any(status.tags for status in chosen):
+        tags = [", ".join(f"{key}={value}" for key, value in status.tags.items()) for status in chosen]
+        rows = [(*row, told) for row, told in zip(rows, tags, strict=True)]
+        output.table((*_MODELS, "TAGS"), rows, style, steps=[("TAGS", 20), *_NARROWER[_MODELS], ("TAGS", 0)])
+    else:
+        output.table(_MODELS, rows, style, steps=_NARROWER[_MODELS])
 
 
 def _model_row(status: VersionStatus) -> tuple[str, ...]:
@@ -150,8 +201,8 @@ def _model_row(status: VersionStatus) -> tuple[str, ...]:
     data = record.data
     return (
         "*" if status.served else "",
+        status.short_name,
         record.environment,
-        record.name,
         record.model_filename,
         ", ".join(status.states),
         formatting.time(record.training_timestamp),
@@ -168,7 +219,8 @@ def metrics_of(record: ModelRecord) -> str:
 
 
 def _with_state(status: VersionStatus) -> dict[str, Any]:
-    return {**msgspec.to_builtins(status.record), "served": status.served, "state": status.states}
+    told = {"short_name": status.short_name, "served": status.served, "state": status.states, "tags": status.tags}
+    return {**msgspec.to_builtins(status.record), **told}
 
 
 def _list_failures(registry: Registry, wanted: _Chosen, most: int | None, *, as_json: bool) -> None:
@@ -176,7 +228,7 @@ def _list_failures(registry: Registry, wanted: _Chosen, most: int | None, *, as_
     if as_json:
         output.lines(map(output.as_json, found))
     elif rows := [_failure_row(record) for record in found]:
-        output.table(_FAILURES, rows, longest=2000)
+        output.table(_FAILURES, rows, longest=2000, steps=_NARROWER[_FAILURES], wrapped="WHAT")
         if more:
             _tell_rest(len(rows), ", and there are more")
     else:
@@ -217,6 +269,7 @@ def inference_table(chosen: Iterable[InferenceRecord]) -> None:
             )
             for record in chosen
         ],
+        steps=_NARROWER[_INFERENCES],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bulkhead.cli import deciding, listing, maintaining, predicting, showing, tracing
+from bulkhead.cli import annotating, deciding, listing, maintaining, predicting, showing, tracing, watching
 from bulkhead.cli.entry_point import run
 from bulkhead.cli.group import Sections, common_options
 
@@ -22,8 +22,10 @@ SECTIONS: dict[str, list[click.Command]] = {
         tracing.trace_inference,
         tracing.show_impact,
         predicting.show_predictions,
+        watching.status,
     ],
     "Decide": [deciding.promote, deciding.rollback, deciding.revoke],
+    "Write down": [annotating.note, annotating.tag_model],
     "Maintain": [maintaining.verify_registry, maintaining.repair, maintaining.gc],
 }
 

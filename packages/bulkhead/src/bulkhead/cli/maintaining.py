@@ -13,7 +13,7 @@ import msgspec
 
 from bulkhead import formatting
 from bulkhead.cli import output
-from bulkhead.cli.group import by_option, examples, json_option
+from bulkhead.cli.group import by_option, examples, json_option, wide_option
 from bulkhead.cli.output import shown
 from bulkhead.errors import EXIT_REFUSED
 from bulkhead.maintenance import seen_heads
@@ -132,6 +132,7 @@ def repair(place: Place, by: str, reason: str, *, yes: bool, as_json: bool) -> i
 @_yes_option
 @by_option
 @click.option("--reason", help="Why; the record keeps it.  [default: this command]")
+@wide_option
 @json_option
 @click.pass_obj
 def gc(  # noqa: PLR0913  # its options
@@ -169,7 +170,8 @@ def _tell_left(collector: GarbageCollector) -> int:
     if not collector.left:
         return 0
     click.echo(
-        f"{_count(len(collector.left), 'thing')} could not be removed. Give them to this user, then run gc again.",
+        f"{formatting.count(len(collector.left), 'thing')} could not be removed. Give them to this user, then run gc"
+        " again.",
         err=True,
     )
     return EXIT_REFUSED
@@ -206,11 +208,11 @@ def _show(found: Finding) -> None:
 
 
 def _summarise(counted: Counter[str], fixed: Counter[str]) -> None:
-    notes = f", {_count(counted['note'], 'note')}" if counted["note"] else ""
+    notes = f", {formatting.count(counted['note'], 'note')}" if counted["note"] else ""
     if not counted["damage"]:
         click.echo(f"{click.style('clean', fg='green')}{notes}")
         return
-    click.echo(f"{click.style('not clean', fg='red')}: {_count(counted['damage'], 'finding')}{notes}")
+    click.echo(f"{click.style('not clean', fg='red')}: {formatting.count(counted['damage'], 'finding')}{notes}")
     if fixed["repair"]:
         click.echo(f"{fixed['repair']} can be put aside: just registry repair")
     rest = Counter({fixer: fixed[fixer] for fixer in ("gc", "person") if fixed[fixer]})
@@ -230,7 +232,7 @@ def _after_repair(mine: Sequence[Finding], left: Counter[str], *, yes: bool) -> 
     if not mine:
         yield "There is nothing to repair."
     elif not yes:
-        yield f"{_count(len(mine), 'thing')} would be quarantined, nothing was. Run it with --yes to do it."
+        yield f"{formatting.count(len(mine), 'thing')} would be quarantined, nothing was. Run it with --yes to do it."
     if left:
         yield _rest(left)
 
@@ -247,15 +249,12 @@ def _show_old(removed: Sequence[Expired], *, yes: bool) -> None:
         (old.kind, old.path, formatting.size(old.size_bytes), formatting.duration(old.age_seconds), old.why)
         for old in removed
     ]
-    output.table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows, longest=200)
+    steps = [("WHY", 30), ("PATH", 50), ("WHAT", 0), ("PATH", 24)]
+    output.table(("WHAT", "PATH", "SIZE", "AGE", "WHY"), rows, longest=200, steps=steps)
     models = sum(old.kind == "model" for old in removed)
-    what = f"{_count(models, 'model file')} and {_count(len(removed) - models, 'run folder')}"
+    what = f"{formatting.count(models, 'model file')} and {formatting.count(len(removed) - models, 'run folder')}"
     total = formatting.size(sum(old.size_bytes for old in removed))
     click.echo(f"{what}, {total}" + (" removed." if yes else ". Nothing was removed. Run it with --yes to do it."))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _short(time: timedelta) -> str:

@@ -9,22 +9,29 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import unicodedata
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from bulkhead import formatting
+from bulkhead.text_table import fitted, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from bulkhead.text_table import Step
 
     Style = dict[str, Any]
     """Keywords of ``click.style``."""
 
 _AT_ONCE = 200  # lines in one write: a million records are not a million system calls
 _LONGEST = 100
+
+WIDE = "bulkhead.wide"
+"""In the context of a command that was asked for whole tables."""
 
 GOOD: Style = {"fg": "green", "bold": True}
 BAD: Style = {"fg": "red", "bold": True}
@@ -39,13 +46,6 @@ def shown(text: object, longest: int | None = None) -> str:
     if longest is not None and len(line) > longest:
         line = line[: longest - 1] + "…"
     return line if line.isprintable() else "".join(c if c.isprintable() else "?" for c in line)
-
-
-def width(text: str) -> int:
-    """How many columns a terminal gives ``text``."""
-    if text.isascii():
-        return len(text)
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def value(content: object) -> str:
@@ -70,20 +70,47 @@ def squeezed(text: str, longest: int = 44) -> str:
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
-def table(
+def room() -> int | None:
+    """How many columns there are for a table; None: as many as it needs, for whoever reads is no terminal."""
+    context = click.get_current_context(silent=True)
+    if (context is not None and context.meta.get(WIDE)) or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def table(  # what a table is
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
     style: Callable[[int], Style] = lambda _: PLAIN,
     longest: int = _LONGEST,
+    *,
+    steps: Sequence[Step] = (),
+    wrapped: str | None = None,
 ) -> None:
-    """Print ``rows`` in aligned columns; ``style`` gives the look of the row at an index."""
+    """Print ``rows`` in aligned columns that fit the terminal; ``style`` gives the look of the row at an index.
+
+    ``steps`` and ``wrapped`` say what becomes narrower first, as :func:`bulkhead.text_table.fitted` takes them. What is
+    not shown then is told.
+    """
     cells = [[shown(cell, longest) for cell in row] for row in [header, *rows]]
-    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
-    aligned = (
-        "  ".join(cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)).rstrip()
-        for row in cells
+    shape = fitted(cells, room(), steps, wrapped)
+    lines(
+        click.style(line, **(FADED if i == 0 else style(i - 1)))
+        for i, row_lines in enumerate(shape.rows)
+        for line in row_lines
     )
-    lines(click.style(line, **(FADED if i == 0 else style(i - 1))) for i, line in enumerate(aligned))
+    missing = [f"{', '.join(shape.left_out)} left out"] if shape.left_out else []
+    missing += [f"{', '.join(shape.narrowed)} cut"] if shape.narrowed else []
+    if missing:
+        say(f"To fit the terminal: {'; '.join(missing)}. All of it: --wide.", FADED, err=True)
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "") -> None:
+    """Print ``rows`` in aligned columns without titles; on a terminal each in one line, the last column cut."""
+    there = room()
+    cells = [[shown(cell, 2000) for cell in row] for row in rows]
+    shape = fitted([[""] * len(cells[0]), *cells], None if there is None else there - len(indent))
+    lines(indent + line for row_lines in shape.rows[1:] for line in row_lines)
 
 
 def pairs(rows: Iterable[tuple[str, str]], indent: str = "") -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -12,12 +10,10 @@ import click
 
 from bulkhead import formatting
 from bulkhead.cli import output
-from bulkhead.cli.group import examples
-from bulkhead.queries import predictions, references
+from bulkhead.cli.group import examples, wide_option
+from bulkhead.queries import prediction_csv, predictions, references
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from bulkhead.cli.group import Place
     from bulkhead.queries.predictions import Predictions
 
@@ -34,6 +30,7 @@ _ROWS, _COLUMNS = 20, 12
 )
 @click.argument("inference", metavar="RUN|INFERENCE")
 @click.option("--csv", "as_csv", is_flag=True, help="All rows and columns, as CSV.")
+@wide_option
 @click.pass_obj
 def show_predictions(place: Place, inference: str, *, as_csv: bool) -> None:
     """Show what an inference has predicted: the first rows of its file.
@@ -47,7 +44,8 @@ def show_predictions(place: Place, inference: str, *, as_csv: bool) -> None:
         if not found.in_file:
             output.say("The predictions file is gone; these are the predictions in the record.", err=True)
         if as_csv:
-            output.lines(_csv(found))
+            # On a terminal, without what one would obey.
+            output.lines(prediction_csv.lines(found, output.shown if sys.stdout.isatty() else prediction_csv.as_it_is))
         else:
             _print(found)
 
@@ -64,17 +62,3 @@ def _print(found: Predictions) -> None:
 def _cell(value: Any) -> str:
     # A whole number may be an identifier: its thousands are not set apart.
     return str(value) if type(value) is int else output.value(value)
-
-
-def _csv(found: Predictions) -> Iterator[str]:
-    """Each line; on a terminal, without what one would obey."""
-    is_shown = sys.stdout.isatty()
-    yield _line(found.columns, is_shown=is_shown)
-    for row in found.rows:
-        yield _line(row, is_shown=is_shown)
-
-
-def _line(cells: Iterable[Any], *, is_shown: bool) -> str:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow([output.shown(cell) if is_shown else cell for cell in cells])
-    return written.getvalue()

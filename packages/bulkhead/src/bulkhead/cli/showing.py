@@ -7,10 +7,11 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from bulkhead import environments, formatting
 from bulkhead.cli import output
-from bulkhead.cli.group import examples, json_option, name_option
+from bulkhead.cli.group import examples, json_option, name_option, wide_option
 from bulkhead.cli.listing import read_state
 from bulkhead.model_name import DEFAULT_NAME
 from bulkhead.queries import references
@@ -22,10 +23,12 @@ from bulkhead.registry import journal
 if TYPE_CHECKING:
     from bulkhead.cli.group import Place
     from bulkhead.queries.comparison import Row
+    from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.serving import ModelVersion
 
 
 @click.command("latest", epilog=examples("latest --environment prd", "show $(just registry latest --environment prd)"))
-@click.option("--environment", type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
+@click.option(*environments.FLAGS, type=click.Choice(environments.NAMES), required=True, help="Which environment's.")
 @name_option("Of which model.", DEFAULT_NAME)
 @json_option
 @click.pass_obj
@@ -38,14 +41,14 @@ def latest(place: Place, environment: str, name: str, *, as_json: bool) -> None:
     click.echo(output.as_json(record) if as_json else output.shown(record.model_filename))
 
 
-@click.command("show", epilog=examples("show MODEL", "show e68fff --json"))
+@click.command("show", epilog=examples("show 'churn #12'", "show e68fff --json"))
 @click.argument("model")
 @json_option
 @click.pass_obj
 def show(place: Place, model: str, *, as_json: bool) -> None:
-    """Show one model: its state, record and history.
+    """Show one model: its state, tags, record and history.
 
-    MODEL is its file, or 6 or more characters of its hash.
+    MODEL is its short name, 6 or more characters of its hash, or its file.
     """
     registry = place.registry
     state = read_state(registry)
@@ -55,15 +58,23 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
     told_of_it = history(journal.lines(registry.training_journal), name)
     if as_json:
         states = {s.record.environment: s.states for s in status}  # the last one of each environment
-        click.echo(
-            output.as_json({"record": known.record, "state": states, "history": [entry for entry, _ in told_of_it]})
-        )
+        tags = {key: tag.value for key, tag in known.tags.items()}
+        entries = [entry for entry, _ in told_of_it]
+        said = {"short_name": known.short_name, "record": known.record, "state": states, "tags": tags}
+        click.echo(output.as_json({**said, "history": entries}))
         return
-    output.say(name, output.TITLE)
+    output.say(known.called, output.TITLE)
     output.pairs(((s.record.environment, ", ".join(s.states)) for s in status), "  ")
     if known.out_of_service is not None:
         output.say(f"  Out of service: {known.out_of_service}", output.BAD)
-    recorded = [(key, content) for key, content in facts(known.record).items() if content is not None]
+    twin = state.revoked_twin(name)
+    if twin is not None:
+        output.say(f"  The same model as {twin.called}: {twin.out_of_service}", output.BAD)
+    if known.tags:
+        output.say()
+        output.say("tags", output.TITLE)
+        output.pairs(((key, tag.value or "") for key, tag in known.tags.items()), "  ")
+    recorded = [(key, content) for key, content in facts(_numbered(known)).items() if content is not None]
     for section, named in groupby(recorded, key=lambda fact: fact[0][0]):
         output.say()
         output.say(section, output.TITLE)
@@ -71,41 +82,51 @@ def show(place: Place, model: str, *, as_json: bool) -> None:
     output.say()
     output.say("history", output.TITLE)
     rows = [(*told(entry, name), " (recorded by hand)" if by_hand else "") for entry, by_hand in told_of_it]
-    output.pairs([(formatting.time(time), what + mark) for time, what, mark in rows], "  ")
+    output.pairs([(formatting.time(time), " ".join(what.split()) + mark) for time, what, mark in rows], "  ")
     output.say()
     output.say(f"What depends on it: just registry impact {quote(name)}")
 
 
+def _numbered(known: ModelVersion) -> ModelRecord:
+    """Its record, with its number where that says none."""
+    return msgspec.structs.replace(known.record, version=known.number)
+
+
 @click.command(
-    "compare", epilog=examples("compare MODEL MODEL", "compare MODEL $(just registry latest --environment prd)")
+    "compare",
+    epilog=examples("compare 'churn #11' 'churn #12'", "compare MODEL $(just registry latest --environment prd)"),
 )
 @click.argument("model_a", metavar="A")
 @click.argument("model_b", metavar="B")
 @click.option("--differing", is_flag=True, help="Only what differs.")
+@wide_option
 @json_option
 @click.pass_obj
 def compare_models(place: Place, model_a: str, model_b: str, *, differing: bool, as_json: bool) -> None:
     """Put two models side by side; ≠ marks what differs.
 
-    A and B are model files, or 6 or more characters of their hashes. Compared are metrics, parameters, data, schema,
-    transformation, libraries, coefficients, importances, commit and image. BETTER names the model whose metric is
-    better by the goal that both records have for it.
+    A and B are short names, 6 or more characters of their hashes, or files. Compared are metrics, parameters, data,
+    schema, transformation, libraries, coefficients, importances, commit and image. BETTER names the model whose metric
+    is better by the goal that both records have for it.
     """
     state = read_state(place.registry)
-    left, right = (references.resolve_model(state, name).record for name in (model_a, model_b))
-    rows = compare(left, right)
+    one, other = (references.resolve_model(state, name) for name in (model_a, model_b))
+    left, right = one.record, other.record
+    rows = compare(_numbered(one), _numbered(other))
     if as_json:
-        click.echo(output.as_json({"a": left, "b": right, "rows": rows}))
+        names = {"a": one.short_name, "b": other.short_name}
+        click.echo(output.as_json({"a": left, "b": right, "short_names": names, "rows": rows}))
         return
-    output.pairs([("A", left.model_filename), ("B", right.model_filename)])
+    output.pairs([("A", one.called), ("B", other.called)])
     # The names stand above.
-    chosen = [row for row in rows if row.name != "model_filename" and not (differing and row.same)]
+    chosen = [row for row in rows if row.name not in ("model_filename", "version") and not (differing and row.same)]
     if chosen:
         output.say()
         output.table(
             ("", "SECTION", "NAME", "A", "B", "B - A", "BETTER"),
             [_compared(row) for row in chosen],
             lambda i: output.FADED if chosen[i].same else output.PLAIN,
+            steps=[("A", 24), ("B", 24), ("SECTION", 0), ("A", 14), ("B", 14), ("NAME", 20)],
         )
     same = sum(row.same for row in rows)
     output.say()

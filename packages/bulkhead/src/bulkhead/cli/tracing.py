@@ -10,13 +10,13 @@ import click
 
 from bulkhead import formatting, untrusted
 from bulkhead.cli import output
-from bulkhead.cli.group import examples, json_option
+from bulkhead.cli.group import examples, json_option, wide_option
 from bulkhead.cli.listing import inference_table, model_table, read_state
 from bulkhead.errors import EXIT_REFUSED, NoModel, Refused, short
-from bulkhead.model_name import named
 from bulkhead.queries import references
 from bulkhead.queries.lineage import ImpactScope, dependents, impact, reach_of_data, rows_of, trace, twins
 from bulkhead.queries.status import version_statuses
+from bulkhead.registry import drift
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +72,7 @@ def _print_trace(traced: Trace) -> None:
     inference, model = traced.inference, traced.model
     files = {file.what: file for file in traced.files}
     runs = {run.what: run.url for run in traced.runs}
+    said = drift.sentence(inference.drift)
     rows = [
         ("time", inference.inference_time),
         ("environment", inference.environment),
@@ -79,6 +80,7 @@ def _print_trace(traced: Trace) -> None:
         ("rows", formatting.number(rows_of(inference))),
         ("predictions", _file(files.get("predictions"))),
         ("input", _file(files.get("inference data"))),
+        *([("drift", said.removeprefix("drift: "))] if said else []),
         ("commit", inference.git_commit or formatting.UNKNOWN),
         ("image", inference.image or formatting.UNKNOWN),
         *([("host", inference.host)] if inference.host else []),
@@ -89,7 +91,8 @@ def _print_trace(traced: Trace) -> None:
     if model is None:
         _part("Model", [("file", inference.model_used)])
     else:
-        told = [("name", model.name), ("file", _file(files["model"])), ("model_hash", model.model_hash)]
+        told = [("name", model.name), ("short name", traced.short_name or "-"), ("file", _file(files["model"]))]
+        told.append(("model_hash", model.model_hash))
         recorded = (
             ("problem", model.problem),
             ("classes", model.classes),
@@ -137,18 +140,21 @@ def _file(file: File | None) -> str:
     return f"{file.path}  ({file.state}{f', sha256 {file.sha256}' if file.sha256 else ''})"
 
 
-@click.command("impact", epilog=examples("impact MODEL", "impact d0b14a7a6a40", "impact shared/inputs/diabetes.csv"))
+@click.command(
+    "impact", epilog=examples("impact 'churn #12'", "impact d0b14a7a6a40", "impact shared/inputs/diabetes.csv")
+)
 @click.argument("what", metavar="MODEL|DATA")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Rows in each table.")
+@wide_option
 @json_option
 @click.pass_obj
 def show_impact(place: Place, what: str, limit: int, *, as_json: bool) -> None:
     """Show what depends on a model or on data.
 
     That is every model trained on the data, and every inference by these models or with the data as input.
-    MODEL is a file, or 6 or more characters of its hash. DATA is 6 or more characters of the SHA-256 of data that a
-    model was trained on, the whole one of any other data, or a file in shared/. With --json: all of it, first the
-    models' records, then the inferences'.
+    MODEL is its short name, 6 or more characters of its hash, or its file. DATA is 6 or more characters of the SHA-256
+    of data that a model was trained on, the whole one of any other data, or a file in shared/. With --json: all of it,
+    first the models' records, then the inferences'.
     """
     registry = place.registry
     state = read_state(registry)
@@ -227,6 +233,6 @@ def _print_models(registry: Registry, state: RegistryState, reach: ImpactScope, 
 
 def _print_twins(state: RegistryState, reach: ImpactScope) -> None:
     (record,) = reach.models
-    output.say(named(f"Model {record.model_filename}", record.name))
+    output.say(f"Model: {state.models[record.model_filename].called}")
     for twin in twins(state, record.model_filename):
-        output.say(f"The same model by another name, not counted here: {twin}")
+        output.say(f"The same model by another name, not counted here: {state.models[twin].called}")

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from bulkhead.index.filling import run_number
+from bulkhead.index.filling import text_number
 from bulkhead.paths import JournalName
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Sequence
 
-AttemptOutcome = Literal["success", "failed"]
+AttemptOutcome = Literal["success", "drifted", "failed"]
+"""``drifted``: a success whose input or predictions are beyond the limit that marks them."""
 Position = tuple[int, str, int]
 """Time, journal and number: where an attempt stands among all."""
 
@@ -32,6 +33,8 @@ class AttemptFilter(msgspec.Struct, frozen=True, kw_only=True):
     outcome: AttemptOutcome | None = None
     cause: str | None = None
     run_id: str | None = None
+    source: str | None = None
+    """The table that it was made on, as it was asked for."""
     since: int | None = None
     """In microseconds since 1970, UTC."""
     until: int | None = None
@@ -56,11 +59,13 @@ def page(
     journals: Sequence[JournalName],
     wanted: AttemptFilter,
     limit: int,
-    before: Position | None = None,
+    begin: Position | None = None,
+    *,
+    oldest_first: bool = False,
 ) -> list[IndexedAttempt]:
-    """At most ``limit`` attempts of ``journals`` that are ``wanted``, newest first, from ``before`` on."""
-    found = [row for journal in journals for row in _page_of(db, journal, wanted, limit, before)]
-    return sorted(found, key=lambda row: row.position, reverse=True)[:limit]
+    """At most ``limit`` attempts of ``journals`` that are ``wanted``, newest first, those that come after ``begin``."""
+    found = [row for journal in journals for row in _page_of(db, journal, wanted, limit, _Order(begin, oldest_first))]
+    return sorted(found, key=lambda row: row.position, reverse=not oldest_first)[:limit]
 
 
 def amount(db: sqlite3.Connection, journals: Sequence[JournalName], wanted: AttemptFilter) -> int:
@@ -101,6 +106,15 @@ def uses(db: sqlite3.Connection, model: str, environment: str | None = None) -> 
     return _amount_of(db, "inference", AttemptFilter(model=model, environment=environment))
 
 
+def all_uses(db: sqlite3.Connection) -> dict[tuple[str, str], int]:
+    """By model file and environment, how many inferences it has made."""
+    rows = db.execute(
+        "SELECT what.text, place.text, sum(amount) FROM inference_tally JOIN word AS what ON what.id = model"
+        " JOIN word AS place ON place.id = environment WHERE model <> 0 GROUP BY model, environment"
+    )
+    return {(model, environment): int(amount) for model, environment, amount in rows}
+
+
 def _words(db: sqlite3.Connection, journals: Sequence[JournalName], table: str, column: str) -> list[str]:
     found: set[str] = set()
     for journal in journals:
@@ -136,26 +150,50 @@ class _Terms:
         return " AND ".join(self.text) or "1"
 
 
-def _terms(db: sqlite3.Connection, wanted: AttemptFilter) -> _Terms | None:
+class _Order:
+    """Which way a page goes, and where it begins."""
+
+    def __init__(self, after: Position | None, oldest_first: bool) -> None:  # noqa: FBT001  # of this file alone
+        self._after = after
+        self._sign = ">" if oldest_first else "<"
+        self.words = "time ASC, number ASC" if oldest_first else "time DESC, number DESC"
+
+    def begin(self, terms: _Terms, journal: JournalName) -> None:
+        if self._after is None:
+            return
+        time, other, number = self._after
+        if journal == other:
+            terms.add(f"(time, number) {self._sign} (?, ?)", time, number)
+        else:  # of one time, those of the journal that comes first by its name are the older ones
+            is_beyond = journal < other if self._sign == "<" else journal > other
+            terms.add(f"time {self._sign}{'=' if is_beyond else ''} ?", time)
+
+
+def _terms(db: sqlite3.Connection, wanted: AttemptFilter) -> _Terms | None:  # noqa: C901  # a line for each filter
     """What a row must be; None: no row can be that."""
     # The conditions of partial indexes are said word for word: SQLite takes no other hint.
     is_of_failures = wanted.outcome == "failed" or wanted.cause is not None
-    if (wanted.model is not None or wanted.outcome == "success") and is_of_failures:
+    if (wanted.model is not None or wanted.outcome in ("success", "drifted")) and is_of_failures:
         return None  # a failure's record names no model file
     terms = _Terms()
     if wanted.model is not None:
         terms.add("model = ? AND model <> 0", word(db, wanted.model))
     # Most attempts may be for one model: its index is taken where no other one leads to fewer of them.
-    name = "+name" if is_of_failures or wanted.model is not None or wanted.run_id is not None else "name"
+    one_of_few = (wanted.model, wanted.run_id, wanted.source) != (None, None, None) or wanted.outcome == "drifted"
+    name = "+name" if is_of_failures or one_of_few else "name"
     for column, text in (("environment", wanted.environment), (name, wanted.name)):
         if text is not None:
             terms.add(f"{column} = ?", word(db, text))
     if wanted.cause is not None:
         terms.add("cause = ? AND cause <> 0", word(db, wanted.cause))
     elif wanted.outcome is not None and wanted.model is None:
-        terms.add("cause = 0" if wanted.outcome == "success" else "cause <> 0")
+        terms.add("cause <> 0" if wanted.outcome == "failed" else "cause = 0")
+    if wanted.outcome == "drifted":
+        terms.add("drifted = 1")
     if wanted.run_id is not None:
-        terms.add("run = ? AND run <> 0", run_number(wanted.run_id))
+        terms.add("run = ? AND run <> 0", text_number(wanted.run_id))
+    if wanted.source is not None:
+        terms.add("source = ? AND source <> 0", text_number(wanted.source))
     for condition, time in (("time >= ?", wanted.since), ("time < ?", wanted.until)):
         if time is not None:
             terms.add(condition, time)
@@ -167,7 +205,7 @@ def _page_of(
     journal: JournalName,
     wanted: AttemptFilter,
     limit: int,
-    before: Position | None,
+    order: _Order,
     environment: int | None = None,
 ) -> Iterator[IndexedAttempt]:
     terms = _terms(db, wanted)
@@ -178,17 +216,11 @@ def _page_of(
     elif wanted.environment is None and (wanted.model is not None or wanted.name is not None):
         # The indexes of models are by environment too; few models serve in more than one or two.
         for one in _environments_of(db, journal, wanted):
-            yield from _page_of(db, journal, wanted, limit, before, one)
+            yield from _page_of(db, journal, wanted, limit, order, one)
         return
-    if before is not None:
-        time, other, number = before
-        if journal == other:
-            terms.add("(time, number) < (?, ?)", time, number)
-        else:
-            terms.add("time <= ?" if journal < other else "time < ?", time)
+    order.begin(terms, journal)
     rows = db.execute(
-        f"SELECT number, time, offset FROM {journal}_attempt WHERE {terms.where}"
-        " ORDER BY time DESC, number DESC LIMIT ?",
+        f"SELECT number, time, offset FROM {journal}_attempt WHERE {terms.where} ORDER BY {order.words} LIMIT ?",
         (*terms.values, limit),
     )
     for number, time, offset in rows:
@@ -209,7 +241,7 @@ def _amount_of(db: sqlite3.Connection, journal: JournalName, wanted: AttemptFilt
     terms = _terms(db, wanted)
     if terms is None:
         return 0
-    tallied = wanted.run_id is None and wanted.since is None and wanted.until is None
+    tallied = (wanted.run_id, wanted.source, wanted.since, wanted.until) == (None,) * 4
     counted = f"sum(amount) FROM {journal}_tally" if tallied else f"count(*) FROM {journal}_attempt"
     (amount,) = db.execute(f"SELECT {counted} WHERE {terms.where}", terms.values).fetchone()  # as above
     return int(amount or 0)

@@ -45,8 +45,8 @@ class Filler:
         self.last = last
         self.unreadable = 0
         self._words: dict[str, int] = {}
-        self._attempts: list[tuple[int, int, int, int, int, int, int]] = []
-        self._tally: dict[tuple[int, int, int, int], int] = {}
+        self._attempts: list[tuple[int, ...]] = []
+        self._tally: dict[tuple[int, ...], int] = {}
         self._unreadable: deque[tuple[str, int, str, str]] = deque(maxlen=_KEPT_UNREADABLE)
 
     def put(self, line: Line) -> bool:
@@ -72,13 +72,13 @@ class Filler:
     def flush(self) -> None:
         """Write what :meth:`put` has collected."""
         self._db.executemany(
-            f"INSERT INTO {self._journal}_attempt (offset, time, environment, name, model, cause, run)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._journal}_attempt (offset, time, environment, name, model, cause, run, source,"
+            " drifted) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self._attempts,
         )
         self._db.executemany(
-            f"INSERT INTO {self._journal}_tally VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (environment, model, cause, name) DO UPDATE SET amount = amount + excluded.amount",
+            f"INSERT INTO {self._journal}_tally VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (environment, model, cause, name, drifted) DO UPDATE SET amount = amount + excluded.amount",
             [(*key, amount) for key, amount in self._tally.items()],
         )
         places = {(environment, name) for environment, name, *_ in self._tally}
@@ -115,8 +115,11 @@ class Filler:
         self, time: str, record: InferenceRecord | FailedAttempt, model: str, cause: str, offset: int
     ) -> None:
         key = (self.word(record.environment or ""), self.word(record.name), self.word(model), self.word(cause))
-        self._attempts.append((offset, self._time(time), *key, run_number(record.run_id)))
-        self._tally[key] = self._tally.get(key, 0) + 1
+        drifted = isinstance(record, InferenceRecord) and record.drift is not None and bool(record.drift.drifted)
+        numbers = (text_number(record.run_id), text_number(source_of(record)), int(drifted))
+        self._attempts.append((offset, self._time(time), *key, *numbers))
+        counted = (*key, int(drifted))
+        self._tally[counted] = self._tally.get(counted, 0) + 1
 
     def _put_unreadable(self, line: Unreadable) -> None:
         self.unreadable += 1
@@ -132,11 +135,18 @@ def moment(text: str, otherwise: int) -> int:
         return otherwise
 
 
-def run_number(run_id: str | None) -> int:
-    """What stands for a run's id in the index: not 0, and the same for few others."""
-    if not run_id:
+def source_of(record: InferenceRecord | FailedAttempt) -> str | None:
+    """The table that an attempt was made on, as it was asked for; None: its record does not say."""
+    if isinstance(record, InferenceRecord):
+        return record.source or record.inference_data
+    return record.source
+
+
+def text_number(text: str | None) -> int:
+    """What stands in the index for a text of which there may be a million: not 0, and the same for few others."""
+    if not text:
         return 0
-    content = run_id.encode(errors="replace")
+    content = text.encode(errors="replace")
     return (zlib.crc32(content) << 20 | zlib.adler32(content) & 0xFFFFF) + 1
 
 

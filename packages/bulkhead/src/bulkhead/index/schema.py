@@ -8,7 +8,7 @@ the table ``word``, so that a row of a million is some tens of bytes. Models are
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 _QUARANTINED_LINES = """
     CREATE TABLE quarantined_line (
@@ -20,11 +20,12 @@ _QUARANTINED_LINES = """
 _ATTEMPTS = """
     CREATE TABLE {journal}_attempt (
         number INTEGER PRIMARY KEY, offset INTEGER NOT NULL, time INTEGER NOT NULL, environment INTEGER NOT NULL,
-        name INTEGER NOT NULL, model INTEGER NOT NULL, cause INTEGER NOT NULL, run INTEGER NOT NULL
+        name INTEGER NOT NULL, model INTEGER NOT NULL, cause INTEGER NOT NULL, run INTEGER NOT NULL,
+        source INTEGER NOT NULL, drifted INTEGER NOT NULL
     );
     CREATE TABLE {journal}_tally (
         environment INTEGER NOT NULL, name INTEGER NOT NULL, model INTEGER NOT NULL, cause INTEGER NOT NULL,
-        amount INTEGER NOT NULL, PRIMARY KEY (environment, model, cause, name)
+        drifted INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY (environment, model, cause, name, drifted)
     ) WITHOUT ROWID;
     CREATE TABLE {journal}_place (
         environment INTEGER NOT NULL, name INTEGER NOT NULL, PRIMARY KEY (environment, name)
@@ -37,6 +38,8 @@ _ATTEMPT_INDEXES = """
     CREATE INDEX IF NOT EXISTS {journal}_name ON {journal}_attempt (name, environment, time, number);
     CREATE INDEX IF NOT EXISTS {journal}_model ON {journal}_attempt (model, environment, time, number) WHERE model <> 0;
     CREATE INDEX IF NOT EXISTS {journal}_run ON {journal}_attempt (run, time, number) WHERE run <> 0;
+    CREATE INDEX IF NOT EXISTS {journal}_source ON {journal}_attempt (source, time, number) WHERE source <> 0;
+    CREATE INDEX IF NOT EXISTS {journal}_drifted ON {journal}_attempt (time, number) WHERE drifted = 1;
     CREATE INDEX IF NOT EXISTS {journal}_success ON {journal}_attempt (time, number) WHERE cause = 0;
     CREATE INDEX IF NOT EXISTS {journal}_failure ON {journal}_attempt (time, number) WHERE cause <> 0;
     CREATE INDEX IF NOT EXISTS {journal}_success_here ON {journal}_attempt (environment, time, number) WHERE cause = 0;

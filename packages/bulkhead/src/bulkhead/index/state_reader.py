@@ -42,6 +42,7 @@ class ModelSummary(ModelRecord, frozen=True, kw_only=True):
     """Its place among all publications and promotions; the first has 1."""
     time: int
     """Of its publication or promotion, in microseconds since 1970; where the record has none, of the one before it."""
+    # ``version`` is its number among the versions of its name, where its record says none, too.
     metrics: dict[str, float]
     """Those that its goals name and that are numbers, the leading one first."""
 
@@ -169,11 +170,13 @@ class StateReader:
 
     def _summary(self, record: ModelRecord, offset: int) -> ModelSummary:
         known = self._state.summaries
+        version = self._state.models.get(record.model_filename)
         published = record.promotion.promotion_time if record.promotion else record.training_timestamp
         return ModelSummary(
             model_name=record.model_name,
             goals=None if record.goals is None else dict(islice(record.goals.items(), metrics.MOST_SHOWN)),
             serve=record.serve,
+            version=self._state.next_number(record) if version is None else version.number,
             model_hash=record.model_hash,
             model_filename=record.model_filename,
             training_timestamp=record.training_timestamp,

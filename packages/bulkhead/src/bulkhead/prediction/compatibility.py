@@ -104,11 +104,11 @@ def refuse_differences(model: ModelRecord, found: dict[str, str], called: str) -
     features, dtypes = model.features or [], model.dtypes or {}
     differences = []
     if missing := [name for name in features if name not in found]:
-        differences.append(f"missing [{listed(missing)}]")
+        differences.append(f"missing {listed(missing)}")
     if unexpected := [name for name in found if name not in dtypes]:
-        differences.append(f"unexpected [{listed(unexpected)}]")
+        differences.append(f"unexpected {listed(unexpected)}")
     if not differences and list(found) != features:
-        differences.append(f"order [{listed(found)}] instead of [{listed(features)}]")
+        differences.append(f"in the order {listed(found)} instead of {listed(features)}")
     differences += [
         f"{name!r} is {found[name]}, was {dtype}"
         for name, dtype in dtypes.items()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bulkhead import environments
-from bulkhead.errors import NotVerified, Refused, one_line
+from bulkhead.errors import NotVerified, Refused, listed, one_line
 from bulkhead.model_name import DEFAULT_NAME
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class LoadedModel:
 
         record, columns = self.record, columns_of(self.record)
         if not frame.columns.is_unique:
-            raise Refused(f"the frame has two columns of one name, of {list(frame.columns)}. Give each its own name.")
+            told = listed(map(str, frame.columns))
+            raise Refused(f"the frame has two columns of one name, of {told}. Give each its own name.")
         try:
             table = pa.Table.from_pandas(frame, preserve_index=False)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
@@ -120,7 +121,7 @@ def load(
     Args:
         environment: whose.
         name: of which model.
-        filename: another version of it; None: the served one.
+        filename: another version of it, by its short name, hash or file; None: the served one.
         models: the registry's folder; None: ``models/`` here or in a folder above.
         allow_version_drift: predict although this Python has other library versions than it was trained with.
 
@@ -131,11 +132,15 @@ def load(
         Refused: the libraries here are not those that it was trained with.
     """
     from bulkhead.prediction import compatibility
+    from bulkhead.queries import references
     from bulkhead.registry.store import Registry
 
     environments.get(environment)  # its own sentence where there is none
     registry = Registry(Path(models) if models is not None else _folder())
-    record = registry.latest(environment, name) if filename is None else registry.find(filename, environment)
+    if filename is None:
+        record = registry.latest(environment, name)
+    else:
+        record = registry.find(references.filename_of(registry, filename, name), environment)
     if record.name != name:
         raise Refused(f"{record.model_filename} is a version of the model {record.name}, not of {name}. Name that one.")
     if record.problem is None:

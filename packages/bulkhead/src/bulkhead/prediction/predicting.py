@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bulkhead.errors import Refused, one_line, short
+from bulkhead.errors import Refused, listed, one_line, short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,9 @@ def predict(estimator: Any, record: ModelRecord, frame: pd.DataFrame, *, rows_be
     if names is not None:
         missing = [name for name in names if name not in frame]
         if missing:
-            raise Refused(f"{record.model_filename} needs the transformed columns {missing}. Train a new model.")
+            raise Refused(
+                f"{record.model_filename} needs the transformed columns {listed(missing)}. Train a new model."
+            )
         frame = frame[list(names)]
     with np.errstate(all="ignore"):  # what overflows is refused below
         values = np.asarray(_asked(estimator, "predict", frame, record))
@@ -128,7 +130,7 @@ def _probabilities(estimator: Any, frame: pd.DataFrame, record: ModelRecord, row
     if found.shape != (len(frame), len(order)) or not set(classes) <= set(order):
         raise Refused(
             f"{record.model_filename} gives probabilities of the shape {found.shape} for {len(frame)} rows and the"
-            f" classes {order[:20]}. Train a new model."
+            f" classes {listed(order)}. Train a new model."
         )
     bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if bad.size:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bulkhead.errors import Refused
+from bulkhead.errors import Refused, listed
 
 _ROUNDING = 1e-6
 """What the order of sums and the length of vectors may change, in float32 too."""
@@ -42,7 +42,8 @@ def checked(result: Any, before: pd.DataFrame, *, may_be_empty: bool, fix: str, 
     names = list(result.columns)
     if not names or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
         raise Refused(
-            f"the transformation must give distinct columns with names, at least one; it gave {names[:20]}. {fix}"
+            "the transformation must give distinct columns with names, at least one; it gave"
+            f" {listed(map(str, names))}. {fix}"
         )
     check = partial(_column, may_be_empty=may_be_empty, fix=fix, rows_before=rows_before)
     if (result.dtypes == np.float64).all():  # as most are: what it is already is not taken apart

@@ -39,6 +39,7 @@ def facts(record: ModelRecord) -> dict[Key, Any]:
                 "model",
                 {
                     "name": record.name,
+                    "version": record.version,
                     "model_filename": record.model_filename,
                     "model_hash": record.model_hash,
                     "environment": record.environment,

@@ -17,6 +17,7 @@ from bulkhead.errors import Refused
 from bulkhead.paths import SAMPLE
 from bulkhead.queries import references
 from bulkhead.registry import chain, journal, record_lines, records
+from bulkhead.registry.notes import Note, Tag
 from bulkhead.registry.records import (
     InferenceRecord,
     ModelRecord,
@@ -68,6 +69,8 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     inference: InferenceRecord
     model: ModelRecord | None
     """Its record in the inference's environment; None: the journal has none."""
+    short_name: str | None
+    """What people call the model, as in ``churn #12``."""
     out_of_service: str | None
     """Why the model may not be used any more."""
     files: list[File]
@@ -120,6 +123,7 @@ def trace(registry: Registry, state: RegistryState, inference: InferenceRecord, 
     return Trace(
         inference=inference,
         model=model,
+        short_name=known.short_name if known else None,
         out_of_service=known.out_of_service if known else None,
         files=looked_at,
         runs=[run for what, attempt in attempts if (run := _run(what, attempt, airflow)) is not None],
@@ -261,9 +265,9 @@ def is_by_hand(line: bytes) -> bool:
 
 
 def history(lines: Iterable[tuple[int, bytes]], filename: str) -> list[tuple[Record, bool]]:
-    """What the lines of the journal say of the model file ``filename``: its publication, and each decision about it.
+    """What the lines of the journal say of the model file ``filename``: its publication, and what came after it.
 
-    Oldest first, each with whether it was recorded by hand.
+    That is each decision about it, each note and each tag. Oldest first, each with whether it was recorded by hand.
     """
     found = []
     for offset, line in lines:
@@ -275,7 +279,7 @@ def history(lines: Iterable[tuple[int, bytes]], filename: str) -> list[tuple[Rec
 
 def _concerns(entry: Record | Unreadable, filename: str) -> bool:
     match entry:
-        case ModelRecord() | Revocation() | Rejection():
+        case ModelRecord() | Revocation() | Rejection() | Note() | Tag():
             return entry.model_filename == filename
         case Rollback():
             return filename in (entry.model_filename, *entry.withdrawn)
@@ -308,6 +312,11 @@ def told(entry: Record, filename: str) -> tuple[str, str]:
             return entry.rollback_time, _by(what, entry.by, entry.reason)
         case Revocation():
             return entry.revocation_time, _by("revoked", entry.by, entry.reason)
+        case Note():
+            return entry.note_time, f"noted by {entry.by}: {entry.text}"
+        case Tag():
+            what = f"tag {entry.key} " + ("removed" if entry.value is None else f"set to {entry.value}")
+            return entry.tag_time, f"{what} by {entry.by}"
         case Removal():
             return entry.removal_time, _by("file removed", entry.by, entry.reason)
         case Quarantine():

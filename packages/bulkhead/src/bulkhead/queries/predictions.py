@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterator  # msgspec reads the annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ import msgspec
 from bulkhead import untrusted
 from bulkhead.errors import Refused, one_line, short
 from bulkhead.paths import RUNS
+from bulkhead.prediction_files import no_file_of_a_run
 from bulkhead.queries.lineage import rows_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ ROW = "row"
 """Of a table that says by no column of its own which row is which; the first has 1."""
 _AT_ONCE = 1000
 """Rows that are in memory."""
+_BUFFER = 1 << 20
+"""Bytes of a column that are read ahead; without, all of a row group's are."""
 
 
 class Predictions(msgspec.Struct, frozen=True):
@@ -40,6 +44,10 @@ class Predictions(msgspec.Struct, frozen=True):
     count: int
     in_file: bool
     """False: the file is gone, or there never was one; these are the record's."""
+
+
+class NotAsWritten(Refused):
+    """The file is not the one whose hash was recorded."""
 
 
 @contextmanager
@@ -54,49 +62,21 @@ def opened(record: InferenceRecord, locate: Locate) -> Iterator[Predictions]:
         Refused: the file is not the one recorded, cannot be read, or is gone and the record holds none.
         OSError: it cannot be opened.
     """
-    file = _opened(record, locate)
-    if file is None:
-        yield _in_record(record)
+    path = record.predictions_path
+    file = _opened(path, locate) if path is not None else None
+    if path is None or file is None:
+        yield in_record(record)
         return
     with file:
-        yield _in_file(file, record)
+        yield in_file(file, path, record.output_sha256)
 
 
-def _opened(record: InferenceRecord, locate: Locate) -> BufferedReader | None:
-    """The file of ``record``, which is the recorded one; None: it is gone, or there never was one."""
-    path = record.predictions_path
-    if path is None:
-        return None
-    place = locate(path) if path.startswith(f"{RUNS}/") else None
-    if place is None:
-        raise Refused(
-            f"the predictions are recorded at {short(path, 200)}, which is no file of a run. It is not read."
-            " Run 'just registry verify', which says what else is wrong."
-        )
-    try:
-        file = untrusted.open_file(*place, called=path)
-    except FileNotFoundError:
-        return None
-    try:
-        _check(file, path, record.output_sha256)
-    except BaseException:
-        file.close()
-        raise
-    return file
+def in_record(record: InferenceRecord) -> Predictions:
+    """The predictions that ``record`` itself holds.
 
-
-def _check(file: BufferedReader, path: str, recorded: str | None) -> None:
-    untrusted.check_whole(file.fileno(), path)
-    found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != recorded:
-        raise Refused(
-            f"{short(path, 200)} is not the file that was written: its sha256 is {found}, and"
-            f" {short(str(recorded), 70)} is recorded. Restore it from a backup, or run the inference again."
-        )
-    file.seek(0)
-
-
-def _in_record(record: InferenceRecord) -> Predictions:
+    Raises:
+        Refused: it holds none.
+    """
     kept = record.predictions
     if not isinstance(kept, list):
         told = short(record.predictions_path or "the predictions file", 200)
@@ -108,8 +88,20 @@ def _in_record(record: InferenceRecord) -> Predictions:
     return Predictions([ROW, COLUMN], rows, len(kept), in_file=False)
 
 
-def _in_file(file: BufferedReader, record: InferenceRecord) -> Predictions:
-    shown = short(str(record.predictions_path), 200)
+def in_file(file: BufferedReader, path: str, recorded: str | None) -> Predictions:
+    """The predictions in ``file``, once it is known to be the one recorded.
+
+    Args:
+        file: open, at its beginning.
+        path: what sentences call it.
+        recorded: its SHA-256 in the record; None: there is none.
+
+    Raises:
+        NotAsWritten: it is another, or becomes another while it is read.
+        Refused: it cannot be read.
+    """
+    _check(file, path, recorded)
+    shown, seen = short(path, 200), _seen(file)
     if importlib.util.find_spec("pyarrow") is None:
         raise Refused(
             f"{shown} is Parquet, which cannot be read here: there is no pyarrow. Run 'just registry predictions ...',"
@@ -119,8 +111,9 @@ def _in_file(file: BufferedReader, record: InferenceRecord) -> Predictions:
     from pyarrow import parquet
 
     try:
-        table = parquet.ParquetFile(file, memory_map=False)
-    except (pa.ArrowException, OSError) as error:
+        table = parquet.ParquetFile(file, memory_map=False, buffer_size=_BUFFER)
+        names, count = list(table.schema_arrow.names), int(table.metadata.num_rows)
+    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a name that is no UTF-8
         raise _no_table(shown, error) from None
 
     def rows() -> Iterator[list[Any]]:
@@ -128,14 +121,42 @@ def _in_file(file: BufferedReader, record: InferenceRecord) -> Predictions:
             for batch in table.iter_batches(batch_size=_AT_ONCE, use_threads=False):
                 columns = [column.to_pylist() for column in batch.columns]
                 yield from map(list, zip(*columns, strict=True))
-        except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: a date that Python has none for
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:  # a date that Python has none for
             raise _no_table(shown, error) from None
+        if _seen(file) != seen:
+            raise NotAsWritten(f"{shown} was changed while it was read. Restore it from a backup.")
 
-    names, count = list(table.schema_arrow.names), int(table.metadata.num_rows)
     if names != [COLUMN]:
         return Predictions(names, rows(), count, in_file=True)
     numbered = ([number, *cells] for number, cells in enumerate(rows(), 1))
     return Predictions([ROW, COLUMN], numbered, count, in_file=True)
+
+
+def _opened(path: str, locate: Locate) -> BufferedReader | None:
+    """The file at ``path``; None: it is gone."""
+    place = locate(path) if path.startswith(f"{RUNS}/") else None
+    if place is None:
+        raise no_file_of_a_run(path)
+    try:
+        return untrusted.open_file(*place, called=path)
+    except FileNotFoundError:
+        return None
+
+
+def _check(file: BufferedReader, path: str, recorded: str | None) -> None:
+    untrusted.check_whole(file.fileno(), path)
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != recorded:
+        raise NotAsWritten(
+            f"{short(path, 200)} is not the file that was written: its sha256 is {found}, and"
+            f" {short(str(recorded), 70)} is recorded. Restore it from a backup, or run the inference again."
+        )
+    file.seek(0)
+
+
+def _seen(file: BufferedReader) -> tuple[int, ...]:
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _no_table(shown: str, error: Exception) -> Refused:

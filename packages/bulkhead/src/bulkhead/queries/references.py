@@ -1,4 +1,4 @@
-"""How people name what the registry holds: a model by its file or its hash, data by its hash, an inference by much."""
+"""How people name what the registry holds: a model by its name and number, data by its hash, an inference by much."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from bulkhead.errors import NoModel, Refused, short
+from bulkhead.errors import NoModel, Refused, one_line, short
 from bulkhead.registry import journal, record_lines
-from bulkhead.registry.records import InferenceRecord
+from bulkhead.registry.records import InferenceRecord, ModelRecord, Promotion
+from bulkhead.registry.serving import RegistryState
+from bulkhead.registry.store import MODEL_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from bulkhead.registry.serving import ModelVersion, RegistryState
+    from bulkhead.registry.serving import ModelVersion
     from bulkhead.registry.store import Registry
 
 SHORTEST = 6
@@ -23,34 +25,96 @@ SHORTEST = 6
 _WHOLE = 64  # a SHA-256 in hex
 _TO_THE_SECOND = len("2026-11-23T06:36:24")
 _CANDIDATES = 3
+_SHORT_NAME = re.compile(r"\s*(\S*?)\s*#\s*([1-9][0-9]{0,9})\s*")
+"""``churn #12``; without blanks, or without the name, too."""
 
 Glance = TypeVar("Glance", bound=msgspec.Struct)
 
 
-def resolve_model(state: RegistryState, name: str) -> ModelVersion:
-    """The model that ``name`` means: its file, with or without a folder before it, or the beginning of its hash.
+class Ambiguous(Refused):
+    """Several models could be meant; the sentence lists them."""
+
+
+def resolve_model(state: RegistryState, name: str, of: str | None = None) -> ModelVersion:
+    """The model that ``name`` means.
+
+    Args:
+        state: what there is.
+        name: its short name (``churn #12``, or ``#12`` where one model alone has so many versions), the beginning of
+            its hash, or its file, with or without a folder before it.
+        of: the model whose version a number alone is, where that is known.
 
     Raises:
         NoModel: there is none; the sentence lists some that there are.
-        Refused: several have a hash that begins so; the sentence lists them.
+        Ambiguous: there are several.
     """
     known = state.models.get(name) or state.models.get(PurePosixPath(name).name)
     if known is not None:
         return known
-    found = [known for known in state.models.values() if _begins(known.record.model_hash, name)]
+    model, number = _short_name(name, of)
+    if number is not None:
+        found = [one for one in state.models.values() if one.number == number and model in ("", one.name)]
+        how, otherwise = "is the short name", "its file" if model else "the model before the number, or its file"
+    else:
+        found = [one for one in state.models.values() if _begins(one.record.model_hash, name)]
+        how, otherwise = "begins the hash", "its short name or its file"
     if len(found) > 1:
-        raise Refused(f"{short(name)} begins the hash of {len(found)} models: {_newest(found)}. Name the file.")
+        raise Ambiguous(f"{short(name)} {how} of {len(found)} models: {_newest(found)}. Name {otherwise}.")
     if found:
         return found[0]
     if not state.models:
         raise NoModel(
             f"models/log.txt has no model yet, so not {short(name, 100)} either. Run a train_model DAG first."
         )
-    alike = [known for file, known in state.models.items() if name and name in file]
+    model = name.partition("#")[0].strip() or model
+    alike = [one for one in state.models.values() if one.name == model]
+    alike = alike or [one for file, one in state.models.items() if name and name in file]
     raise NoModel(
-        f"models/log.txt has no model {short(name, 100)}. Name a file, or {SHORTEST} or more characters of a hash:"
-        f" {_newest(alike or state.models.values())}; 'just registry list' shows all."
+        f"models/log.txt has no model {short(name, 100)}. Name it as 'churn #12', by {SHORTEST} or more characters of"
+        f" its hash, or by its file: {_newest(alike or state.models.values())}; 'just registry list' shows all."
     )
+
+
+def filename_of(registry: Registry, name: str, of: str | None = None) -> str:
+    """The file of the model that ``name`` means, as :func:`resolve_model`; what looks like a file is not looked up.
+
+    Raises:
+        NoModel: as :func:`resolve_model`.
+        Ambiguous: as :func:`resolve_model`.
+    """
+    filename = PurePosixPath(name).name
+    if MODEL_NAME.fullmatch(filename):
+        return filename
+    state = RegistryState()
+    for offset, line in journal.lines(registry.training_journal):
+        if b'"training_timestamp"' not in line:  # in each publication, and in no other record
+            continue
+        record = peek(line, _Named)
+        if record is None:
+            continue
+        # What says no number is counted, so only if other readers count it too.
+        if record.version is None and not isinstance(record_lines.decode(line, offset), ModelRecord):
+            continue
+        state.feed(ModelRecord(**msgspec.structs.asdict(record)))
+    return resolve_model(state, name, of).record.model_filename
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """As much of a publication as it is named by: of ten thousand, the coefficients would fill a step's memory."""
+
+    model_hash: str
+    model_filename: str
+    training_timestamp: str
+    environment: str
+    model_name: str | None = None
+    version: int | None = None
+    promotion: Promotion | None = None
+
+
+def _short_name(name: str, of: str | None) -> tuple[str, int | None]:
+    """The model and the number that ``name`` says; no number: it is no short name."""
+    found = _SHORT_NAME.fullmatch(name)
+    return (found[1] or of or "", int(found[2])) if found else ("", None)
 
 
 def resolve_data(state: RegistryState, name: str) -> str | None:
@@ -139,6 +203,6 @@ def _begins(whole: str, name: str) -> bool:
 
 
 def _newest(models: Iterable[ModelVersion]) -> str:
-    names = [known.record.model_filename for known in models][::-1]
-    more = f" and {len(names) - _CANDIDATES} more" if len(names) > _CANDIDATES else ""
-    return ", ".join(short(name, 100) for name in names[:_CANDIDATES]) + more
+    newest_first = [*models][::-1]
+    more = f" and {len(newest_first) - _CANDIDATES} more" if len(newest_first) > _CANDIDATES else ""
+    return ", ".join(one_line(one.called, 200) for one in newest_first[:_CANDIDATES]) + more

@@ -28,6 +28,10 @@ class VersionStatus(msgspec.Struct, frozen=True):
     """``served``, ``previous`` (what a rollback serves), ``earlier``, ``rolled back``, ``revoked`` or ``not served``
     (published so); then ``removed``, ``quarantined`` or ``missing`` (its file), ``unverifiable`` (recorded without a
     hash), and where it was promoted from."""
+    short_name: str
+    """As in ``churn #12``."""
+    tags: dict[str, str]
+    """Values by key."""
 
     @property
     def served(self) -> bool:
@@ -45,7 +49,12 @@ def version_statuses(
 ) -> list[VersionStatus]:
     """The status of each of ``records`` (of ``state``; None: all of them), whose files are in the folder ``models``."""
     chosen = state.records if records is None else records
-    return [VersionStatus(record, _states(state, record, models)) for record in chosen]
+    found = []
+    for record in chosen:
+        model = state.models[record.model_filename]
+        tags = {key: tag.value or "" for key, tag in model.tags.items()}
+        found.append(VersionStatus(record, _states(state, record, models), model.short_name, tags))
+    return found
 
 
 def _states(state: RegistryState, record: ModelRecord, models: Path) -> list[str]:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bulkhead.columns import is_of_predictions
-from bulkhead.errors import Refused, short
-from bulkhead.registry import record_lines, records
+from bulkhead.errors import Refused
+from bulkhead.registry import bounded, record_lines, records
+from bulkhead.registry.bounded import unbelievable
 from bulkhead.registry.metrics import GOALS
 
 if TYPE_CHECKING:
@@ -43,13 +44,17 @@ def lineage(given: Lineage) -> Lineage:
         sha256("trained_on.sha256", given.trained_on.sha256)
     for what, names in (("features", given.features), ("classes", given.classes), ("missing", given.missing)):
         if names is not None and len(set(names)) < len(names):
-            raise _unbelievable(what, "a name twice", "distinct names")
+            raise unbelievable(what, "a name twice", "distinct names")
+    if given.profile is not None:
+        bounded.profile(given.profile)
+    if given.evaluation is not None:
+        bounded.evaluation(given.evaluation)
     for goal in (given.goals or {}).values():
         if goal not in GOALS:
-            raise _unbelievable("a metric's goal", goal, " or ".join(GOALS))
+            raise unbelievable("a metric's goal", goal, " or ".join(GOALS))
     name = given.identifier
     if name is not None and (name in {*(given.features or []), given.target} or is_of_predictions(name)):
-        raise _unbelievable("the identifier", name, "a column of its own")
+        raise unbelievable("the identifier", name, "a column of its own")
     return given
 
 
@@ -62,12 +67,12 @@ def inference(given: InferenceRecord) -> InferenceRecord:
     _plain("the inference", msgspec.to_builtins(given), _DEEPEST)
     project_path("inference_data", given.inference_data)
     if given.rows is None or given.rows < 0:
-        raise _unbelievable("rows", given.rows, "how many rows there are")
+        raise unbelievable("rows", given.rows, "how many rows there are")
     if given.predictions is not None:
         if not isinstance(given.predictions, list) or len(given.predictions) > records.MOST_INLINE:
-            raise _unbelievable("predictions", type(given.predictions).__name__, "a short list of predictions")
+            raise unbelievable("predictions", type(given.predictions).__name__, "a short list of predictions")
         if len(given.predictions) != given.rows:
-            raise _unbelievable("predictions", len(given.predictions), f"one prediction for each of {given.rows} rows")
+            raise unbelievable("predictions", len(given.predictions), f"one prediction for each of {given.rows} rows")
     return given
 
 
@@ -79,9 +84,9 @@ def predictions(values: list[Any], classes: list[str] | None) -> None:
     """
     for value in values:
         if classes and (type(value) is not str or value not in classes):
-            raise _unbelievable("predictions", value, "a class of the model each")
+            raise unbelievable("predictions", value, "a class of the model each")
         if not classes and (type(value) not in (int, float) or not math.isfinite(value)):
-            raise _unbelievable("predictions", value, "a finite number each")
+            raise unbelievable("predictions", value, "a finite number each")
 
 
 def metrics(given: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def metrics(given: dict[str, Any]) -> dict[str, Any]:
     _plain("the metrics", given, _DEEPEST)
     found = len(msgspec.json.encode(given))
     if found > LONGEST_RECORD // 2:
-        raise _unbelievable("the metrics", f"{found} bytes", f"at most {LONGEST_RECORD // 2}")
+        raise unbelievable("the metrics", f"{found} bytes", f"at most {LONGEST_RECORD // 2}")
     return given
 
 
@@ -105,7 +110,7 @@ def project_path(what: str, path: str) -> str:
     """
     parts = PurePosixPath(path).parts
     if not path or path.startswith("/") or ".." in parts or not path.isprintable() or len(path) > _LONGEST_TEXT:
-        raise _unbelievable(what, path, "a path in the project")
+        raise unbelievable(what, path, "a path in the project")
     return path
 
 
@@ -116,7 +121,7 @@ def sha256(what: str, text: str | None) -> str:
         Refused: it is none.
     """
     if not isinstance(text, str) or not _SHA256.fullmatch(text):
-        raise _unbelievable(what, text, "a SHA-256 in hex")
+        raise unbelievable(what, text, "a SHA-256 in hex")
     return text
 
 
@@ -127,7 +132,7 @@ def model_hash(text: str) -> str:
         Refused: it cannot.
     """
     if not _MODEL_HASH.fullmatch(text):
-        raise _unbelievable("model_hash", text, "a hash in hex")
+        raise unbelievable("model_hash", text, "a hash in hex")
     return text
 
 
@@ -148,17 +153,13 @@ def _plain(what: str, value: Any, depth: int) -> None:
     """Refuse numbers, text and lists in lists without end."""
     if isinstance(value, int | float):
         if abs(value) > _LARGEST:
-            raise _unbelievable(what, f"a number of {len(str(value))} digits", "a number that a computer counts with")
+            raise unbelievable(what, f"a number of {len(str(value))} digits", "a number that a computer counts with")
     elif isinstance(value, str):
         if len(value) > _LONGEST_TEXT or "\0" in value:
-            raise _unbelievable(what, value, f"text of at most {_LONGEST_TEXT} characters")
+            raise unbelievable(what, value, f"text of at most {_LONGEST_TEXT} characters")
     elif isinstance(value, dict | list):
         if depth == 0:
-            raise _unbelievable(what, "lists in lists", f"at most {_DEEPEST} deep")
+            raise unbelievable(what, "lists in lists", f"at most {_DEEPEST} deep")
         members = [*value.keys(), *value.values()] if isinstance(value, dict) else value
         for member in members:
             _plain(what, member, depth - 1)
-
-
-def _unbelievable(what: str, found: object, wanted: str) -> Refused:
-    return Refused(f"the step's proposal: {what} is {short(str(found))}, and not {wanted}. Nothing is recorded.")

@@ -16,7 +16,7 @@ from bulkhead import clock, environments
 from bulkhead.errors import NoModel, OutOfService, Overtaken, Refused, one_line
 from bulkhead.identity import Identity
 from bulkhead.model_name import DEFAULT_NAME, named
-from bulkhead.registry import journal, metrics, quality_gate, serving
+from bulkhead.registry import journal, metrics, quality_gate, record_lines, serving
 from bulkhead.registry.records import Promotion, Revocation, Rollback
 from bulkhead.registry.serving import RegistryState
 
@@ -256,9 +256,31 @@ def revoke(registry: Registry, filename: str, context: DecisionContext) -> Revoc
             model_hash=model.record.model_hash,
             by=one_line(context.by),
             reason=one_line(context.reason),
+            first_try=context.first_try,
         )
         trainings.append(revocation)
     return revocation
+
+
+def revoked_twin(registry: Registry, record: ModelRecord) -> str | None:
+    """That the model of ``record`` was revoked before, in another version of it; None: it was not.
+
+    It is told to whoever publishes or promotes, and nobody is refused for it: the reason may not hold any more.
+    """
+    for offset, line in journal.lines_newest_first(registry.training_journal):
+        if b'"revocation_time"' not in line:
+            continue
+        found = record_lines.decode(line, offset)
+        if (
+            isinstance(found, Revocation)
+            and found.model_hash == record.model_hash
+            and found.model_filename != record.model_filename
+        ):
+            return (
+                f"{record.called} holds the same model as {found.model_filename}, and {serving.revoked(found)}."
+                " Revoke this one too, or note why not."
+            )
+    return None
 
 
 def reject(registry: Registry, rejection: Rejection) -> None:

@@ -64,6 +64,15 @@ class RollbackProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     """As in :class:`PromotionProposal`."""
 
 
+class RevocationProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="revocation"):
+    """Take a model out of service for ever, in every environment."""
+
+    model_filename: str
+    reason: str
+    by: str | None = None
+    """As in :class:`PromotionProposal`."""
+
+
 class FailureProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="failure"):
     """Record why the step failed."""
 
@@ -71,9 +80,11 @@ class FailureProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind
     detail: str
     metrics: dict[str, Any] | None = None
     """Of a model that was measured, and then not published."""
+    source: str | None = None
+    """The table, as it was asked for."""
 
 
-SuccessProposal = ModelProposal | InferenceProposal | PromotionProposal | RollbackProposal
+SuccessProposal = ModelProposal | InferenceProposal | PromotionProposal | RollbackProposal | RevocationProposal
 Proposal = SuccessProposal | FailureProposal
 
 EXPECTED: dict[str, type[SuccessProposal]] = {
@@ -81,5 +92,6 @@ EXPECTED: dict[str, type[SuccessProposal]] = {
     "model_inference": InferenceProposal,
     "promote_model": PromotionProposal,
     "rollback_model": RollbackProposal,
+    "revoke_model": RevocationProposal,
 }
 """By the step's command, the one kind of outcome that it may propose; any other step may propose none."""

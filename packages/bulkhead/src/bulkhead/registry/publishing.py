@@ -19,7 +19,7 @@ import msgspec
 from bulkhead import clock, untrusted
 from bulkhead.errors import NotVerified
 from bulkhead.files import copied_beside, sync_folder
-from bulkhead.registry import believable
+from bulkhead.registry import believable, numbering
 from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def publish(  # noqa: PLR0913  # what a record has
     """
     # Locked before the name exists: a journal that cannot be written must not leave a model behind.
     with registry.locked("training") as trainings:
+        version = numbering.next_number(registry.training_journal, lineage.name)
         moment = clock.now()
         while True:
             final = registry.folder / f"model_{clock.in_filename(moment)}_{model_hash}.joblib"
@@ -140,6 +141,7 @@ def publish(  # noqa: PLR0913  # what a record has
                 gate_sha256=gate_sha256,
                 serve=serve,
                 first_try=first_try,
+                version=version,
                 **msgspec.structs.asdict(lineage),
             )
             believable.size(record)

@@ -14,7 +14,9 @@ import msgspec
 
 from bulkhead import environments, files, model_name, untrusted
 from bulkhead.errors import Refused, listed, one_line
+from bulkhead.registry import drift_gate
 from bulkhead.registry import metrics as measured
+from bulkhead.registry.drift_gate import DriftGate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,8 +42,9 @@ if TYPE_CHECKING:
 
 
 SETTINGS = "gate.toml"
-_SHOWN = f"models/{SETTINGS}"
+SHOWN = f"models/{SETTINGS}"
 _NUMBERS = ("double", "float", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
+_DRIFT = "drift"
 _EVERY = "*"
 """Stands for every model that has no table of its own."""
 
@@ -59,6 +62,8 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The conditions for one model in one environment."""
 
     metrics: dict[str, MetricGate] = {}
+    drift: DriftGate = DriftGate()
+    """Of an inference: no part of what a model must show."""
     allow_unmeasured: bool = True
     """Whether a model passes of which nothing was measured (a hold-out share of 0, or too few rows held out)."""
     allow_signature_change: bool = True
@@ -82,7 +87,7 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         unmeasured = leading is None or measured.value(metrics, leading) is None
         if unmeasured and not self.allow_unmeasured:
             return (
-                f"its {leading or 'quality'} was not measured, and allow_unmeasured is false for {where} in {_SHOWN}."
+                f"its {leading or 'quality'} was not measured, and allow_unmeasured is false for {where} in {SHOWN}."
                 " Train with a share (--test-fraction) that holds out two rows or more; a training may allow it for"
                 " itself (--allow-unmeasured)."
             )
@@ -91,7 +96,7 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 if name not in self.own:
                     continue
                 return (
-                    f"{_SHOWN} asks for {name} for {where}, and the model has {', '.join(goals)}."
+                    f"{SHOWN} asks for {name} for {where}, and the model has {', '.join(goals)}."
                     " Take one of them there, or add it to METRICS."
                 )
             found = measured.value(metrics, name)
@@ -100,7 +105,7 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if found is None or measured.is_worse(goals[name], found, asked.limit):
                 shown = "not measured" if found is None else f"{found:.6g}"
                 return (
-                    f"{name} is {shown} on the held-out rows, and the limit for {where} in {_SHOWN} is"
+                    f"{name} is {shown} on the held-out rows, and the limit for {where} in {SHOWN} is"
                     f" {asked.limit:g}. Give better data or features, or change it there."
                 )
         return None
@@ -127,7 +132,7 @@ class QualityGate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             if measured.is_worse(goals[name], found, theirs, by=asked.worse_by):
                 return (
                     f"{name} is {found:.6g} on the held-out rows, where the served {served} has {theirs:.6g}; worse_by"
-                    f" for {where} in {_SHOWN} is {asked.worse_by:g}. Give better data or features, or raise it there."
+                    f" for {where} in {SHOWN} is {asked.worse_by:g}. Give better data or features, or raise it there."
                 )
         return None
 
@@ -161,7 +166,7 @@ def failing(
     return (
         f"it is not of the signature of {served.model_filename}, which {place} serves: {'; '.join(differences)}."
         " Train on such a table, or allow it for this run (--allow-signature-change), or for all in"
-        f" {_SHOWN} (allow_signature_change)."
+        f" {SHOWN} (allow_signature_change)."
     )
 
 
@@ -172,9 +177,9 @@ def signature_change(model: Lineage, served: Lineage) -> list[str]:
     ours, theirs = list(model.features or []), list(served.features)
     said = []
     if more := [name for name in ours if name not in set(theirs)]:
-        said.append(f"new [{listed(more)}]")
+        said.append(f"new {listed(more)}")
     if fewer := [name for name in theirs if name not in set(ours)]:
-        said.append(f"without [{listed(fewer)}]")
+        said.append(f"without {listed(fewer)}")
     kinds = [_kinds(one) for one in (model, served)]
     said += [
         f"{name!r} is {kinds[0][name]}, was {kind}"
@@ -212,7 +217,7 @@ def names_in(registry: Path) -> set[str]:
 
 def _content(registry: Path) -> bytes | None:
     try:
-        return untrusted.read(registry, SETTINGS, limit=untrusted.SETTINGS_LIMIT, called=_SHOWN)
+        return untrusted.read(registry, SETTINGS, limit=untrusted.SETTINGS_LIMIT, called=SHOWN)
     except FileNotFoundError:
         return None
 
@@ -255,7 +260,7 @@ def _by_default(environment: str) -> QualityGate:
     except msgspec.ValidationError as error:
         raise Refused(
             f"environments.py: the gate of {environment}: {one_line(str(error))}."
-            f" Fix it, or write {_SHOWN}; docs/gate.md shows how it looks."
+            f" Fix it, or write {SHOWN}; docs/gate.md shows how it looks."
         ) from None
 
 
@@ -270,7 +275,7 @@ def _decoded(content: bytes, environment: str, name: str) -> QualityGate:
         # Each is read, so that what cannot be meant is told by the first training, of whatever model.
         gates = {key: _of_environment(table, key) for key, table in tables.items()}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{_SHOWN}: {one_line(str(error))}. Fix it; docs/gate.md shows how it looks.") from None
+        raise Refused(f"{SHOWN}: {one_line(str(error))}. Fix it; docs/gate.md shows how it looks.") from None
     return _layered(gates.get(environment), environments.get(environment), name)
 
 
@@ -284,11 +289,19 @@ def _layered(
     for key in (_EVERY, name):
         match gates.get(key):
             case QualityGate() as older:
-                gate = msgspec.structs.replace(older, allow_signature_change=gate.allow_signature_change)
+                gate = msgspec.structs.replace(
+                    older, allow_signature_change=gate.allow_signature_change, drift=gate.drift
+                )
             case _Table() as table:
                 metrics = table.metrics if key == _EVERY else {**gate.metrics, **table.metrics}
                 own = [] if key == _EVERY else list(table.metrics)
-                gate = msgspec.structs.replace(gate, **table.switches, metrics=metrics, own=own)
+                drift = msgspec.structs.replace(gate.drift, **table.drift)
+                gate = msgspec.structs.replace(gate, **table.switches, metrics=metrics, own=own, drift=drift)
+    if gate.drift.is_upside_down:
+        raise Refused(
+            f"{SHOWN}: the drift of {where(environment.name, name)}: refuse is {gate.drift.refuse:g}, and warn"
+            f" {gate.drift.warn:g}. Set both, refuse not below warn; docs/drift.md shows how."
+        )
     return gate
 
 
@@ -297,6 +310,7 @@ class _Table(msgspec.Struct, frozen=True):
 
     switches: dict[str, bool]
     metrics: dict[str, MetricGate]
+    drift: dict[str, Any]
 
 
 class _Older(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -328,13 +342,19 @@ def _of_environment(table: dict[str, Any], environment: str) -> dict[str, _Table
 def _of_model(table: dict[str, Any], called: str, name: str) -> _Table:
     if name != _EVERY and not model_name.is_valid(name):
         raise msgspec.ValidationError(f"[{called}]: {name!r} is no name of a model")
-    metrics = {key: msgspec.convert(value, MetricGate) for key, value in table.items() if isinstance(value, dict)}
+    tables = {key: value for key, value in table.items() if isinstance(value, dict)}
+    drift: dict[str, Any] = {}
+    if _DRIFT in tables:
+        tables[_DRIFT], drift = drift_gate.divided(tables[_DRIFT], MetricGate.__struct_fields__)
+        if not tables[_DRIFT]:
+            del tables[_DRIFT]
+    metrics = {key: msgspec.convert(value, MetricGate) for key, value in tables.items()}
     for key, asked in metrics.items():
         _checked(asked, f"{called}.{key}", "limit", "worse_by")
-    switches = {key: value for key, value in table.items() if key not in metrics}
+    switches = {key: value for key, value in table.items() if not isinstance(value, dict)}
     if unknown := sorted(switches.keys() - {"allow_unmeasured", "allow_signature_change"}):
         raise msgspec.ValidationError(f"[{called}] has a key {unknown[0]!r}, which is none")
-    return _Table(msgspec.convert(switches, dict[str, bool]), metrics)
+    return _Table(msgspec.convert(switches, dict[str, bool]), metrics, drift_gate.checked(drift, f"{called}.{_DRIFT}"))
 
 
 def _checked(asked: MetricGate, called: str, limit: str, worse_by: str) -> MetricGate:

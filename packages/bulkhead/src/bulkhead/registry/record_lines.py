@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bulkhead.registry.notes import Note, Tag
 from bulkhead.registry.records import (
     Acceptance,
     Anchor,
@@ -31,6 +32,8 @@ _KIND_BY_KEY: dict[str, type[Record]] = {
     "rejection_time": Rejection,
     "removal_time": Removal,
     "quarantine_time": Quarantine,
+    "note_time": Note,
+    "tag_time": Tag,
     "model_filename": ModelRecord,
     "error_timestamp": TrainingFailure,
     "inference_time": InferenceRecord,

@@ -7,7 +7,7 @@ looked at. Models are copied and hashed, never unpickled.
 from __future__ import annotations
 
 import hashlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,9 +17,16 @@ import msgspec
 from bulkhead import clock, untrusted
 from bulkhead.errors import NotGoodEnough, NotVerified, Refused
 from bulkhead.model_name import DEFAULT_NAME
-from bulkhead.registry import believable, decisions, lock, publishing, quality_gate
+from bulkhead.registry import believable, bounded, decisions, drift, lock, publishing, quality_gate
 from bulkhead.registry.decisions import DecisionContext
-from bulkhead.registry.proposals import InferenceProposal, ModelProposal, PromotionProposal, RollbackProposal
+from bulkhead.registry.proposals import (
+    InferenceProposal,
+    ModelProposal,
+    PromotionProposal,
+    RevocationProposal,
+    RollbackProposal,
+)
+from bulkhead.registry.records import ModelRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 
     from bulkhead.identity import Identity
     from bulkhead.registry.proposals import SuccessProposal
-    from bulkhead.registry.records import InferenceRecord, Lineage, ModelRecord, Rollback, Success
+    from bulkhead.registry.records import InferenceRecord, Lineage, Revocation, Rollback, Success
     from bulkhead.registry.store import Registry
 
 
@@ -55,6 +62,8 @@ class Recorded:
     record: Success
     is_new: bool
     """Whether it is this proposal's; otherwise an earlier one's, and nothing of this one is published."""
+    warning: str | None = None
+    """What whoever published or promoted should know."""
 
 
 def record(  # what the registrar says, and by hand has defaults
@@ -77,6 +86,7 @@ def record(  # what the registrar says, and by hand has defaults
 
     Raises:
         NotGoodEnough: the model does not pass the gate.
+        Drifted: the inference's input is too far from training's.
         LockHeld: somebody has held the registry's lock for too long; nothing was recorded.
         Refused: the proposal is not what it should be, or what it asks for cannot be.
         OSError: the registry cannot be written; nothing was recorded.
@@ -85,8 +95,17 @@ def record(  # what the registrar says, and by hand has defaults
         _prepared(registry, proposal, author, run_folder) as make,
         (holding or partial(lock.locked, registry.folder))(),
     ):
-        found = existing()
-        return Recorded(make(), is_new=True) if found is None else Recorded(found, is_new=False)
+        if (found := existing()) is not None:
+            return Recorded(found, is_new=False)
+        made = make()
+    return Recorded(made, is_new=True, warning=_warning(registry, made))
+
+
+def _warning(registry: Registry, made: Success) -> str | None:
+    if isinstance(made, ModelRecord):
+        with suppress(Refused, OSError):  # it is recorded, whatever else cannot be read
+            return decisions.revoked_twin(registry, made)
+    return None
 
 
 @contextmanager
@@ -123,12 +142,16 @@ def _prepared(
         case InferenceProposal():
             made = _predicted(proposal, author, run_folder)
             seen = registry.journal_size("training")
-            _check_model(registry, made)  # it may be far from the end of the log, or not in it
+            model = _check_model(registry, made)  # it may be far from the end of the log, or not in it
+            made = _judged(registry, made, model, author)
+            believable.size(made)
             yield partial(_infer, registry, made, seen)
         case PromotionProposal():
             yield partial(_promote, registry, proposal, author)
         case RollbackProposal():
             yield partial(_roll_back, registry, proposal, author)
+        case RevocationProposal():
+            yield partial(_revoke, registry, proposal, author)
 
 
 def _pass_gate(registry: Registry, proposal: ModelProposal, lineage: Lineage, author: Author) -> str | None:
@@ -157,7 +180,7 @@ def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) ->
         raise
     if found != given.output_sha256:
         raise Refused(f"{path} is not what the step says it has written. Nothing is recorded. Run the step again.")
-    made = msgspec.structs.replace(
+    return msgspec.structs.replace(
         given,
         inference_time=clock.in_record(clock.now()),  # when it is recorded; the step could say any
         environment=author.environment,
@@ -166,8 +189,6 @@ def _predicted(proposal: InferenceProposal, author: Author, run_folder: Path) ->
         first_try=author.first_try,
         **_identity(author),
     )
-    believable.size(made)
-    return made
 
 
 def _infer(registry: Registry, made: InferenceRecord, seen: int) -> InferenceRecord:
@@ -177,7 +198,29 @@ def _infer(registry: Registry, made: InferenceRecord, seen: int) -> InferenceRec
     return made
 
 
-def _check_model(registry: Registry, made: InferenceRecord) -> None:
+def _judged(registry: Registry, made: InferenceRecord, model: ModelRecord, author: Author) -> InferenceRecord:
+    """``made`` with its drift judged by the gate of now: the figures are the step's, what they mean is not."""
+    gate = quality_gate.read(registry.folder, author.environment, author.model_name).drift
+    if made.drift is None:
+        if gate.refuse is not None and model.profile is not None:
+            raise Refused(
+                f"the step does not say how far its input is from training's, and drift.refuse is {gate.refuse:g} in"
+                f" {quality_gate.SHOWN}. Nothing is recorded. Run generate_inf_data and the steps after it again."
+            )
+        return made
+    if model.profile is None:
+        raise Refused(
+            f"the step says how far its input is from a profile that {model.model_filename} does not have. Nothing is"
+            " recorded. Run the step again."
+        )
+    bounded.drift(made.drift, model.profile)
+    found = drift.judged(made.drift, model.profile, gate)
+    where = quality_gate.where(author.environment, author.model_name)
+    drift.refuse(found, model.profile, gate, where, quality_gate.SHOWN)
+    return msgspec.structs.replace(made, drift=found)
+
+
+def _check_model(registry: Registry, made: InferenceRecord) -> ModelRecord:
     model = registry.find(made.model_used, made.environment)
     if model.name != made.model_name:
         raise Refused(
@@ -195,6 +238,7 @@ def _check_model(registry: Registry, made: InferenceRecord) -> None:
             " models/log.txt records. Nothing is recorded. Run the step again."
         )
     believable.predictions(made.predictions or [], model.classes)
+    return model
 
 
 def _promote(registry: Registry, proposal: PromotionProposal, author: Author) -> ModelRecord:
@@ -211,6 +255,11 @@ def _promote(registry: Registry, proposal: PromotionProposal, author: Author) ->
 def _roll_back(registry: Registry, proposal: RollbackProposal, author: Author) -> Rollback:
     context = _context(proposal.by, proposal.reason, author)
     return decisions.roll_back(registry, author.environment, context, proposal.to, name=author.model_name)
+
+
+def _revoke(registry: Registry, proposal: RevocationProposal, author: Author) -> Revocation:
+    context = _context(proposal.by, proposal.reason, author)
+    return decisions.revoke(registry, proposal.model_filename, context)
 
 
 def _context(by: str | None, reason: str, author: Author) -> DecisionContext:

@@ -5,8 +5,9 @@ They are still read: their times look like ``2024-01-31:23-59-59``, they have no
 errors no environment. Everything that such a line lacks is None here.
 
 What is decided about a model afterwards (:class:`Rollback`, :class:`Revocation`, :class:`Rejection`, :class:`Removal`,
-:class:`Quarantine`) is a new record in ``log.txt``; no line is ever rewritten. A promotion is the
-model's record once more, for another environment. :mod:`bulkhead.registry.serving` says what follows from them.
+:class:`Quarantine`), and what is written down about it (:mod:`bulkhead.registry.notes`), is a new record in
+``log.txt``; no line is ever rewritten. A promotion is the model's record once more, for another environment.
+:mod:`bulkhead.registry.serving` says what follows from them.
 
 The last four keys of a line are its place in the journal's chain (:mod:`bulkhead.registry.chain`), and no part of a
 record.
@@ -21,11 +22,15 @@ import msgspec
 from bulkhead import clock
 from bulkhead.errors import one_line
 from bulkhead.identity import Identity
-from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.model_name import DEFAULT_NAME, is_number, short_name
+from bulkhead.registry.notes import Note, Tag
+from bulkhead.registry.profiles import Drift, Evaluation, Profile  # msgspec reads the annotations
 
 if TYPE_CHECKING:
     from bulkhead.paths import JournalName
 
+LONGEST_SOURCE = 500
+"""Characters of the source that a failure's record names."""
 MOST_INLINE = 1000
 """A longer list of coefficients or predictions stays out of a record; the model, or the predictions file, has all."""
 
@@ -89,6 +94,11 @@ class Lineage(Identity, frozen=True, kw_only=True):
     """By feature, how much the leading metric loses where its values are shuffled; as the coefficients."""
     plots: dict[str, Any] | None = None
     """What the model's ``plots`` gave: numbers, by the name of the plot."""
+    profile: Profile | None = None
+    """What its columns and predictions looked like, which those of an inference are compared with. None: the record is
+    older."""
+    evaluation: Evaluation | None = None
+    """What was true and predicted of the held-out rows; None: there were none, or the record is older."""
     duration_seconds: float | None = None
     """From the step's start to its proposal."""
     peak_memory_bytes: int | None = None
@@ -141,6 +151,19 @@ class ModelRecord(Lineage, frozen=True, kw_only=True):
     first_try: str | None = None
     """Airflow's id of the first try of which this is the outcome: there is one outcome for each. None: made by hand, or
     the record is older. Of a promoted model the promotion has it."""
+    version: int | None = None
+    """Of the versions of its name, counted from 1 over all environments; a promotion keeps it. None: the record is
+    older, and its place among them says it."""
+
+    @property
+    def short_name(self) -> str | None:
+        """What people call it; None: its record alone does not say which number it has."""
+        return short_name(self.name, self.version) if self.version and is_number(self.version) else None
+
+    @property
+    def called(self) -> str:
+        """What it is called in a sentence: by its short name, where it has one, and its file."""
+        return f"{self.short_name} ({self.model_filename})" if self.short_name else self.model_filename
 
 
 class Rollback(Identity, frozen=True, kw_only=True):
@@ -168,6 +191,8 @@ class Revocation(Identity, frozen=True, kw_only=True):
     model_hash: str
     by: str
     reason: str
+    first_try: str | None = None
+    """As in :class:`ModelRecord`."""
 
 
 class Rejection(Identity, frozen=True, kw_only=True):
@@ -261,6 +286,8 @@ class FailedAttempt(Identity, frozen=True, kw_only=True):
     evidence: Evidence | None = None
     metrics: dict[str, Any] | None = None
     """Of a model that was measured, and then not published."""
+    source: str | None = None
+    """The table, as it was asked for; None: it was not known, or the record is older."""
     try_id: str | None = None
     """Airflow's id of the try: there is one failure for each. None: by hand, or the record is older."""
 
@@ -306,6 +333,8 @@ class InferenceRecord(Identity, frozen=True, kw_only=True):
     libraries: dict[str, str] | None = None
     version_drift: dict[str, list[str]] | None = None
     """By library, the version trained with and the one that predicted, where they differ by permission."""
+    drift: Drift | None = None
+    """How far input and predictions are from training's; None: the model has no profile, or the record is older."""
     duration_seconds: float | None = None
     peak_memory_bytes: int | None = None
     first_try: str | None = None
@@ -326,8 +355,8 @@ class InferenceFailure(FailedAttempt, frozen=True, kw_only=True):
 
 Decision = Rollback | Revocation | Rejection | Removal | Quarantine
 Failure = TrainingFailure | InferenceFailure
-Record = ModelRecord | InferenceRecord | Failure | Decision | Anchor | Acceptance
-Success = ModelRecord | InferenceRecord | Rollback
+Record = ModelRecord | InferenceRecord | Failure | Decision | Note | Tag | Anchor | Acceptance
+Success = ModelRecord | InferenceRecord | Rollback | Revocation
 """What a step can leave, besides a failure."""
 
 
@@ -362,6 +391,7 @@ def failure(  # noqa: PLR0913  # all by name
     model_name: str | None = None,
     try_id: str | None = None,
     metrics: dict[str, Any] | None = None,
+    source: str | None = None,
 ) -> Failure:
     """The record, as of now, of the failed attempt ``identity``; ``detail`` is made one line."""
     common: dict[str, Any] = {
@@ -372,6 +402,7 @@ def failure(  # noqa: PLR0913  # all by name
         "evidence": evidence,
         "try_id": try_id,
         "metrics": metrics,
+        "source": None if source is None else one_line(source, LONGEST_SOURCE),
         **msgspec.structs.asdict(identity),
     }
     moment = clock.in_record(clock.now())

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bulkhead import formatting
-from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.model_name import DEFAULT_NAME, is_number, short_name
+from bulkhead.registry.notes import Note, Tag
 from bulkhead.registry.records import Decision, ModelRecord, Quarantine, Rejection, Removal, Revocation, Rollback
 
 if TYPE_CHECKING:
@@ -35,12 +36,28 @@ class ModelVersion(msgspec.Struct):
 
     record: ModelRecord
     """Of its publication."""
+    number: int = 1
+    """Among the versions of its name: what its record says, else one more than the version before it has."""
     promotions: list[ModelRecord] = []
     decisions: list[Decision] = []
     """Every rollback, revocation, rejection, removal and quarantine that names it, oldest first."""
     revocation: Revocation | None = None
     removal: Removal | None = None
     quarantine: Quarantine | None = None
+    notes: list[Note] = []
+    """Oldest first."""
+    tags: dict[str, Tag] = {}
+    """By key, the newest, in the order in which they were first set; what was taken away is not among them."""
+
+    @property
+    def short_name(self) -> str:
+        """What people call it: its name and number, as in ``churn #12``."""
+        return short_name(self.name, self.number)
+
+    @property
+    def called(self) -> str:
+        """What it is called in a sentence: by its short name and its file."""
+        return f"{self.short_name} ({self.record.model_filename})"
 
     @property
     def name(self) -> str:
@@ -79,6 +96,11 @@ class RegistryState:
         """Every publication and promotion, in the order of the journal."""
         # By environment and name; then by id: each record is kept in self.records. The last one is served.
         self._serving: dict[tuple[str, str], dict[int, ModelRecord]] = {}
+        self._since: dict[tuple[str, str], tuple[int | None, str]] = {}
+        """By environment and name: what is served, by id, and since when."""
+        self._last_numbers: dict[str, int] = {}
+        self._revoked: dict[str, list[ModelVersion]] = {}
+        """By the hash of what was fitted."""
         for record in records:
             self.feed(record)
 
@@ -87,19 +109,33 @@ class RegistryState:
         match record:
             case ModelRecord():
                 self._publish(record)
+                time = record.promotion.promotion_time if record.promotion else record.training_timestamp
+                self._note_since(time, [record])
             case Rollback():
                 self._roll_back(record)
+                self._note_since(record.rollback_time, self._named_by(record))
             case Rejection() | Revocation():
-                for model in self._named(record, record.model_filename):
-                    if isinstance(record, Revocation):
-                        model.revocation = model.revocation or record
-                        self._take_out(model.publications)
+                self._judge(record)
             case Removal():
                 for model in self._named(record, *map(_model_in, record.paths)):
                     model.removal = record
             case Quarantine(offset=None):
                 for model in self._named(record, _model_in(record.path)):
                     model.quarantine = record
+            case Note() | Tag():
+                self._annotate(record)
+
+    def next_number(self, record: ModelRecord) -> int:
+        """The number that ``record`` has as the publication after those that were fed."""
+        if record.version is not None and is_number(record.version):
+            return record.version
+        return self._last_numbers.get(record.name, 0) + 1
+
+    def revoked_twin(self, filename: str) -> ModelVersion | None:
+        """Another model version that was revoked, of which the file ``filename`` holds the same fitted model."""
+        known = self.models.get(filename)
+        twins = self._revoked.get(known.record.model_hash, ()) if known is not None else ()
+        return next((twin for twin in twins if twin is not known), None)
 
     def serving_order(self, environment: str, name: str = DEFAULT_NAME) -> list[ModelRecord]:
         """The versions of ``name`` that ``environment`` could serve, the served one first."""
@@ -112,6 +148,14 @@ class RegistryState:
     def previous(self, environment: str, name: str = DEFAULT_NAME) -> ModelRecord | None:
         """The version that a rollback of ``name`` in ``environment`` would serve."""
         return next(islice(self._newest_first(environment, name), 1, None), None)
+
+    def served_since(self, environment: str, name: str = DEFAULT_NAME) -> str | None:
+        """When ``environment`` came to serve the version of ``name`` that it serves, as recorded; None: it serves none.
+
+        By its publication or promotion, or by the rollback or revocation that brought it back.
+        """
+        known, time = self._since.get((environment, name), (None, ""))
+        return None if known is None else time
 
     def state_of(self, record: ModelRecord) -> ServingState:
         """The state of ``record``, one of :attr:`records`, in its environment."""
@@ -154,7 +198,8 @@ class RegistryState:
         self.records.append(record)
         known = self.models.get(record.model_filename)
         if known is None:
-            self.models[record.model_filename] = ModelVersion(record)
+            number = self._last_numbers[record.name] = self.next_number(record)
+            self.models[record.model_filename] = ModelVersion(record, number)
         else:
             known.promotions.append(record)
         order = self._serving.setdefault((record.environment, record.name), {})
@@ -172,6 +217,39 @@ class RegistryState:
                 del order[place]
         for _ in self._named(rollback, rollback.model_filename, *rollback.withdrawn):
             pass
+
+    def _note_since(self, time: str, records: Iterable[ModelRecord]) -> None:
+        """Take note that the environments of ``records`` serve something else since ``time``, where they do."""
+        for place in {(record.environment, record.name) for record in records}:
+            served = self.served(*place)
+            now = None if served is None else id(served)
+            if self._since.get(place, (None, ""))[0] != now:
+                self._since[place] = now, time
+
+    def _named_by(self, rollback: Rollback) -> list[ModelRecord]:
+        """The publications in its environment that ``rollback`` names."""
+        names = (rollback.model_filename, *rollback.withdrawn)
+        found = [record for name in names if name in self.models for record in self.models[name].publications]
+        return [record for record in found if record.environment == rollback.environment]
+
+    def _judge(self, record: Rejection | Revocation) -> None:
+        for model in self._named(record, record.model_filename):
+            if isinstance(record, Revocation) and model.revocation is None:
+                model.revocation = record
+                self._take_out(model.publications)
+                self._note_since(record.revocation_time, model.publications)
+                self._revoked.setdefault(model.record.model_hash, []).append(model)
+
+    def _annotate(self, record: Note | Tag) -> None:
+        model = self.models.get(record.model_filename)
+        if model is None:
+            return
+        if isinstance(record, Note):
+            model.notes.append(record)
+        elif record.value is None:
+            model.tags.pop(record.key, None)
+        else:
+            model.tags[record.key] = record
 
     def _take_out(self, records: Iterable[ModelRecord]) -> None:
         for record in records:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _PARAMETERS = "bulkhead.parameters"
 
 environment_option = click.option(
-    "--environment",
+    *environments.FLAGS,
     type=click.Choice(environments.NAMES),
     envvar="BULKHEAD_ENVIRONMENT",
     default=environments.FIRST,

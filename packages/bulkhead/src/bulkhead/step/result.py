@@ -17,12 +17,15 @@ from bulkhead import clock, protocol, untrusted
 from bulkhead.errors import Refused
 from bulkhead.identity import Identity
 from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.registry import drift
+from bulkhead.registry.profiles import MOST_DRIFTED_SHOWN
 from bulkhead.registry.proposals import FailureProposal, Proposal
-from bulkhead.registry.records import InferenceRecord, ModelRecord, Rollback, author
+from bulkhead.registry.records import InferenceRecord, ModelRecord, Revocation, Rollback, author
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bulkhead.paths import JournalName
     from bulkhead.registry.records import Success
 
 _SHORTEST_ID = 12
@@ -145,6 +148,17 @@ def rebuild(image: str | None) -> str:
     return f"'just build-images {name}'" if name else "'just build-images'"
 
 
+_FIRST_STEPS: dict[JournalName, str] = {"training": "preprocessing", "inference": "generate_inf_data"}
+
+
+def source_of_run(folder: Path, journal: JournalName) -> str | None:
+    """The table that the pipeline in this run folder reads, as its first step says; None: it has not said."""
+    first = read(folder, _FIRST_STEPS[journal])
+    data = first.facts.get("data") if first is not None else None
+    source = data.get("source") if isinstance(data, dict) else None
+    return source if isinstance(source, str) else None
+
+
 REBUILD_AIRFLOW = "'just build-images airflow' and 'just up'"
 """The commands that bring the one who reads every step's result up to date."""
 
@@ -155,8 +169,12 @@ def facts_of(record: Success) -> dict[str, Any]:
         ModelRecord: ("model_filename", "model_hash", "sha256", "metrics"),
         InferenceRecord: ("model_used", "predictions_path", "rows"),
         Rollback: ("model_filename", "withdrawn"),
+        Revocation: ("model_filename", "model_hash"),
     }[type(record)]
     facts = {name: msgspec.to_builtins(getattr(record, name)) for name in names}
+    if isinstance(record, InferenceRecord) and (said := drift.sentence(record.drift)) is not None:
+        facts["drift"] = said
+        facts["drifted"] = record.drift.drifted[:MOST_DRIFTED_SHOWN] if record.drift is not None else []
     if isinstance(record, ModelRecord):
         facts["model_name"] = record.name
         if record.promotion is not None:

@@ -31,6 +31,7 @@ from bulkhead.errors import (
     BulkheadError,
     Busy,
     DiskFull,
+    Drifted,
     NotGoodEnough,
     Refused,
     Stopped,
@@ -89,6 +90,8 @@ class Step:
         self.shared = Path(paths.SHARED)
         self.inputs = Path(paths.INPUTS)
         self.registry = Registry(Path(paths.MODELS))
+        self.source: str | None = None
+        """The table that it reads, as it was asked for: the first step of a pipeline says so."""
 
     def input(self, task_id: str, facts: type[Facts]) -> StepInput[Facts]:
         """What the step ``task_id`` left in this run folder: its facts as a ``facts``, and its outputs.
@@ -262,14 +265,22 @@ def _failed(step: Step, error: Exception | Stopped | SystemExit, reservation: Re
             if wants_threads(detail):
                 detail += " No thread or process more could be started: raise BULKHEAD_STEP_PIDS in .env."
     _say(step.task_id, cause, detail)
-    metrics = error.metrics if isinstance(error, NotGoodEnough) else None
+    metrics = error.metrics if isinstance(error, NotGoodEnough | Drifted) else None
     if step.is_sealed:
-        _propose_failure(step, FailureProposal(cause=cause, detail=one_line(detail), metrics=metrics), reservation)
+        _propose_failure(step, _failure_of(step, cause, detail, metrics), reservation)
     else:
         if reservation is not None:
             reservation.drop()
         _record_failure(step, cause, detail, Evidence(exit_code=code, **step.cost()), metrics)
     return code
+
+
+def _failure_of(step: Step, cause: str, detail: str, metrics: dict[str, Any] | None) -> FailureProposal:
+    return FailureProposal(cause=cause, detail=one_line(detail), metrics=metrics, source=_source(step))
+
+
+def _source(step: Step) -> str | None:
+    return step.source or result.source_of_run(step.shared, step.journal)
 
 
 def _propose_failure(step: Step, proposal: FailureProposal, reservation: Reservation | None) -> None:
@@ -292,6 +303,7 @@ def _record_failure(step: Step, cause: str, detail: str, evidence: Evidence, met
         identity=step.identity,
         evidence=evidence,
         metrics=metrics,
+        source=_source(step),
     )
     try:
         step.registry.record_failure(step.journal, record)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from bulkhead import protocol, untrusted
+from bulkhead import files, protocol, untrusted
 from bulkhead.errors import Refused
 from bulkhead.step import result
 
@@ -66,6 +66,20 @@ class StepInput(Generic[Facts]):
             raise Refused(f"{error} Run {task_id} again.") from None
         with file:
             yield Opened(file, output, task_id)
+
+    def content(self, name: str, limit: int) -> bytes | None:
+        """All of the output ``name``, which is small; None: the step wrote none, as one of before does not.
+
+        Raises:
+            Refused: it is not what the step wrote, or larger than ``limit`` bytes.
+        """
+        if name not in self.outputs:
+            return None
+        with self.opened(name) as opened:
+            found = opened.file.read(limit + 1)
+            if len(found) > limit or files.sha256(found) != opened.output.sha256:
+                raise opened.changed
+            return found
 
 
 def read(  # what it is, and who asks

@@ -100,28 +100,40 @@ class AsyncClient:
             return answer.status, await answer.whole()
 
     @asynccontextmanager
-    async def stream(self, target: str) -> AsyncIterator[AsyncAnswer]:
+    async def stream(self, target: str, content: bytes | None = None) -> AsyncIterator[AsyncAnswer]:
         """The answer, to be read as it comes; the connection ends with the block.
+
+        Args:
+            target: the path, and the query.
+            content: JSON that is posted; None: nothing is, the target is got.
 
         Raises:
             OSError: nobody answers, or it does not begin in time.
         """
-        async with self._connected(target) as answer:
+        async with self._connected(target, content) as answer:
             yield answer
 
     @asynccontextmanager
-    async def _connected(self, target: str) -> AsyncIterator[AsyncAnswer]:
+    async def _connected(self, target: str, content: bytes | None = None) -> AsyncIterator[AsyncAnswer]:
         async with asyncio.timeout(self._seconds):
             reader, writer = await asyncio.open_unix_connection(self._path, limit=_BUFFER)
         try:
             async with asyncio.timeout(self._seconds):
-                writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("ascii"))
+                writer.write(_request(target, content))
                 await writer.drain()
                 answer = await _begun(reader)
             yield answer
         finally:
             with suppress(OSError):
                 writer.transport.abort()
+
+
+def _request(target: str, content: bytes | None) -> bytes:
+    method, more = "GET", ""
+    if content is not None:
+        method, more = "POST", f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    head = f"{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n"
+    return head.encode("ascii") + (content or b"")
 
 
 async def _begun(reader: asyncio.StreamReader) -> AsyncAnswer:

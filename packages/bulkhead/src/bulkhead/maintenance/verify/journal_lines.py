@@ -20,6 +20,7 @@ import msgspec
 from bulkhead import untrusted
 from bulkhead.files import sha256
 from bulkhead.maintenance.verify.findings import Finding, finding
+from bulkhead.registry.notes import Note, Tag
 from bulkhead.registry.record_lines import decode
 from bulkhead.registry.records import (
     Acceptance,
@@ -249,7 +250,7 @@ def kinds_in(path: Path) -> tuple[type[Record], ...]:
     """The kinds of record that belong in the journal at ``path``."""
     if path.name == TRAININGS:
         decided = (Rollback, Revocation, Removal, Quarantine, Rejection)
-        return (ModelRecord, TrainingFailure, *decided, Anchor, Acceptance)
+        return (ModelRecord, TrainingFailure, *decided, Note, Tag, Anchor, Acceptance)
     return (InferenceRecord, InferenceFailure, Quarantine, Anchor, Acceptance)
 
 

@@ -17,7 +17,8 @@ from bulkhead.files import sha256
 from bulkhead.maintenance.run_folders import RUNS
 from bulkhead.maintenance.verify import journal_lines
 from bulkhead.maintenance.verify.journal_lines import JournalLines, end_of, nobody
-from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.model_name import DEFAULT_NAME, is_number
+from bulkhead.registry.notes import Note, Tag
 from bulkhead.registry.record_lines import encode
 from bulkhead.registry.records import (
     Acceptance,
@@ -77,6 +78,8 @@ class RegistryHistory:
         self._patience: float | None = None
         self.late: list[Finding] = []
         """How lines contradict what came before that were read on the way."""
+        self._numbered: dict[tuple[str, int], str] = {}
+        """By name and number, the file of the model version that had it first."""
         self._outcomes: dict[str, int] = {}
         """By the first try of a logical task, the line of its outcome."""
         self.newest_gate: tuple[str, int] | None = None
@@ -106,6 +109,8 @@ class RegistryHistory:
                 case Quarantine():
                     self.lines.is_quarantined(record)
                     self.moved.append(QuarantinedBytes(record.path, record.moved_to, record.sha256))
+                case Note() | Tag():
+                    yield from self._annotated(record)
                 case TrainingFailure() | Rejection() | Anchor() | Acceptance():
                     pass
                 case _:
@@ -154,6 +159,8 @@ class RegistryHistory:
                 f"{self._where}: {short(name, 100)} is published again, {how} hash; it was published in line"
                 f" {self.places[name]}, and a file is published once. {_ASK}",
             )
+        else:
+            yield from self._misnumbered(record)
         self.places.setdefault(name, self.lines.number)
         self._said.setdefault(name, _said(record))
         yield from self._attempted(record)
@@ -176,6 +183,8 @@ class RegistryHistory:
                 | Removal(removal_time=moment)
                 | Quarantine(quarantine_time=moment)
                 | Rejection(rejection_time=moment)
+                | Note(note_time=moment)
+                | Tag(tag_time=moment)
             ):
                 pass
             case _:
@@ -189,6 +198,23 @@ class RegistryHistory:
                 " was set back, or lines were moved. What is served goes by the lines.",
             )
         self._last_time = moment
+
+    def _misnumbered(self, record: ModelRecord) -> Iterator[Finding]:
+        if record.version is not None and not is_number(record.version):
+            yield self.lines.at(
+                "contradictory_record",
+                f"{self._where}: the version of {short(record.model_filename, 100)} is {record.version}, and no model"
+                f" has such a number. It goes by its place among the versions of {short(record.name)}. {_ASK}",
+            )
+        number = self.state.next_number(record)
+        first = self._numbered.setdefault((record.name, number), record.model_filename)
+        if first != record.model_filename:
+            yield self.lines.at(
+                "version_twice",
+                f"{self._where}: {short(record.model_filename, 100)} is the version {number} of {short(record.name)},"
+                f" and so is {short(first, 100)} in line {self.places[first]}: the short name means neither. Name each"
+                f" by its file. {_ASK}",
+            )
 
     def _misnamed(self, record: ModelRecord) -> Iterator[Finding]:
         name = MODEL_NAME.fullmatch(record.model_filename)
@@ -275,6 +301,12 @@ class RegistryHistory:
             yield self.lines.at("unfounded_revocation", f"{what}, which was revoked before. {_ASK}")
         elif model.record.model_hash != record.model_hash:
             yield self.lines.at("unfounded_revocation", f"{what}, with another hash than was published. {_ASK}")
+        yield from self._attempted(record)
+
+    def _annotated(self, record: Note | Tag) -> Iterator[Finding]:
+        if record.model_filename not in self.state.models:
+            what = f"{self._where}: a {type(record).__name__.lower()} of {short(record.model_filename, 100)}"
+            yield self.lines.at("unfounded_note", f"{what}, which was never published before. {_ASK}")
 
     def _removed(self, record: Removal) -> Iterator[Finding]:
         for path in record.paths:
@@ -323,6 +355,7 @@ def _slim(record: ModelRecord) -> ModelRecord:
     return ModelRecord(
         model_name=record.model_name,
         serve=record.serve,
+        version=record.version,
         model_hash=record.model_hash,
         model_filename=record.model_filename,
         training_timestamp=record.training_timestamp,
