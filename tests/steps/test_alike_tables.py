@@ -222,7 +222,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a number that is a date": ({"whole": "2026-01-01"}, "line 2: column 'whole', row 1: '2026-01-01' is not a number"),
     "a number that is text": ({"whole": "many"}, "'whole' is text, was int64"),
     "a whole number that is a fraction": ({"whole": 1.5}, "'whole' is double, was int64"),
-    "a column more": ({"extra": 1}, "unexpected ['extra']"),
+    "a column more": ({"extra": 1}, "unexpected 'extra'"),
 }
 
 

@@ -257,6 +257,7 @@ def test_a_run_leaves_only_what_the_design_names(project: Project) -> None:
     assert set(files_in(project.shared)) == {
         *(f"{task}.json" for task in TASKS),
         *("preprocessing.parquet", "generate_inf_data.parquet", "preprocess_inf_data.parquet"),
+        *("preprocessing.profile.json", "generate_inf_data.sample.parquet"),
         line["predictions_path"].rpartition("/")[2],
     }
     assert set(files_in(project.models)) == {".lock", "log.txt", "log_inference.txt", *project.model_files()}

@@ -48,7 +48,7 @@ def test_a_model_of_the_other_environment_is_refused_by_name(project_with_both_m
 def test_a_model_that_the_log_does_not_name_is_refused(name: str, trained_project: Project) -> None:
     trained_project.prepare_inference()
     ended = trained_project.inference("model_inference", "--model", name)
-    trained_project.assert_refused(ended, "model_inference", "models/log.txt: no record of a model file")
+    trained_project.assert_refused(ended, "model_inference", "models/log.txt has no model ")
 
 
 def test_inference_without_any_model_is_refused(project: Project) -> None:

@@ -196,10 +196,10 @@ def test_a_registry_mounted_read_only_is_a_sentence(
     done_before(project, task)
     real = os.open
 
-    def read_only(path: str | Path, flags: int, mode: int = 0o777) -> int:
+    def read_only(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         if Path(path).is_relative_to(project.models) and flags & (os.O_RDWR | os.O_WRONLY):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-        return real(path, flags, mode)
+        return real(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", read_only)
     ended = project.run(image, [task])

@@ -82,7 +82,7 @@ def test_a_file_of_an_earlier_attempt_stays_whole_where_a_later_one_fails(
     project.done("trainer", "preprocessing", "--source", "t.csv")
     before = (project.shared / "preprocessing.parquet").read_bytes()
     assert ended_in_the_middle(project, code, "os.kill(os.getpid(), signal.SIGTERM)", monkeypatch).code == 143
-    assert files_in(project.shared) == ["preprocessing.parquet"]
+    assert files_in(project.shared) == ["preprocessing.parquet", "preprocessing.profile.json"]
     assert (project.shared / "preprocessing.parquet").read_bytes() == before
 
 

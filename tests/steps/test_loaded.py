@@ -119,7 +119,7 @@ def test_a_model_without_identifier_numbers_its_rows(project: Project) -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "a column more": ({"extra": 1}, "the frame is not what model_.* was trained for: unexpected \\['extra'\\]"),
+    "a column more": ({"extra": 1}, "the frame is not what model_.* was trained for: unexpected 'extra'"),
     "a number that is text": ({"size": "many"}, "'size' is text, was int64"),
     "a whole number that is a fraction": ({"size": 0.5}, "'size' is double, was int64"),
     "a missing number": ({"size": [None, *range(ROWS - 1)]}, "column 'size', row 1: the (cell is empty|value is NaN)"),
@@ -142,7 +142,7 @@ def test_a_frame_that_is_not_the_models_is_refused(changes: dict[str, Any], sent
 
 def test_columns_that_are_missing_or_in_another_order_are_refused(trained: Project) -> None:
     model = load("dev", models=trained.models)
-    with pytest.raises(Refused, match=r"missing \['plan'\]"):
+    with pytest.raises(Refused, match=r"missing 'plan'"):
         model.predict(table().drop(columns="plan"))
     with pytest.raises(Refused, match="order "):
         model.predict(table()[["age", "size", "plan", "active", "since"]])
@@ -196,7 +196,7 @@ def test_a_version_of_another_name_is_refused(trained: Project) -> None:
 def test_an_environment_without_a_model_and_a_file_that_nobody_published_are_refused(trained: Project) -> None:
     with pytest.raises(NoModel, match="no model of the environment prd yet"):
         load(models=trained.models)
-    with pytest.raises(Refused, match="no record of a model file"):
+    with pytest.raises(Refused, match="has no model 'nobody"):
         load("dev", filename="nobody.joblib", models=trained.models)
 
 

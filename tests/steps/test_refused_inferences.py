@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from tests.support.project import Project
 
 DIFFERENT: dict[str, tuple[str, str]] = {
-    "a feature missing": ("a\n1\n2\n", "missing ['b']"),
-    "a feature renamed": ("a,bee\n1,2.5\n", "missing ['b']; unexpected ['bee']"),
-    "a feature of another case": ("A,b\n1,2.5\n", "missing ['a']; unexpected ['A']"),
-    "a column more": ("a,b,c\n1,2.5,3\n", "unexpected ['c']"),
-    "another order": ("b,a\n2.5,1\n", "order ['b', 'a'] instead of ['a', 'b']"),
-    "all other columns": ("x,y\n1,2\n", "missing ['a', 'b']; unexpected ['x', 'y']"),
-    "only the target": ("target\n1\n", "missing ['a', 'b']"),
+    "a feature missing": ("a\n1\n2\n", "missing 'b'"),
+    "a feature renamed": ("a,bee\n1,2.5\n", "missing 'b'; unexpected 'bee'"),
+    "a feature of another case": ("A,b\n1,2.5\n", "missing 'a'; unexpected 'A'"),
+    "a column more": ("a,b,c\n1,2.5,3\n", "unexpected 'c'"),
+    "another order": ("b,a\n2.5,1\n", "in the order 'b', 'a' instead of 'a', 'b'"),
+    "all other columns": ("x,y\n1,2\n", "missing 'a', 'b'; unexpected 'x', 'y'"),
+    "only the target": ("target\n1\n", "missing 'a', 'b'"),
     "fractions where whole numbers were": ("a,b\n1.5,2.5\n", "'a' is double, was int64"),
     "a whole number written as a fraction": ("a,b\n1,2.5\n2.0,3.5\n", "'a' is double, was int64"),
-    "no header": ("1,2.5\n2,3.5\n", "missing ['a', 'b']; unexpected ['1', '2.5']"),
-    "semicolons": ("a;b\n", "unexpected ['a;b']"),
+    "no header": ("1,2.5\n2,3.5\n", "missing 'a', 'b'; unexpected '1', '2.5'"),
+    "semicolons": ("a;b\n", "unexpected 'a;b'"),
 }
 
 NO_DATA: dict[str, tuple[str, str]] = {
@@ -62,7 +62,7 @@ def test_data_with_hundreds_of_other_columns_is_refused_with_what_to_do(project_
     names = [f"a column with quite a long name {number}" for number in range(500)]
     project_trained_on_the_table.put("wide.csv", ",".join(names) + "\n" + ",".join("1" * 500) + "\n")
     ended = project_trained_on_the_table.inference("generate_inf_data", "--source", "wide.csv")
-    project_trained_on_the_table.assert_refused(ended, "generate_inf_data", "missing ['a', 'b']")
+    project_trained_on_the_table.assert_refused(ended, "generate_inf_data", "missing 'a', 'b'")
 
 
 def test_a_prediction_that_is_not_finite_is_refused(project: Project) -> None:

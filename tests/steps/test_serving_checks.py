@@ -234,6 +234,19 @@ def test_the_step_rollback_model_serves_the_model_before(trained_project: Projec
     trained_project.assert_refused(ended, "rollback_model", "dev has no earlier good model")
 
 
+def test_the_step_revoke_model_takes_a_model_out_of_service_once_it_is_confirmed(trained_project: Project) -> None:
+    model = trained_project.registry.latest("dev").model_filename
+    given = ("--model", model, "--by", "ada", "--reason", "odd")
+    ended = trained_project.inference("revoke_model", *given, "--confirm", "another")
+    trained_project.assert_refused(ended, "revoke_model", "'another' was typed to confirm it")
+    trained_project.done("inference", "revoke_model", *given, "--confirm", model)
+    line = lines_of(trained_project.registry.training_journal)[-1]
+    assert (line["model_filename"], line["by"], line["reason"]) == (model, "ada", "odd")
+    again = trained_project.inference("revoke_model", *given, "--confirm", model)
+    assert again.code == 1
+    assert "it was revoked by ada" in again.err
+
+
 def _lineage_of(record: ModelRecord) -> dict[str, Any]:
     keys = ("features", "dtypes", "transformation", "libraries", "input_example")
     return {key: getattr(record, key) for key in keys}

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.project import lines_of
 
+from bulkhead.prediction.loaded import load
+from bulkhead.registry import decisions
+from bulkhead.registry.decisions import DecisionContext
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
@@ -58,6 +61,13 @@ def infer(project: Project, name: str, *flags: str, environment: str = "dev") ->
     project.done("inference", "preprocess_inf_data", *where)
     project.done("inference", "model_inference", *where, *flags)
     return lines_of(project.registry.inference_journal)[-1]
+
+
+def refused(project: Project, *argv: str) -> str:
+    """What a step of the inference image says that refuses."""
+    ended = project.run("inference", list(argv))
+    assert ended.code == 1
+    return ended.err
 
 
 def versions(project: Project, name: str) -> list[str]:
@@ -217,5 +227,48 @@ def test_another_signature_is_judged_beside_its_own_name_alone(both: Project) ->
     ended = both.trainer("train_model", "--name", "churn", "--environment", "prd")
     served = Registry(both.models).latest("prd", "churn").model_filename
     sentence = both.assert_refused(ended, "train_model", f"not of the signature of {served}", "prd")
-    assert "which prd of churn serves: new ['e']; without ['d']" in sentence
+    assert "which prd of churn serves: new 'e'; without 'd'" in sentence
     both.done("trainer", "train_model", "--name", "churn", "--environment", "prd", "--allow-signature-change")
+
+
+@pytest.mark.parametrize("said", ["churn #1", "#1", "churn#1"])
+def test_a_step_takes_a_version_by_its_short_name_and_records_its_file(said: str, both: Project) -> None:
+    first, _ = versions(both, "churn")
+    assert infer(both, "churn", "--model", said)["model_used"] == first
+
+
+def test_a_step_refuses_a_short_name_of_another_model_and_one_of_none(both: Project) -> None:
+    where = ("--name", "churn")
+    both.done("inference", "generate_inf_data", *where, "--source", "churn.csv")
+    both.done("inference", "preprocess_inf_data", *where)
+    for said, why in (("model #1", "is a version of the model model"), ("churn #7", "has no model 'churn #7'")):
+        assert why in refused(both, "model_inference", *where, "--model", said)
+
+
+def test_decisions_take_a_short_name_and_propose_the_file(both: Project) -> None:
+    first, second = versions(both, "churn")
+    done = ("--by", "ada", "--reason", "r")
+    both.done("inference", "check_model", "--model", "churn #2")
+    both.done("inference", "promote_model", "--model", "churn #2", *done)
+    assert both.registry.latest("prd", "churn").model_filename == second
+    both.done("inference", "promote_model", "--model", "churn #1", "--replacing", "churn #2", *done)
+    assert both.registry.latest("prd", "churn").model_filename == first
+    both.done("inference", "rollback_model", "--name", "churn", "--environment", "dev", "--to", "#1", *done)
+    assert lines_of(both.registry.training_journal)[-1]["model_filename"] == first
+    refused(both, "rollback_model", "--name", "churn", "--environment", "dev", "--to", "#5", *done)
+    assert "is the short name of 2 models" in refused(both, "check_model", "--model", "#1")
+
+
+def test_a_step_warns_of_a_model_that_was_revoked_in_another_version(both: Project) -> None:
+    first, second = (both.registry.find(name) for name in versions(both, "churn"))
+    assert first.model_hash == second.model_hash, "trained twice on the same table"
+    decisions.revoke(both.registry, first.model_filename, DecisionContext("ada", "leaked"))
+    ended = both.run("inference", ["check_model", "--model", "churn #2", "--environment", "prd"])
+    assert ended.code == 0
+    assert f"warning: churn #2 ({second.model_filename}) holds the same model as {first.model_filename}" in ended.err
+
+
+def test_a_notebook_loads_a_version_by_its_short_name(both: Project) -> None:
+    first, _ = versions(both, "churn")
+    loaded = load("dev", name="churn", filename="#1", models=both.models)
+    assert loaded.record.model_filename == first

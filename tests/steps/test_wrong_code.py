@@ -67,10 +67,10 @@ PREPROCESSING: dict[str, tuple[str, str]] = {
     "COLUMNS, a numbered one": (BUILD + "COLUMNS = {1: number()}\n", "COLUMNS says of '1'"),
     "COLUMNS, one too many": (
         BUILD + "COLUMNS = {'z': number()}\n",
-        "declares the columns ['z'], which the table does not",
+        "declares the columns 'z', which the table does not",
     ),
-    "two identifiers": (BUILD + "COLUMNS = {'a': identifier(), 'b': identifier()}\n", "has the identifiers ['a', 'b']"),
-    "every other, identifiers": (BUILD + "COLUMNS = {'*': identifier()}\n", "has the identifiers ['*']"),
+    "two identifiers": (BUILD + "COLUMNS = {'a': identifier(), 'b': identifier()}\n", "has the identifiers 'a', 'b'"),
+    "every other, identifiers": (BUILD + "COLUMNS = {'*': identifier()}\n", "has the identifiers '*'"),
     "METRICS, a list": (BUILD + "METRICS = ['mae']\n", "METRICS is no dict of metrics"),
     "METRICS, a large letter": (BUILD + "METRICS = {'MAE': minimize(len)}\n", "METRICS names 'MAE'. Use small letters"),
     "METRICS, a taken name": (BUILD + "METRICS = {'test_rows': minimize(len)}\n", "METRICS names 'test_rows'"),

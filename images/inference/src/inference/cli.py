@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from bulkhead import environments
+from bulkhead import environments, prediction_files
 from bulkhead.cli import entry_point
 from bulkhead.step import options
 from modeling.check_command import check_project
@@ -37,7 +37,10 @@ def inference() -> None:
 
 
 _version_option = click.option(
-    "--model", default="", help="A model file of the registry, by name. Default: the one that the environment serves."
+    "--model",
+    default="",
+    help="A model of the registry: churn #12, 6 or more characters of its hash, or its file. Default: the one that the"
+    " environment serves.",
 )
 
 
@@ -86,15 +89,33 @@ def model_inference(model: str, name: str, environment: Environment, *, allow_ve
     return runner.run("model_inference", "inference", environment, work, model_name=name)
 
 
+@inference.command("show_predictions")
+@click.option("--path", required=True, help="The file, as its record names it; its run folder is mounted at /shared.")
+@click.option("--sha256", required=True, help="Its hash, as it is recorded.")
+@click.option("--limit", type=click.IntRange(1, prediction_files.MOST_ROWS), help="Only so many rows, each as JSON.")
+def show_predictions(path: str, sha256: str, limit: int | None) -> int:
+    """Print the predictions in a file as CSV, for the Models page; nothing is written or recorded.
+
+    The first line is JSON, and says what follows. `just registry predictions` is for people.
+    """
+    from inference import predictions_reading
+
+    return predictions_reading.show(path, sha256, limit, sys.stdout.buffer)
+
+
 # No environment variable: the one that a step runs in, dev by default, is not where a model is promoted to.
 _target_option = click.option(
-    "--environment",
+    *environments.FLAGS,
     type=click.Choice(environments.PROMOTED_TO),
     default=environments.LAST,
     show_default=True,
     help="Where the model is promoted to.",
 )
-_model_option = click.option("--model", required=True, help="A model file of the registry, by name.")
+_model_option = click.option(
+    "--model",
+    required=True,
+    help="A model of the registry: churn #12, 6 or more characters of its hash, or its file.",
+)
 _by_option = click.option(
     "--by", default="", help="Who decides; the record keeps it. From Airflow it is Airflow that says who."
 )
@@ -122,7 +143,7 @@ def check_model(model: str, environment: Environment) -> int:
 @click.option(
     "--replacing",
     default="",
-    help="Only if the environment serves this file now ('none': nothing). Default: whatever it serves.",
+    help="Only if the environment serves this model now ('none': nothing). Default: whatever it serves.",
 )
 @_target_option
 def promote_model(model: str, by: str, reason: str, replacing: str, environment: Environment) -> int:
@@ -142,7 +163,9 @@ def promote_model(model: str, by: str, reason: str, replacing: str, environment:
 @inference.command("rollback_model")
 @_by_option
 @_reason_option
-@click.option("--to", default="", help="An earlier model file. Default: the good one before the one now served.")
+@click.option(
+    "--to", default="", help="An earlier model, as in --model. Default: the good one before the one now served."
+)
 @options.name_option
 @options.environment_option
 def rollback_model(by: str, reason: str, to: str, name: str, environment: Environment) -> int:  # its options
@@ -156,6 +179,26 @@ def rollback_model(by: str, reason: str, to: str, name: str, environment: Enviro
         environment,
         lambda s: decision_steps.rollback_model(s, by or None, reason, to or None),
         model_name=name,
+    )
+
+
+@inference.command("revoke_model")
+@_model_option
+@click.option("--confirm", required=True, help="The model once more: a revocation is for ever.")
+@_by_option
+@_reason_option
+@options.environment_option
+def revoke_model(model: str, confirm: str, by: str, reason: str, environment: Environment) -> int:
+    """Take a model out of service for ever, in every environment."""
+    from bulkhead.step import runner
+    from inference import decision_steps
+
+    return runner.run(
+        "revoke_model",
+        "training",
+        environment,
+        lambda s: decision_steps.revoke_model(s, model, confirm, by or None, reason),
+        model_name=decision_steps.name_of(model.strip()),
     )
 
 

@@ -10,10 +10,12 @@ from bulkhead.errors import NoModel, OutOfService, Refused, listed
 from bulkhead.prediction import compatibility, frames
 from bulkhead.prediction.signature import TEXT, InputSignature, columns_of
 from bulkhead.prediction.typed import TypedReader
+from bulkhead.queries import references
 from bulkhead.step.runner import Outcome
 from modeling import older, whole_check
 from modeling.definition import Definition
 from modeling.fingerprint import OLDER, fingerprint
+from modeling.sampling import Sampler
 from tabular import exchange, sample, tables
 from tabular.exchange import Exchanged
 
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
     from tabular.tables import SourceTable
 
 GENERATED = "generate_inf_data.parquet"
+SAMPLED = "generate_inf_data.sample.parquet"
+"""Some of the rows, which model_inference compares with those of training."""
 PREPROCESSED = "preprocess_inf_data.parquet"
 
 
 def generate_inf_data(step: Step, source: str, filename: str | None = None) -> Outcome:
-    """Read ``source`` (see :func:`tabular.tables.read_source`), check it, write :data:`GENERATED`.
+    """Read ``source`` (see :func:`tabular.tables.read_source`), check it, write :data:`GENERATED` and :data:`SAMPLED`.
 
     The cells are read as what the model was trained on. What else keeps the model from predicting (its file, its
     libraries, its transformation) is model_inference's to tell.
@@ -45,6 +49,7 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
     Raises:
         Refused: it is no table that the model could take, or there is no such version.
     """
+    step.source = source
     definition = Definition(step.model_name)
     table = tables.read_source(source, step.inputs, sample.without_target)
     model = _model(step, filename)
@@ -66,6 +71,7 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
             f" categories or dates, or say in COLUMNS of {definition.file} what they are."
         )
     reader = TypedReader(read)
+    sampler = Sampler({name: read[name] for name in features})
     if definition.checks_whole:
         whole_check.check(table, definition, features, read)
 
@@ -73,6 +79,7 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
         for batch in table.typed(reader):
             if definition.checks_rows:
                 definition.check_rows(batch.frame(features), table.source, batch.before)
+            sampler.add(batch)
             generated = batch.columns(features)
             yield generated if identifier is None else generated.append_column(identifier, batch.words(identifier))
 
@@ -87,7 +94,8 @@ def generate_inf_data(step: Step, source: str, filename: str | None = None) -> O
     )
     if model is not None:
         compatibility.check_columns(model, signature.dtypes, signature.data.path)
-    return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
+    sampled = exchange.write(step, SAMPLED, [sampler.taken()])
+    return Outcome(outputs={"table": output, "sample": sampled}, facts=msgspec.to_builtins(signature))
 
 
 def preprocess_inf_data(step: Step) -> Outcome:
@@ -125,6 +133,7 @@ def _model(step: Step, filename: str | None) -> ModelRecord | None:
         if filename is None:
             found = step.registry.latest(step.environment, step.model_name)
         else:
+            filename = references.filename_of(step.registry, filename, step.model_name)
             found = step.registry.find(filename, step.environment)
     except (NoModel, OutOfService):  # model_inference refuses it
         return None

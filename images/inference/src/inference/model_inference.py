@@ -14,18 +14,24 @@ from bulkhead.errors import Refused
 from bulkhead.prediction import compatibility, libraries
 from bulkhead.prediction.predicting import estimator_of, predict
 from bulkhead.prediction.signature import InputSignature
+from bulkhead.queries import references
+from bulkhead.registry import drift, quality_gate
 from bulkhead.registry.proposals import InferenceProposal
 from bulkhead.registry.records import MOST_INLINE, InferenceRecord
 from bulkhead.step.runner import Outcome
 from inference.data_steps import GENERATED
+from modeling.comparing import Comparison
 from tabular import exchange
 from tabular.exchange import ROW, Exchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from bulkhead.registry.drift_gate import DriftGate
+    from bulkhead.registry.profiles import Drift
     from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
+    from bulkhead.step.step_input import StepInput
 
     Identifiers = Callable[[int, int], pa.Array]
     """Of so many rows after so many before, what says which they are."""
@@ -38,20 +44,23 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
 
     Args:
         step: where to read and write.
-        filename: a model of the registry; None: the one that the environment serves.
+        filename: a model of the registry, by its short name, hash or file; None: the one that the environment serves.
         allow_version_drift: predict although the model was trained with other library versions.
 
     Raises:
+        Drifted: the input or the predictions are further from training's than the gate lets be.
         Refused: there is no such model, it is out of service or cannot be verified, it belongs to
             another environment, or the data, the transformation or the libraries are not what it was
             trained with.
         OSError: the predictions cannot be written; none are left.
     """
+    gate = quality_gate.read(step.registry.folder, step.environment, step.model_name).drift
     preprocessed = step.input("preprocess_inf_data", InputSignature)
     signature = preprocessed.facts
     if filename is None:
         model_record = step.registry.latest(step.environment, step.model_name)
     else:
+        filename = references.filename_of(step.registry, filename, step.model_name)
         model_record = step.registry.find(filename, step.environment)
         if model_record.name != step.model_name:
             raise Refused(
@@ -59,15 +68,25 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
                 " Name a version of that one."
             )
     compatibility.check_signature(model_record, signature)
-    drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
+    version_drift = compatibility.check_libraries(model_record, allow_drift=allow_version_drift, how=_ALLOW)
     model = step.registry.load(model_record)
     moment = clock.now()
     # A name of its own: a run that is done again must not make the first record untrue.
     name = f"predictions_{clock.in_filename(moment)}.parquet"
     inline: list[Any] = []
-    with preprocessed.opened("table") as opened, _identifiers(step, model_record.identifier) as identifiers:
+    generated = _generated(step, model_record, signature)
+    found: Drift | None = None
+
+    def predictions(table: Exchanged, identifiers: Identifiers) -> Iterator[pa.RecordBatch]:
+        nonlocal found
+        comparison = _comparison(generated, model_record, table.rows)
+        yield from _predictions(estimator_of(model), model_record, table, identifiers, inline, comparison)
+        # Before the file is whole, so that what is refused leaves none.
+        found = _judged(comparison, model_record, gate, step)
+
+    with preprocessed.opened("table") as opened, _identifiers(generated, model_record.identifier) as identifiers:
         table = Exchanged(opened)
-        output = exchange.write(step, name, _predictions(estimator_of(model), model_record, table, identifiers, inline))
+        output = exchange.write(step, name, predictions(table, identifiers))
 
     folder = step.identity.run_path
     record = InferenceRecord(
@@ -87,24 +106,66 @@ def predict_and_propose(step: Step, filename: str | None = None, *, allow_versio
         dtypes=signature.dtypes,
         transformation=signature.transformation,
         libraries=libraries.present(model_record.libraries or {}),
-        version_drift=drift or None,
+        version_drift=version_drift or None,
+        drift=found,
         **step.cost(),
         **msgspec.structs.asdict(step.identity),
     )
+    facts = {"model_used": record.model_used, "predictions_path": record.predictions_path, "rows": record.rows}
+    if (said := drift.sentence(found)) is not None:
+        facts["drift"] = said
     return Outcome(
         outputs={"predictions": output},
-        facts={"model_used": record.model_used, "predictions_path": record.predictions_path, "rows": record.rows},
+        facts=facts,
         proposal=InferenceProposal(record=record, path=output.path),
     )
 
 
+def _generated(step: Step, record: ModelRecord, signature: InputSignature) -> StepInput[InputSignature] | None:
+    """What generate_inf_data left; None: the model of ``record`` needs nothing of it."""
+    if record.profile is None and record.identifier is None:
+        return None
+    generated = step.input("generate_inf_data", InputSignature)
+    if generated.facts.data.sha256 != signature.data.sha256:
+        raise Refused("generate_inf_data has read another table since. Run preprocess_inf_data again, then this.")
+    return generated
+
+
+def _comparison(generated: StepInput[InputSignature] | None, record: ModelRecord, rows: int) -> Comparison | None:
+    """What compares this input with the profile of the model of ``record``; None: there is nothing to compare."""
+    if generated is None or record.profile is None or "sample" not in generated.outputs:  # its image was of before
+        return None
+    with generated.opened("sample") as opened:
+        return Comparison(record.profile, Exchanged(opened).batches(), rows)
+
+
+def _judged(comparison: Comparison | None, record: ModelRecord, gate: DriftGate, step: Step) -> Drift | None:
+    """How far this input is from training's, if that is not too far."""
+    if comparison is None or record.profile is None:
+        return None
+    found = drift.judged(comparison.drift(), record.profile, gate)
+    where = quality_gate.where(step.environment, step.model_name)
+    drift.refuse(found, record.profile, gate, where, quality_gate.SHOWN)
+    return found
+
+
 def _predictions(
-    estimator: Any, record: ModelRecord, table: Exchanged, identifiers: Identifiers, inline: list[Any]
+    estimator: Any,
+    record: ModelRecord,
+    table: Exchanged,
+    identifiers: Identifiers,
+    inline: list[Any],
+    comparison: Comparison | None,
 ) -> Iterator[pa.RecordBatch]:
-    """What the model says of each row, batch by batch, after what says which row it is; ``inline`` gets the first."""
+    """What the model says of each row, batch by batch, after what says which row it is.
+
+    ``inline`` gets the first of it; ``comparison`` counts it.
+    """
     rows = 0
     for frame in table.frames():
         found = predict(estimator, record, frame, rows_before=rows)
+        if comparison is not None:
+            comparison.add(found)
         if rows <= MOST_INLINE:
             inline += found.values.tolist()
         columns: dict[str, Any] = {record.identifier or ROW: identifiers(rows, len(frame))}
@@ -114,12 +175,11 @@ def _predictions(
 
 
 @contextmanager
-def _identifiers(step: Step, name: str | None) -> Iterator[Identifiers]:
+def _identifiers(generated: StepInput[InputSignature] | None, name: str | None) -> Iterator[Identifiers]:
     """What says which row is which: the identifier of the source table, or the row's number from 1."""
-    if name is None:
+    if name is None or generated is None:
         yield lambda before, count: pa.array(np.arange(before + 1, before + count + 1))
         return
-    generated = step.input("generate_inf_data", InputSignature)
     if generated.facts.identifier != name:
         yield lambda _, count: pa.nulls(count, pa.string())
         return

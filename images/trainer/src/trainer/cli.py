@@ -6,11 +6,13 @@ Only a chosen step imports pandas and scikit-learn, so that ``--help`` answers a
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from bulkhead.cli import entry_point
+from bulkhead.errors import EXIT_REFUSED
 from bulkhead.step import options
 from modeling.check_command import check_project
 
@@ -84,6 +86,25 @@ def train_model(name: str, environment: Environment, **given: Any) -> int:
     return runner.run(
         "train_model", "training", environment, lambda s: train_and_propose(s, words, allowed), model_name=name
     )
+
+
+@trainer.command("check_input")
+@options.source_option
+@click.option("--json", "as_json", is_flag=True, help="Print it for programs; a refusal, too.")
+def check_input(source: str, *, as_json: bool) -> int:
+    """Read a table of /inputs as training would, and say what is in it; nothing is written or recorded."""
+    import msgspec
+
+    from bulkhead import paths
+    from trainer import input_check
+
+    inputs = Path(paths.INPUTS)
+    if not as_json:
+        click.echo(input_check.in_words(source, input_check.found_in(source, inputs)))
+        return 0
+    answer = input_check.answer(source, inputs)
+    click.echo(msgspec.json.encode(answer))
+    return 0 if answer.refused is None else EXIT_REFUSED
 
 
 @trainer.command("example_data")

@@ -16,6 +16,7 @@ from bulkhead.step.runner import Outcome
 from modeling import whole_check
 from modeling.definition import Definition
 from modeling.fingerprint import fingerprint
+from modeling.profiling import Profiler
 from tabular import exchange, sample, tables
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 OUTPUT = "preprocessing.parquet"
 """The transformed features, then the target."""
+PROFILE = "preprocessing.profile.json"
+"""What the features looked like before the transformation: too much for Airflow's database, where facts end."""
 
 
 def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
@@ -43,6 +46,7 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
     Raises:
         Refused: the table or the choice of columns is not fit for training.
     """
+    step.source = source
     definition = Definition(step.model_name)
     target = target or definition.target
     table = tables.read_source(source, step.inputs, sample.with_target)
@@ -53,9 +57,11 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
     if definition.checks_whole:
         whole_check.check(table, definition, chosen, kinds)
     example: dict[str, Any] = {}
+    profiler = Profiler({name: columns[name] for name in chosen})
 
     def transformed() -> Iterator[pa.RecordBatch]:
         for batch in table.typed(reader):
+            profiler.add(batch)
             if not batch.before:
                 example.update(batch.example(chosen))
             yield _transformed(batch, definition, chosen, target, table.source)
@@ -74,7 +80,8 @@ def preprocess(step: Step, source: str, target: str, features: str) -> Outcome:
         data=table.data,
         input_example=example,
     )
-    return Outcome(outputs={"table": output}, facts=msgspec.to_builtins(signature))
+    profile = step.write(PROFILE, msgspec.json.encode(profiler.profile()), output.rows)
+    return Outcome(outputs={"table": output, "profile": profile}, facts=msgspec.to_builtins(signature))
 
 
 def _transformed(
@@ -142,7 +149,7 @@ def _choose(
     if chosen:
         if unknown := [name for name in chosen if name not in columns or not columns[name].is_feature]:
             raise Refused(
-                f"features: [{listed(unknown)}] cannot be features: {definition.file} passes them over."
+                f"features: {listed(unknown)} cannot be features: {definition.file} passes them over."
                 " Leave them out, or say in COLUMNS what they are."
             )
         wanted = set(chosen)

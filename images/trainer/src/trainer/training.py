@@ -18,12 +18,14 @@ from bulkhead.prediction import libraries
 from bulkhead.prediction.predicting import ESTIMATOR, label
 from bulkhead.prediction.signature import ModelSignature
 from bulkhead.project_models import parameters_of
-from bulkhead.registry import quality_gate
+from bulkhead.registry import profiles, quality_gate
+from bulkhead.registry.profiles import Profile
 from bulkhead.registry.proposals import ModelProposal
 from bulkhead.registry.records import Lineage, TrainedOn
 from bulkhead.step.runner import Outcome
-from modeling import fitting, gate_check, measuring, pickling, source_files, target_check
+from modeling import fitting, gate_check, measuring, pickling, profiling, source_files, target_check
 from modeling.definition import Definition
+from modeling.evaluating import Observed
 from modeling.held_out import HeldOut
 from modeling.measuring import Measured
 from modeling.naming import name_of
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bulkhead.step.runner import Step
+    from bulkhead.step.step_input import StepInput
 
 MODEL = "train_model.joblib"
 """The fitted model, as it is proposed."""
@@ -61,6 +64,8 @@ class Trained(msgspec.Struct, frozen=True):
     """None: there are none."""
     rows: int
     """On which it was fitted."""
+    observed: Observed
+    """Some of the held-out rows, or of those that trained where none were, and what was predicted for them."""
 
 
 def train(table: TrainingTable, parameters: TrainingParameters, definition: Definition) -> Trained:
@@ -91,10 +96,15 @@ def train(table: TrainingTable, parameters: TrainingParameters, definition: Defi
     held_out = fitting.fit(definition, estimator, table, held, list(sizes))
     measured = Measured(definition, problem, classes, with_probabilities=hasattr(estimator, "predict_proba"))
     metrics: dict[str, Any] = {"evaluated_on": "held-out rows" if held.count else "nothing: all rows trained"}
-    metrics |= measured.measure(estimator, held_out) if held.count else dict.fromkeys(measured.metrics)
+    observed = Observed(held.count or left, parameters.seed, classes)
+    if held.count:
+        metrics |= measured.measure(estimator, held_out, observed)
+    else:
+        metrics |= dict.fromkeys(measured.metrics)
+        measured.observe(estimator, table.split(held)[0], observed)
     metrics |= {"train_rows": left, "test_rows": held.count}
     _refuse_infinite(estimator, metrics)
-    return Trained(estimator, problem, classes, measured, metrics, held_out if held.count else None, left)
+    return Trained(estimator, problem, classes, measured, metrics, held_out if held.count else None, left, observed)
 
 
 def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) -> Outcome:
@@ -137,6 +147,8 @@ def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) ->
             goals=trained.measured.goals,
             intercept=linear[0] if linear else None,
             coefficients=linear[1] if linear else None,
+            profile=_profile(prepared, trained.observed),
+            evaluation=trained.observed.evaluation() if trained.held_out is not None else None,
         )
         passed = gate_check.check(step, gate, allowed, lineage, trained.measured, trained.held_out)
         importances, plots = _looked_at(trained, parameters, is_linear=linear is not None)
@@ -154,6 +166,20 @@ def train_and_propose(step: Step, words: Mapping[str, str], allowed: Allowed) ->
         allow_signature_change=allowed.allow_signature_change,
     )
     return Outcome(facts={"metrics": trained.metrics}, proposal=proposal)
+
+
+def _profile(prepared: StepInput[ModelSignature], observed: Observed) -> Profile | None:
+    """What preprocessing saw, and what was predicted; None: it has left none, as an image of before does not."""
+    content = prepared.content("profile", profiles.LARGEST)
+    if content is None:
+        return None
+    try:
+        found = msgspec.json.decode(content, type=Profile)
+    except msgspec.DecodeError as error:
+        raise Refused(f"preprocessing has left no profile: {error}. Run preprocessing again.") from None
+    return profiling.bounded(
+        msgspec.structs.replace(found, predictions=observed.predictions(), probability=observed.probability())
+    )
 
 
 def _refuse_infinite(estimator: Any, metrics: dict[str, Any]) -> None:

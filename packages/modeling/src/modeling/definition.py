@@ -231,7 +231,7 @@ class Definition:
         missing = [name for name in self.columns if name not in set(names) and name not in (EVERY_OTHER, target)]
         if missing:
             raise Refused(
-                f"{self.file} declares the columns [{listed(missing)}], which the table does not have. It has:"
+                f"{self.file} declares the columns {listed(missing)}, which the table does not have. It has:"
                 f" {listed(list(names))}. Fix COLUMNS, or the table."
             )
         other = self.columns.get(EVERY_OTHER)
@@ -258,7 +258,7 @@ class Definition:
                 )
         identifiers = [name for name, column in columns.items() if column.kind == "identifier"]
         if len(identifiers) > 1 or EVERY_OTHER in identifiers:
-            raise Refused(f"{self.file}: COLUMNS has the identifiers [{listed(identifiers)}]. Name one column at most.")
+            raise Refused(f"{self.file}: COLUMNS has the identifiers {listed(identifiers)}. Name one column at most.")
         return columns
 
     def _metrics(self) -> dict[str, Metric] | None:

@@ -49,6 +49,7 @@ def check(  # what a model is judged by
     """
     metrics = model.metrics or {}
     found: dict[str, Any] = msgspec.to_builtins(conditions)
+    del found["drift"]  # which is asked of inferences
     found |= {name: True for name in ("allow_unmeasured", "allow_signature_change") if getattr(asked, name)}
     served = step.registry.served(step.environment, model.name)
     reason = quality_gate.failing(conditions, asked, model, served, step.environment)

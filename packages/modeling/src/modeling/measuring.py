@@ -21,6 +21,7 @@ from bulkhead import project_models
 from bulkhead.errors import NotGoodEnough, Refused, short
 from bulkhead.registry.records import MOST_INLINE
 from bulkhead.scoring import Metric, maximize, minimize
+from modeling.plain import numbers_by_name, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from modeling.definition import Definition
+    from modeling.evaluating import Observed
     from modeling.training_rows import Rows
 
 LARGEST_PLOTS = 64 << 10
@@ -38,7 +40,6 @@ _EXPLAINED_ROWS = 2000
 _SHUFFLES = 3
 MOST_SHOWN = 100_000
 """Held-out rows that a model's own ``explain`` and ``plots`` get, in memory."""
-_DEEPEST = 20
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray) -> float | None:
@@ -149,11 +150,16 @@ class Measured:
         """Whether the model's file says itself what the model looks at."""
         return self._definition.has_explain
 
-    def measure(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
+    def measure(self, estimator: Any, rows: Rows, observed: Observed | None = None) -> dict[str, float | None]:
         """Each metric of ``estimator`` on ``rows``.
 
         The metrics of a regression that declares none are sums, which take no memory; others get all rows' truth and
         response at once.
+
+        Args:
+            estimator: fitted.
+            rows: those that it has not seen.
+            observed: gets some of them, with what was predicted.
 
         Raises:
             NotGoodEnough: one is not finite.
@@ -161,9 +167,9 @@ class Measured:
         """
         self._check_responses(estimator)
         if self._definition.metrics is None and self._problem == "regression":
-            found = self._summed(estimator, rows)
+            found = self._summed(estimator, rows, observed)
         else:
-            found = self._collected(estimator, rows)
+            found = self._collected(estimator, rows, observed)
         bad = [name for name, value in found.items() if value is not None and not math.isfinite(value)]
         if bad:
             raise NotGoodEnough(
@@ -183,10 +189,31 @@ class Measured:
                     f" {type(estimator).__name__} gives none. Take another metric or estimator."
                 )
 
-    def _summed(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
+    def observe(self, estimator: Any, rows: Rows, observed: Observed) -> None:
+        """Give ``observed`` some of ``rows``, with what ``estimator`` predicts of them."""
+        for frame, target in rows:
+            self._show(observed, estimator, frame, self._places(target.to_numpy()), {})
+
+    def _show(
+        self, observed: Observed, estimator: Any, frame: pd.DataFrame, truth: np.ndarray, known: dict[str, np.ndarray]
+    ) -> None:
+        def response(kind: str, mask: np.ndarray) -> np.ndarray | None:
+            if kind in known:
+                found: np.ndarray = known[kind][mask]
+                return found
+            if kind == "predict_proba" and not hasattr(estimator, "predict_proba"):
+                return None
+            return self._response(estimator, kind, frame if mask.all() else frame[mask])
+
+        observed.add(truth, response)
+
+    def _summed(self, estimator: Any, rows: Rows, observed: Observed | None) -> dict[str, float | None]:
         sums = RegressionSums()
         for frame, target in rows:
-            sums.add(target.to_numpy(), self._numbers(estimator, frame))
+            truth, predicted = target.to_numpy(), self._numbers(estimator, frame)
+            sums.add(truth, predicted)
+            if observed is not None:
+                self._show(observed, estimator, frame, truth, {"predict": predicted})
         return {name: sums.metrics()[name] for name in self.metrics}
 
     def _numbers(self, estimator: Any, frame: pd.DataFrame) -> np.ndarray:
@@ -209,7 +236,7 @@ class Measured:
             )
         return numbers
 
-    def _collected(self, estimator: Any, rows: Rows) -> dict[str, float | None]:
+    def _collected(self, estimator: Any, rows: Rows, observed: Observed | None) -> dict[str, float | None]:
         asked = {one.response for one in self.metrics.values()}
         if not hasattr(estimator, "predict_proba"):
             asked.discard("predict_proba")  # nobody asked for it
@@ -217,8 +244,11 @@ class Measured:
         parts: dict[str, list[np.ndarray]] = {response: [] for response in asked}
         for frame, target in rows:
             truths.append(self._places(target.to_numpy()))
+            given = {response: self._response(estimator, response, frame) for response in parts}
             for response, answers in parts.items():
-                answers.append(self._response(estimator, response, frame))
+                answers.append(given[response])
+            if observed is not None:
+                self._show(observed, estimator, frame, truths[-1], given)
         truth = np.concatenate(truths)
         responses = {response: np.concatenate(answers) for response, answers in parts.items()}
         return {
@@ -231,7 +261,7 @@ class Measured:
         if self._definition.has_explain:
             own = self._definition.explain(estimator, *rows.head(MOST_SHOWN))
             if own is not None:
-                return _numbers_by_name(own, f"{self._definition.file}: explain")
+                return numbers_by_name(own, f"{self._definition.file}: explain")
         frame, target = rows.head(_EXPLAINED_ROWS)
         if frame.shape[1] > _MOST_EXPLAINED or len(frame) < 2:  # noqa: PLR2004  # one row cannot be shuffled
             return None
@@ -269,10 +299,10 @@ class Measured:
         called = f"{self._definition.file}: plots"
         if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
             raise Refused(f"{called} returned {short(repr(given))}. Return a dict of numbers by name.")
-        plain = {_plain(name, called): _plain(value, f"{called}: {name}") for name, value in given.items()}
-        if (size := len(msgspec.json.encode(plain))) > LARGEST_PLOTS:
+        found = {plain(name, called): plain(value, f"{called}: {name}") for name, value in given.items()}
+        if (size := len(msgspec.json.encode(found))) > LARGEST_PLOTS:
             raise Refused(f"{called} has {size} bytes, and {LARGEST_PLOTS} are kept. Return fewer points.")
-        return plain
+        return found
 
     def _places(self, values: np.ndarray) -> np.ndarray:
         """Classes by their place; numbers as they are."""
@@ -323,35 +353,3 @@ def coefficients(estimator: Any, names: list[str]) -> tuple[float, dict[str, flo
     if len(names) > MOST_INLINE or np.size(intercept) != 1:
         return None
     return float(np.ravel(intercept)[0]), dict(zip(names, np.ravel(weights).astype(float).tolist(), strict=True))
-
-
-def _numbers_by_name(given: Any, called: str) -> dict[str, float]:
-    if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
-        raise Refused(f"{called} returned {short(repr(given))}. Return a dict of a number for each column.")
-    if len(given) > MOST_INLINE:
-        raise Refused(f"{called} has {len(given)} numbers, and {MOST_INLINE} are kept. Return fewer.")
-    plain = {_plain(name, called): _plain(value, f"{called}: {name}") for name, value in given.items()}
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in plain.values()):
-        raise Refused(f"{called} has something else than a number in it. Return a number for each column.")
-    return {name: float(value) for name, value in plain.items()}
-
-
-def _plain(value: Any, called: str, depth: int = 0) -> Any:
-    """``value`` as JSON has it: numbers, text, and lists and dicts of them."""
-    if depth > _DEEPEST:
-        raise Refused(f"{called} has lists or dicts more than {_DEEPEST} deep. Return flatter ones.")
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {_plain(str(key), called): _plain(one, called, depth + 1) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one, called, depth + 1) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise Refused(f"{called} has {value} in it, which is not finite. Leave it out.")
-    if isinstance(value, int) and abs(value) >= 1 << 63:
-        raise Refused(f"{called} has a whole number of {len(str(abs(value)))} digits in it. Return it as a float.")
-    if isinstance(value, str) and not value.isascii():
-        value = value.encode(errors="replace").decode()  # half a character is none that a record can hold
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    raise Refused(f"{called} has {short(repr(value))} in it. Return numbers, and lists and dicts of them.")

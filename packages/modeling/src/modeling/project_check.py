@@ -11,11 +11,16 @@ from bulkhead import environments, project_models, schedule
 from bulkhead.errors import Refused, listed, one_line
 from bulkhead.project_models import parameters_of
 from bulkhead.registry import quality_gate
+from bulkhead.registry.profiles import PREDICTION, PROBABILITY
+from bulkhead.registry.store import Registry
 from modeling.definition import Definition
 from modeling.fingerprint import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from bulkhead.registry.quality_gate import QualityGate
 
 _LOCKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)
 _ASKED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)", re.MULTILINE)
@@ -58,7 +63,8 @@ def check_gate(registry: Path) -> None:
     """Read what the gate asks of each model in each environment.
 
     Raises:
-        Refused: it is not what it should be, or it has a table for a model that there is not.
+        Refused: it is not what it should be, it has a table for a model that there is not, or it excepts a column from
+            drift that no served model has.
     """
     if strangers := sorted(quality_gate.names_in(registry) - set(project_models.names())):
         raise Refused(
@@ -66,8 +72,28 @@ def check_gate(registry: Path) -> None:
             f" Rename or remove them; there are: {', '.join(project_models.names())}."
         )
     for environment in environments.NAMES:
-        for name in project_models.names():
-            quality_gate.read(registry, environment, name)
+        gates = {name: quality_gate.read(registry, environment, name) for name in project_models.names()}
+        _check_excepted(registry, environment, gates)
+
+
+def _check_excepted(registry: Path, environment: str, gates: Mapping[str, QualityGate]) -> None:
+    """Refuse a name in ``except`` that is no column of what ``environment`` serves; of what it does not, nobody knows.
+
+    Raises:
+        Refused: the first of them.
+    """
+    if not any(gate.drift.excepted for gate in gates.values()):
+        return
+    served = {name: Registry(registry).served(environment, name) for name in gates}
+    known = {column for one in served.values() if one is not None for column in one.features or []}
+    for name, gate in gates.items():
+        strangers = set(gate.drift.excepted) - known - {PREDICTION, PROBABILITY}
+        if known and served[name] is not None and strangers:
+            raise Refused(
+                f"models/gate.toml excepts {listed(sorted(strangers))} from the drift of"
+                f" {quality_gate.where(environment, name)}, and no model that {environment} serves has such a column."
+                " Fix the name, or remove it."
+            )
 
 
 def _asked() -> list[str]:

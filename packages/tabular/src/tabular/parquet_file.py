@@ -74,7 +74,11 @@ class ParquetFile:
                 yield from self._read(hashed, names, rows)
                 found = hashed.hashed()
             # What the file's end said when it was opened has to be in what was hashed, too.
-            if footer(file.fileno(), os.fstat(file.fileno()).st_size) != self._footer:
+            try:
+                end = footer(file.fileno(), os.fstat(file.fileno()).st_size)
+            except ValueError:  # it is being written anew
+                raise self._changed from None
+            if end != self._footer:
                 raise self._changed
             self._hashed = found
 

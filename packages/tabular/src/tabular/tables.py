@@ -51,10 +51,18 @@ class SourceTable:
         self._is_one = is_one
         self._rows: int | None = None
 
-    def inferred(self, names: Sequence[str]) -> dict[str, Column]:
-        """What each of the columns ``names`` seems to be."""
+    def inferred(self, names: Sequence[str], *, reads_all: bool = False) -> dict[str, Column]:
+        """What each of the columns ``names`` seems to be.
+
+        Args:
+            names: the columns.
+            reads_all: whether the cells of all others are read, too.
+
+        Raises:
+            Refused: a file is none that can be read.
+        """
         guess = Guess(names)
-        for _, batch in self._batches(names):
+        for _, batch in self._batches(self.names if reads_all else names):
             guess.look(batch)
         return guess.columns()
 
@@ -139,8 +147,8 @@ def read_source(source: str, inputs: Path, sample: Callable[[], bytes]) -> Sourc
     for file in files[1:]:
         if file.names != files[0].names:
             raise Refused(
-                f"{file.called} has the columns [{listed(file.names)}], and {files[0].called} has"
-                f" [{listed(files[0].names)}]. Give the files of one table the same columns, in one order."
+                f"{file.called} has the columns {listed(file.names)}, and {files[0].called} has"
+                f" {listed(files[0].names)}. Give the files of one table the same columns, in one order."
             )
     return SourceTable(source, input_path(found.name), files, is_one=found.is_one)
 
