@@ -61,6 +61,9 @@ class Engine:
         self.before_create: Callable[[], None] = lambda: None
         self.printed = b""
 
+    last_line = "the last line"
+    """Of what the container has printed on stderr."""
+
     def info(self) -> dict[str, str]:
         return {"ID": self.id}
 
@@ -98,7 +101,7 @@ class Engine:
         return {}
 
     def logs(self, *_: Any, **__: Any) -> bytes:
-        return b"the last line\n"
+        return f"{self.last_line}\n".encode()
 
     def rename(self, container: str, name: str) -> None:
         self.containers[container]["Name"] = f"/{name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from docker.errors import DockerException, ImageNotFound
 from tests.engine.support import Host, refusal
 
 from bulkhead.registrar_protocol import Concluded, FailedOutcome
-from engine import judging, lease, patience, step_run
+from engine import judging, lease, patience, step_run, telling
 from engine.caller import StepFailedError, StepLeftError
 from engine.external_id import ExternalId
 
@@ -214,6 +215,42 @@ def test_a_refusal_is_not_to_be_retried(host: Host) -> None:
     with pytest.raises(StepFailedError) as failed:
         host.run()
     assert not failed.value.failed.retry
+
+
+def test_a_sentence_that_the_step_has_told_itself_is_not_told_again(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.engine.work = lambda _: 1
+    host.engine.last_line = "train_model: refused: no rows. Give some."
+    with pytest.raises(StepFailedError, match="no rows"):
+        host.run()
+    assert [one for one in caplog.messages if "no rows" in one] == []  # its output is followed, and tells it
+
+
+def test_any_other_sentence_is_told_once(host: Host, caplog: pytest.LogCaptureFixture) -> None:
+    host.engine.work = lambda _: 70
+    with pytest.raises(StepFailedError):
+        host.run()
+    assert [one.levelname for one in caplog.records if "crashed: " in one.getMessage()] == ["ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_error", "level"),
+    [
+        ("train_model: refused: no rows", True, "ERROR"),
+        ("a warning of a library", True, "WARNING"),
+        ("train_model: refused: on stdout it is but a line", False, "INFO"),
+    ],
+)
+def test_why_a_step_refuses_is_an_error_in_the_log(
+    line: str,
+    is_error: bool,  # noqa: FBT001  # a case
+    level: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    telling.say(logging.getLogger("step"), line, is_error)
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [(level, line)]
 
 
 def test_a_missing_image_names_the_command_that_builds_it(host: Host) -> None:

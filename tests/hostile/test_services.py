@@ -107,6 +107,67 @@ print(json.dumps([
         docker("rm", "--force", container)
 
 
+def test_no_dag_puts_a_table_among_the_inputs(attacked: Attacked) -> None:
+    """The socket for that is the API server's, and so is the folder in which tables arrive."""
+    before = sorted(str(path) for path in attacked.inputs.rglob("*"))
+    asked = json.dumps({"upload": "0" * 32, "name": "evil.csv", "sha256": "0" * 64})
+    program = f"""
+import os
+found = []
+for folder in ("/opt/airflow/arriving", "/opt/airflow/shared/inputs", "/opt/airflow/shared/inputs/.uploads/arriving"):
+    try:
+        open(folder + "/{"0" * 32}", "w")
+        found.append(folder)
+    except OSError:
+        pass
+print(json.dumps([
+    found,
+    os.path.exists("/run/bulkhead/page-launcher"),
+    asked(LAUNCHER, b"POST", b"/check_input", {asked.encode()!r}).split()[1],
+]))
+"""
+    assert answers(attacked, program) == [[], False, "403"]
+    assert sorted(str(path) for path in attacked.inputs.rglob("*")) == before
+
+
+def test_the_api_server_changes_no_input(attacked: Attacked) -> None:
+    """It writes where tables arrive. A link that it leaves there is not followed, and no step is started for it."""
+    program = """
+import json, os, pathlib, sys
+from bulkhead.unix_http import Client
+socket = os.environ.get("BULKHEAD_PAGE_LAUNCHER_SOCKET", "/run/bulkhead/page-launcher/launcher.sock")
+found = []
+for path in ("shared/inputs/t.csv", "shared/inputs/new.csv", "shared/inputs/.uploads/x", "models/x"):
+    try:
+        open("/opt/airflow/" + path, "a")
+        found.append(path)
+    except OSError:
+        pass
+arriving = pathlib.Path("/opt/airflow/arriving")
+def asked(upload, **more):
+    wanted = {"upload": upload, "name": "evil.csv", "sha256": "0" * 64, **more}
+    return Client(socket, 60).request("POST", "/check_input", wanted)[0]
+(arriving / ("1" * 32)).symlink_to("/etc/passwd")
+(arriving / ("2" * 32)).symlink_to("/opt/airflow/shared/inputs/t.csv")
+os.mkfifo(arriving / ("3" * 32))
+(arriving / ("4" * 32)).write_text("a,b\\n1,2\\n")
+os.link(arriving / ("4" * 32), arriving / ("5" * 32))
+said = [asked(number * 32) for number in "12345"]
+none = "0" * 32
+said += [asked("../t"), asked(none, name="../evil.csv"), asked(none, name="t.csv"), asked(none, image="evil")]
+said += [Client(socket, 60).request("POST", "/containers/create", {})[0]]
+for left in arriving.iterdir():
+    left.unlink()
+print(json.dumps([found, said]))
+"""
+    found, said = json.loads(attacked.python("api-server", program).strip().splitlines()[-1])
+    assert found == []
+    assert said == [503, 503, 503, 503, 503, 400, 400, 409, 400, 403]
+    assert not (attacked.inputs / "evil.csv").exists()
+    assert (attacked.inputs / "t.csv").read_text() == "a,target\n1,2\n2,4\n3,6\n"
+    assert attacked.unhealthy() == []
+
+
 @pytest.mark.parametrize("service", ["postgres", "registrar", "api-server"])
 def test_the_launcher_shows_and_touches_no_service(attacked: Attacked, service: str) -> None:
     container = attacked.service(service)

@@ -29,6 +29,12 @@ ATTEMPT = Attempt(
 )
 
 
+def framed(content: bytes, stream: int = 1) -> bytes:
+    """Output as the engine sends it: in pieces, each with a header."""
+    pieces = [content[at : at + 1000] for at in range(0, len(content), 1000)]
+    return b"".join(bytes([stream, 0, 0, 0]) + len(piece).to_bytes(4, "big") + piece for piece in pieces)
+
+
 class FakeEngine:
     """As much of an engine as the launcher asks."""
 

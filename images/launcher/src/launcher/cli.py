@@ -17,8 +17,10 @@ from bulkhead import clock
 from bulkhead.cli import entry_point
 from bulkhead.errors import Refused
 from bulkhead.unix_http import Client, Server
+from bulkhead.uploads import SOCKET_VARIABLE
 from engine.settings import Settings
 from launcher.creation import LARGEST
+from launcher.page_routes import BODY, PageRoutes
 from launcher.routes import Routes
 from launcher.upstream import Engine
 
@@ -32,6 +34,9 @@ ENGINE = "/var/run/docker.sock"
 _CONNECTIONS = 256
 _BODY = 4 * LARGEST
 """A request is a text in a text: its quotes are escaped, and Docker's client says some of it again."""
+_PAGE_CONNECTIONS = 16
+_ANSWER_SECONDS = 60.0
+"""How long the engine may take for an answer while a person waits."""
 _REFUSED_SECONDS = 10.0
 _LOOK_SECONDS = 2.0
 EXIT_STALE = 3
@@ -52,20 +57,38 @@ def serve() -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    page = _serve_page(engine, settings)
     server.start()
     _say(f"serves the project {settings.project} on {socket_path()}")
-    return _watch(engine, ended)
+    code = _watch(engine, ended)
+    if page is not None:
+        page.stop()
+    return code
+
+
+def _serve_page(engine: Path, settings: Settings) -> PageRoutes | None:
+    """Look at tables and predictions for the Models page, on a socket of its own; None: this is not the first host."""
+    path = os.environ.get(SOCKET_VARIABLE)
+    if not path:
+        return None
+    page = PageRoutes(Engine(engine, _ANSWER_SECONDS), settings.folder, settings.project, _say)
+    page.begin()
+    Server(Path(path), page.answer, most=_PAGE_CONNECTIONS, body_limit=BODY, report=_report).start()
+    _say(f"looks at tables and predictions for the Models page on {path}")
+    return page
 
 
 @launcher.command()
 def health() -> None:
     """Fail unless the launcher and the engine behind it answer."""
-    try:
-        status, _ = Client(socket_path(), 5).request("GET", "/_ping")
-    except OSError as error:
-        raise Refused(f"{socket_path()}: {error}. Read 'just logs launcher'.") from None
-    if status != 200:  # noqa: PLR2004  # as HTTP has it
-        raise Refused(f"the engine does not answer the launcher ({status}). Start Docker.")
+    page = os.environ.get(SOCKET_VARIABLE)
+    for path in (socket_path(), *([Path(page)] if page else [])):
+        try:
+            status, _ = Client(path, 5).request("GET", "/_ping")
+        except OSError as error:
+            raise Refused(f"{path}: {error}. Read 'just logs launcher'.") from None
+        if status != 200:  # noqa: PLR2004  # as HTTP has it
+            raise Refused(f"the engine does not answer the launcher ({status}). Start Docker.")
 
 
 def socket_path() -> Path:

@@ -121,8 +121,12 @@ class Stream:
             while piece := self._answer.read1(_PIECE):
                 yield piece
         finally:
-            self._answer.close()
-            self._connection.close()
+            self.close()
+
+    def close(self) -> None:
+        """End it, where not all of it is read."""
+        self._answer.close()
+        self._connection.close()
 
     def whole(self) -> bytes:
         """All of it, where it is short."""

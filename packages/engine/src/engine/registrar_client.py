@@ -30,6 +30,7 @@ from bulkhead.registrar_protocol import (
     FailRequest,
     Looked,
     LookRequest,
+    RegistrarHealth,
     UnapprovedRequest,
 )
 
@@ -136,6 +137,15 @@ class RegistrarClient:
         """
         request = WhereRequest(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
         return self._ask("/whereabouts", request, Where).host
+
+    def health(self) -> RegistrarHealth:
+        """How it does.
+
+        Raises:
+            RegistrarAwayError: it does not answer.
+            RegistrarRefusedError: it is another.
+        """
+        return self._get("/health", RegistrarHealth)
 
     def hosts(self) -> list[HostStatus]:
         """Every host.

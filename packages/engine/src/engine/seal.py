@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from engine.step_spec import StepSpec
 
 PROJECT_LABEL = "io.bulkhead.project"
+CHECK_LABEL = "io.bulkhead.check-input"
+"""On the containers that look at tables from the browser: those are no steps, and the launcher's alone."""
+SHOW_LABEL = "io.bulkhead.show-predictions"
+"""On those that read predictions for the Models page, likewise."""
 
 _NETWORK = "none"
 _TMPFS = {"/tmp": "size=256m,mode=1777"}  # noqa: S108  # the container's own, gone with it
@@ -38,6 +42,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 # A thread that waits gives its processor away. Spinning instead uses the quota up, and then the engine stops those
 # threads too that have work: a gradient-boosted fit took 147.6 s with active waiting, and 8.8 s with passive.
 _WAITING = {"OMP_WAIT_POLICY": "passive"}
+_PIDS_OF_A_LOOK = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +182,44 @@ def of_registry(settings: Settings, mounts: Sequence[Mount], variables: Mapping[
     )
 
 
+def of_check(settings: Settings, table: Mount) -> Seal:
+    """The seal of a look at a table that a stranger has sent: that file, and no folder, read-only.
+
+    Args:
+        settings: its limits.
+        table: the file, and where the look finds it.
+    """
+    return _of_look(settings, table, CHECK_LABEL, settings.output_size)
+
+
+def of_predictions(settings: Settings, run_folder: str) -> Seal:
+    """The seal of a reading of predictions, whose output goes to whoever reads it and is kept nowhere.
+
+    It sees the run folder and not the file alone: the engine follows links in a mount's source, and the step whose
+    folder it is could put one in the file's place, but not in the folder's.
+
+    Args:
+        settings: its limits.
+        run_folder: relative to the project.
+    """
+    folder = Mount(source=f"{settings.host_folder}/{run_folder}", target=paths.SHARED)
+    return _of_look(settings, folder, SHOW_LABEL, None)
+
+
+def _of_look(settings: Settings, seen: Mount, label: str, output_size: str | None) -> Seal:
+    return Seal(
+        user=settings.user,
+        memory=settings.memory,
+        pids=_PIDS_OF_A_LOOK,
+        cpus=settings.cpus,
+        file_size=settings.disk,
+        output_size=output_size,
+        mounts=[seen],
+        labels={**labels(settings), label: ""},
+        variables={**_threads(settings), "BULKHEAD_PROTOCOL": str(protocol.PROTOCOL)},
+    )
+
+
 def labels(settings: Settings) -> dict[str, str]:
     """Whose container it is."""
     return {
@@ -206,9 +249,11 @@ def _variables(spec: StepSpec, settings: Settings, identity: Mapping[str, object
         "PROTOCOL": protocol.PROTOCOL,
         **identity,
     }
-    threads = str(max(1, math.ceil(settings.cpus)))
     return {
         **{f"BULKHEAD_{name}": str(value) for name, value in known.items() if value is not None},
-        **dict.fromkeys(_THREAD_VARIABLES, threads),
-        **_WAITING,
+        **_threads(settings),
     }
+
+
+def _threads(settings: Settings) -> dict[str, str]:
+    return {**dict.fromkeys(_THREAD_VARIABLES, str(max(1, math.ceil(settings.cpus)))), **_WAITING}

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead.registry.records import Evidence
-from engine import finding, judging, launch, lease, watch
+from engine import finding, judging, launch, lease, telling, watch
 from engine.attempt import Attempt
 from engine.caller import StepFailedError, StepLeftError
 from engine.deferral import Due, StepDeferredError
@@ -218,7 +218,8 @@ class StepRun(StepTry):
             self._log.error("superseded: %s", concluded.sentence)
             failed = Failed("superseded", concluded.sentence, retry=False)
             raise StepFailedError(f"{self._spec.task_id}: superseded: {concluded.sentence}", failed)
-        self._log.info("%s", concluded.sentence)
+        if concluded.verdict != "none":  # what else there is to say of its files the step has said
+            self._log.info("%s", concluded.sentence)
         self.outcome = concluded
 
     # What is behind these.
@@ -338,4 +339,4 @@ class StepRun(StepTry):
         return lease.wait_for_outcome(kept, self._settings.lease_seconds, self.look, self._is_stopped, self._log)
 
     def _log_line(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # the follower's callback
-        (self._log.warning if is_error else self._log.info)("%s", line)
+        telling.say(self._log, line, is_error)

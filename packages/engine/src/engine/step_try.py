@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import msgspec
 
 from bulkhead.errors import one_line
-from engine import launch, patience, watch
+from engine import launch, patience, telling, watch
 from engine.caller import GRACE_SECONDS, Caller, StepFailedError, StepLeftError
 from engine.registrar_client import RegistrarAwayError
 from engine.verdict import Failed
@@ -178,7 +178,8 @@ class StepTry:
         """Have the failure recorded, once for each try, set its container aside, and raise."""
         failed = msgspec.structs.replace(failed, detail=one_line(self._caller.mask(failed.detail)))
         sentence = f"{self._spec.task_id}: {failed.cause}: {failed.detail}"
-        self._log.error("%s", sentence)
+        if not telling.was_said(sentence, failed.evidence.last_lines):
+            self._log.error("%s", sentence)
         # Recorded before the container is out of sight: Airflow may die between the two. A container is judged in the
         # name of the try that started it, which the registrar reads from its labels.
         self._ask(lambda: self._caller.registrar().fail(container, self._attempt, self._spec, failed))
