@@ -28,6 +28,7 @@ from registrar.heads import Heads
 from registrar.hosts import Hosts
 from registrar.logical_task import TaskKey, Try
 from registrar.outcome_index import OutcomeIndex
+from registrar.run_notes import RunNotes
 from registrar.service import Registrar, Routes
 from registrar.sweep import Sweep
 
@@ -130,6 +131,17 @@ class Launcher:
         return 204, b""
 
 
+class Notes(RunNotes):
+    """The notes of runs, in memory."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.said: list[tuple[str, str, str]] = []
+
+    def add(self, dag_id: str, run_id: str, sentence: str) -> None:
+        self.said.append((dag_id, run_id, sentence))
+
+
 class Service:
     """A whole registrar, without its processes."""
 
@@ -138,7 +150,7 @@ class Service:
         (folder / "models").mkdir()
         (folder / "shared/runs").mkdir(parents=True)
         self.registry = Registry(folder / "models", RING)
-        self.airflow, self.tables, self.launcher = Airflow(), Tables(), Launcher()
+        self.airflow, self.tables, self.launcher, self.notes = Airflow(), Tables(), Launcher(), Notes()
         self.heads = Heads(self.tables)  # type: ignore[arg-type]  # in memory
         self.index = OutcomeIndex(folder / "models", folder / "index.sqlite")
         self.books = Books(self.registry, self.index, self.tables, self.heads)  # type: ignore[arg-type]  # as above
@@ -149,6 +161,7 @@ class Service:
             Hosts(None, folder, Containers(self.launcher, PROJECT)),
             Rules(),
             folder,
+            notes=self.notes,
         )
         self.sweep = Sweep(self.registrar)
         self.routes = Routes(self.registrar)
@@ -194,7 +207,7 @@ class Service:
             "org.opencontainers.image.revision": "c0ffee",
         }
         state = {"Status": "exited", "Running": False, "ExitCode": 0, **changes.get("state", {})}
-        config = {"Labels": labels, "Cmd": [changes.get("command", task_id)]}
+        config = {"Labels": labels, "Cmd": [changes.get("command", task_id), *changes.get("flags", ())]}
         name = f"/ours.{dag_id}.{RUN}.{task_id}"
         self.launcher.containers[made] = {"Id": made, "Name": name, "State": state, "Config": config}
         return made

@@ -13,13 +13,13 @@ from bulkhead.errors import Refused
 from bulkhead.identity import Identity
 from bulkhead.registry import approval
 from bulkhead.registry.decisions import DecisionContext, revoke
-from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
+from bulkhead.registry.proposals import PromotionProposal, RevocationProposal, RollbackProposal
 from bulkhead.unix_http import Refusal
 from registrar import approvals
 from registrar.airflow_records import Answer, Run
 from registrar.approvals import Rules
 
-PROMOTE, ROLLBACK = "promote_model_dag", "rollback_model_dag"
+PROMOTE, ROLLBACK, REVOKE = "promote_model_dag", "rollback_model_dag", "revoke_model_dag"
 APPROVED = Answer(["Approve"], "ada", is_answered=True, try_id=try_id(90), state="success")
 """Of what was asked, which :func:`promoting` fills in."""
 
@@ -149,6 +149,38 @@ def test_a_rollback_is_by_whom_asked_for_the_run(service: Service) -> None:
     assert lines_of(service.registry.training_journal)[-1]["by"] == "bob"
 
 
+def revoking(service: Service, *flags: str) -> Any:
+    """Conclude the revocation of what prd serves; returns the answer and the file."""
+    model = publish(service.registry, "prd").model_filename
+    service.airflow.runs[REVOKE, RUN] = Run({}, "bob", "manual")
+    service.tries("running", task_id="revoke_model", dag_id=REVOKE)
+    told = [flag.format(model=model) for flag in flags]
+    container = service.container(task_id="revoke_model", dag_id=REVOKE, environment="prd", flags=told)
+    proposal = RevocationProposal(model_filename=model, reason="r", by="mallory")
+    service.leave(container, proposal, "revoke_model", dag_id=REVOKE)
+    return service.ask("/conclude", {"container": container}), model, container
+
+
+def test_a_revocation_is_by_whom_asked_for_the_run_and_is_one_outcome(service: Service) -> None:
+    said, model, container = revoking(service, "--model={model}", "--confirm={model}")
+    assert (said["verdict"], said["facts"]["model_filename"]) == ("recorded", model)
+    line = lines_of(service.registry.training_journal)[-1]
+    assert (line["model_filename"], line["by"], line["first_try"]) == (model, "bob", try_id(1))
+    again = service.ask("/conclude", {"container": container})
+    assert (again["verdict"], again["facts"]["model_filename"]) == ("adopted", model)
+    assert len(lines_of(service.registry.training_journal)) == 2
+    key = service.task("revoke_model", REVOKE)
+    looked = service.ask("/look", {"try_id": try_id(1), **msgspec.to_builtins(key)})
+    assert looked["outcome"]["facts"]["model_filename"] == model
+
+
+@pytest.mark.parametrize("flags", [(), ("--model={model}",), ("--model={model}", "--confirm=another.joblib")])
+def test_a_revocation_that_nobody_has_confirmed_is_not_recorded(service: Service, flags: tuple[str, ...]) -> None:
+    said, _, _ = revoking(service, *flags)
+    assert said["verdict"] == "refused"
+    assert len(lines_of(service.registry.training_journal)) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "outcome", "by"),
     [
@@ -190,3 +222,80 @@ def test_what_was_approved_or_never_asked_is_no_rejection(service: Service) -> N
         with pytest.raises(Refusal):
             service.ask("/unapproved", request)
     assert lines_of(service.registry.training_journal) == []
+
+
+def test_a_question_names_both_models_by_short_name_and_file(service: Service) -> None:
+    candidate, served = publish(service.registry, "dev"), publish(service.registry, "prd")
+    asked = approval.asked(candidate, "prd", served)
+    assert asked == (
+        f"Promote model #1 ({candidate.model_filename}) to prd, in place of model #2 ({served.model_filename})?"
+    )
+    assert approval.model_in(asked) == candidate.model_filename
+    assert approval.model_in(approval.question("m.joblib", "prd", None)) == "m.joblib"
+    assert [approval.model_in(text) for text in ("", "Promote it?", "Promote  to prd")] == [None] * 3
+    older = msgspec.structs.replace(candidate, version=None)
+    assert approval.asked(older, "prd", None) == approval.question(candidate.model_filename, "prd", None)
+
+
+@pytest.mark.parametrize("asking", ["by names", "by files"])
+def test_a_question_counts_by_short_names_and_by_files_alone(service: Service, asking: str) -> None:
+    """A question that was asked before an update is answered after it."""
+    model = publish(service.registry, "dev")
+    by_files = approval.question(model.model_filename, "prd", None)
+    asked = approval.asked(model, "prd", None) if asking == "by names" else by_files
+    service.airflow.runs[PROMOTE, RUN] = Run({"model": "model #1", "environment": "prd"}, "bob", "manual")
+    service.airflow.answers[service.task("approve", PROMOTE)] = msgspec.structs.replace(APPROVED, question=asked)
+    service.tries("running", task_id="promote_model", dag_id=PROMOTE)
+    container = service.container(task_id="promote_model", dag_id=PROMOTE, environment="prd", approval_task="approve")
+    proposal = PromotionProposal(model_filename=model.model_filename, reason="better", libraries={"a": "1"})
+    service.leave(container, proposal, "promote_model", dag_id=PROMOTE)
+    said = service.ask("/conclude", {"container": container})
+    assert said["sentence"] == "promoted model #1 to prd, approved by ada"
+
+
+def test_a_question_with_another_short_name_is_another_question(service: Service) -> None:
+    model = publish(service.registry, "dev")
+    lied = approval.asked(msgspec.structs.replace(model, version=7), "prd", None)
+    assert "model #7" in lied
+    answer = msgspec.structs.replace(APPROVED, question=lied)
+    with pytest.raises(Refused, match="what was approved is"):
+        approvals.approved(answer, Run({}, "bob", "manual"), approval.asked(model, "prd", None), Rules())
+
+
+@pytest.mark.parametrize("said", ["model #1", "#1", "hash", "file"])
+def test_a_rejection_names_the_file_whatever_the_form_says(service: Service, said: str) -> None:
+    model = publish(service.registry, "dev")
+    given = {"hash": model.model_hash[:8], "file": model.model_filename}.get(said, said)
+    task = service.task("approve", PROMOTE)
+    service.airflow.runs[PROMOTE, RUN] = Run({"model": given, "environment": "prd", "reason": "r"}, "bob", "manual")
+    rejected = msgspec.structs.replace(APPROVED, chosen=["Reject"])
+    asked = msgspec.structs.replace(rejected, question=approval.asked(model, "prd", None))
+    for answer in (rejected, asked):
+        made = approvals.rejection(task, answer, service.airflow.runs[PROMOTE, RUN], service.registry)
+        assert made.model_filename == model.model_filename
+    publish(service.registry, "dev", model_name="churn")  # and another that has a first version
+    made = approvals.rejection(task, asked, service.airflow.runs[PROMOTE, RUN], service.registry)
+    assert made.model_filename == model.model_filename
+
+
+@pytest.mark.parametrize("said", ["churn #9", "", "nobody", "x" * 500])
+def test_a_rejection_of_what_is_no_model_says_what_was_asked_for(service: Service, said: str) -> None:
+    publish(service.registry, "dev")
+    answer = msgspec.structs.replace(APPROVED, chosen=["Reject"])
+    made = approvals.rejection(service.task(), answer, Run({"model": said}, "bob", "manual"), service.registry)
+    assert made.model_filename[:100] == said[:100]
+
+
+def test_publishing_what_was_revoked_is_told_in_the_sentence(service: Service) -> None:
+    service.tries("success", "running")
+    first = service.ask("/conclude", {"container": service.trained(2)})
+    assert "Warning" not in first["sentence"]
+    name = first["facts"]["model_filename"]
+    revoke(service.registry, name, DecisionContext("ada", "leaked"))
+    service.airflow.tasks.clear()
+    service.tries("running", task_id="train_model_again")
+    container = service.container(task_id="train_model_again", command="train_model")
+    service.leave(container, service.model(), "train_model_again")
+    said = service.ask("/conclude", {"container": container})
+    assert said["verdict"] == "recorded"
+    assert f"Warning: model #2 ({said['facts']['model_filename']}) holds the same model as {name}" in said["sentence"]

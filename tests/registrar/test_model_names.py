@@ -38,7 +38,7 @@ def test_the_name_is_the_labels_whatever_the_step_writes(service: Service) -> No
     service.leave(container, service.model(lineage=lineage(model_name="other")))
     said = service.ask("/conclude", {"container": container})
     assert said["facts"]["model_name"] == "churn"
-    assert "of churn in dev" in said["sentence"]
+    assert "published churn #1, r2" in said["sentence"]
     assert last(service)["model_name"] == "churn"
     assert service.registry.served("dev", "other") is None
     assert service.registry.served("dev") is None

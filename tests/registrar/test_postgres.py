@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import secrets
 import subprocess
 import time
@@ -14,6 +15,7 @@ from tests.support.project import training_failure
 
 from bulkhead.errors import Refused
 from bulkhead.maintenance.verify import verify
+from bulkhead.registrar_protocol import NOTES_ROLE
 from bulkhead.registry import journal
 from bulkhead.registry.chain import Head
 from bulkhead.registry.records import Acceptance
@@ -25,7 +27,8 @@ from registrar.host_tables import HostTables
 from registrar.logical_task import TaskKey
 from registrar.own_tables import OwnTables
 from registrar.preparation import Passwords, Preparation
-from registrar.settings import READER, Settings, reader_password
+from registrar.run_notes import LONGEST_NOTE, RunNotes
+from registrar.settings import READER, Settings, role_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +56,8 @@ CREATE TABLE hitl_detail (ti_id uuid PRIMARY KEY, chosen_options json, responded
     subject text);
 CREATE TABLE log (id serial PRIMARY KEY, dttm timestamptz, dag_id varchar(250), task_id varchar(250),
     run_id varchar(250), map_index integer, event varchar(60), owner varchar(500), extra text);
+CREATE TABLE dag_run_note (dag_run_id integer PRIMARY KEY REFERENCES dag_run (id) ON DELETE CASCADE,
+    user_id varchar(128), content varchar(1000), created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL);
 CREATE VIEW one AS SELECT 1 AS one;
 CREATE FUNCTION two() RETURNS integer LANGUAGE sql AS 'SELECT 2';
 INSERT INTO dag_run (dag_id, run_id, conf, run_type) VALUES ('d', 'r', '{"model": "m"}', 'manual');
@@ -187,13 +192,72 @@ def test_the_reader_reads_tables_of_later_too_and_writes_none(server: Server) ->
     with server.as_role("airflow", PASSWORDS.airflow) as airflow:
         airflow.execute("DROP TABLE IF EXISTS hitl_detail_history")
         airflow.execute("CREATE TABLE hitl_detail_history (x integer)")
-    with server.as_role(READER, reader_password(PASSWORDS.registrar)) as reader:
+    with server.as_role(READER, role_password(READER, PASSWORDS.registrar)) as reader:
         reader.execute("SELECT * FROM hitl_detail_history")
         assert refused(reader, "INSERT INTO hitl_detail_history VALUES (1)")
         assert refused(reader, "DELETE FROM dag_run")
         assert refused(reader, "CREATE TABLE mine (x integer)")
     with pytest.raises(psycopg.OperationalError):
-        server.as_role(READER, reader_password(PASSWORDS.registrar), "bulkhead")
+        server.as_role(READER, role_password(READER, PASSWORDS.registrar), "bulkhead")
+
+
+@pytest.fixture
+def notes(server: Server, pytestconfig: pytest.Config) -> RunNotes:
+    """With the rights that Airflow's role gives, as images/airflow/note_rights.py does."""
+    rights = runpy.run_path(str(pytestconfig.rootpath / "images/airflow/note_rights.py"))["RIGHTS"]
+    with server.as_role("airflow", PASSWORDS.airflow) as airflow:
+        for right in rights:
+            airflow.execute(right)
+        airflow.execute("DELETE FROM dag_run_note")
+    return RunNotes(server.database("airflow", NOTES_ROLE, role_password(NOTES_ROLE, PASSWORDS.registrar)))
+
+
+def note(server: Server) -> str | None:
+    with server.as_role("airflow", PASSWORDS.airflow) as airflow:
+        row = airflow.execute("SELECT content FROM dag_run_note").fetchone()
+    return row[0] if row else None
+
+
+def test_notes_are_put_below_what_a_person_wrote_each_once(server: Server, notes: RunNotes) -> None:
+    notes.write("d", "r", "one")
+    assert note(server) == "one"
+    with server.as_role("airflow", PASSWORDS.airflow) as airflow:
+        airflow.execute("UPDATE dag_run_note SET content = 'mine', user_id = 'ada'")
+    for line in ("one", "two", "one", "two"):
+        notes.write("d", "r", line)
+    assert note(server) == "mine\n\none\n\ntwo"
+    notes.write("d", "no such run", "three")
+    assert note(server) == "mine\n\none\n\ntwo"
+
+
+def test_a_full_note_stays_as_it_is(server: Server, notes: RunNotes) -> None:
+    for number in range(10):
+        notes.write("d", "r", f"{number} " + "x" * 200)
+    full = note(server) or ""
+    assert full.startswith("0 ")
+    assert len(full) <= LONGEST_NOTE
+    notes.write("d", "r", "more")
+    assert note(server) == full
+    with server.as_role("airflow", PASSWORDS.airflow) as airflow:
+        airflow.execute("UPDATE dag_run_note SET content = NULL")
+    notes.write("d", "r", "anew")
+    assert note(server) == "anew"
+
+
+def test_who_writes_notes_can_do_nothing_else(server: Server, notes: RunNotes) -> None:
+    del notes
+    with server.as_role(NOTES_ROLE, role_password(NOTES_ROLE, PASSWORDS.registrar)) as writer:
+        for statement in (
+            "SELECT conf FROM dag_run",
+            "UPDATE dag_run SET run_id = 'x'",
+            "DELETE FROM dag_run_note",
+            "SELECT * FROM task_instance",
+            "SELECT * FROM hitl_detail",
+            "CREATE TABLE mine (x integer)",
+        ):
+            assert refused(writer, statement), statement
+    with pytest.raises(psycopg.OperationalError):
+        server.as_role(NOTES_ROLE, role_password(NOTES_ROLE, PASSWORDS.registrar), "bulkhead")
 
 
 def test_what_airflow_knows_is_read(server: Server) -> None:
@@ -204,7 +268,7 @@ def test_what_airflow_knows_is_read(server: Server) -> None:
         airflow.execute("INSERT INTO task_instance_history VALUES (%s, 'd', 'r', 't', -1, 1, 'success')", (other,))
         answer_of = (ID, '["Approve"]', '{"id": "1", "name": "ada"}')
         airflow.execute("INSERT INTO hitl_detail VALUES (%s, %s, %s, now(), 'Promote it?')", answer_of)
-    records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
+    records = AirflowRecords(server.database("airflow", READER, role_password(READER, PASSWORDS.registrar)))
     tries = records.tries(TaskKey("d", "r", "t"))
     assert sorted((one.id, one.number, one.state, one.is_current, one.host) for one in tries) == [
         (other, 1, "success", False, ""),
@@ -266,7 +330,7 @@ def test_a_failure_is_a_persons_where_airflows_audit_log_has_that(
                 " VALUES (now() + make_interval(secs => %s), %s, %s, %s, %s, %s, 'ada')",
                 (seconds or -1, event, dag_id, run_id, task_id, extra),
             )
-    records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
+    records = AirflowRecords(server.database("airflow", READER, role_password(READER, PASSWORDS.registrar)))
     (one,) = records.tries(TaskKey("d", "r", "failing"))
     assert (one.state, one.is_by_person) == ("failed", is_by_person)
 
@@ -292,7 +356,7 @@ def test_a_try_of_the_history_that_has_a_trigger_still_was_cleared_while_it_wait
         airflow.execute(
             "INSERT INTO task_instance_history VALUES (%s, 'd', 'r', 'waiting', -1, 1, 'failed', %s, %s)", row
         )
-    records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
+    records = AirflowRecords(server.database("airflow", READER, role_password(READER, PASSWORDS.registrar)))
     (one,) = records.tries(TaskKey("d", "r", "waiting"))
     assert (one.state, one.is_cleared) == ("failed", is_cleared)
 
@@ -303,6 +367,7 @@ def test_logs_that_were_cut_are_accepted_by_a_record_that_says_by_whom(server: S
         folder=tmp_path,
         project="p",
         socket=tmp_path / "s",
+        page_socket=tmp_path / "p",
         launcher_socket=tmp_path / "l",
         database_host="127.0.0.1",
         database_port=server.port,
@@ -329,7 +394,7 @@ def test_logs_that_were_cut_are_accepted_by_a_record_that_says_by_whom(server: S
 
 
 def test_a_view_in_a_tables_place_is_not_read(server: Server) -> None:
-    records = AirflowRecords(server.database("airflow", READER, reader_password(PASSWORDS.registrar)))
+    records = AirflowRecords(server.database("airflow", READER, role_password(READER, PASSWORDS.registrar)))
     with server.as_role("airflow", PASSWORDS.airflow) as airflow:
         airflow.execute("ALTER TABLE dag_run RENAME TO hidden")
         airflow.execute("CREATE VIEW dag_run AS SELECT * FROM hidden")

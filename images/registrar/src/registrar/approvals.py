@@ -1,4 +1,4 @@
-"""Who decides: a promotion's approver and a rollback's author, as Airflow's own tables name them."""
+"""Who decides, as Airflow's own tables name them: a promotion's approver, who rolls back or revokes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from bulkhead import clock, environments
 from bulkhead.errors import Refused, one_line, short
-from bulkhead.registry import decisions
-from bulkhead.registry.approval import question
-from bulkhead.registry.proposals import PromotionProposal, RollbackProposal
+from bulkhead.queries import references
+from bulkhead.registry import approval, decisions
+from bulkhead.registry.proposals import PromotionProposal, RevocationProposal, RollbackProposal
 from bulkhead.registry.records import Rejection
 from registrar.logical_task import SUCCESS, TaskKey
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bulkhead.registry.proposals import SuccessProposal
     from bulkhead.registry.records import ModelRecord
+    from bulkhead.registry.store import Registry
     from registrar.airflow_records import AirflowRecords, Answer, Run
     from registrar.containers import Container
 
@@ -49,26 +50,41 @@ class Rules:
 
 
 def deciders(
-    airflow: AirflowRecords, container: Container, proposal: SuccessProposal, rules: Rules, served: str | None
+    airflow: AirflowRecords,
+    container: Container,
+    proposal: SuccessProposal,
+    rules: Rules,
+    promoted: tuple[ModelRecord, ModelRecord | None] | None,
 ) -> Deciders:
-    """Who decides what ``proposal`` asks for; ``served`` is what the environment serves now.
+    """Who decides what ``proposal`` asks for.
+
+    Args:
+        airflow: whose tables say it.
+        container: which proposes.
+        proposal: what.
+        rules: what is asked of an approval.
+        promoted: of a promotion, the model, and what its environment serves now.
 
     Raises:
         Refused: it is a promotion that was not approved as it must be.
         Away: Postgres does not answer.
     """
-    if not isinstance(proposal, PromotionProposal | RollbackProposal):
+    if not isinstance(proposal, PromotionProposal | RollbackProposal | RevocationProposal):
         return Deciders()
     task = container.task
     run = airflow.run(task.dag_id, task.run_id)
     if run is None:
         raise Refused(f"Airflow has no run {short(task.run_id)} of {task.dag_id} any more. Nothing is recorded.")
-    if isinstance(proposal, RollbackProposal):
+    if not isinstance(proposal, PromotionProposal) or promoted is None:
         return Deciders(by=one_line(run.requested_by, _LONGEST))
     if container.approval_task is None:
         raise Refused("nobody was asked: a promotion from Airflow needs a task that approves it (approved_by=).")
     answer = airflow.answer(TaskKey(task.dag_id, task.run_id, container.approval_task))
-    return approved(answer, run, question(proposal.model_filename, container.environment, served), rules)
+    model, served = promoted
+    by_names = approval.asked(model, container.environment, served)
+    by_files = approval.question(model.model_filename, container.environment, served and served.model_filename)
+    # A question that was asked before models had short names names their files alone, which bind.
+    return approved(answer, run, by_files if answer is not None and answer.question == by_files else by_names, rules)
 
 
 def approved(answer: Answer | None, run: Run, asked: str, rules: Rules) -> Deciders:
@@ -111,8 +127,8 @@ def refuse_used(promotion: ModelRecord | None) -> None:
         )
 
 
-def rejection(task: TaskKey, answer: Answer, run: Run) -> Rejection:
-    """The record that a promotion was not approved.
+def rejection(task: TaskKey, answer: Answer, run: Run, registry: Registry) -> Rejection:
+    """The record that a promotion was not approved, of a model in ``registry``.
 
     Raises:
         Refused: it was, or nobody has answered yet.
@@ -131,12 +147,21 @@ def rejection(task: TaskKey, answer: Answer, run: Run) -> Rejection:
         try_id=answer.try_id,
         rejection_time=clock.in_record(clock.now()),
         environment=_text(run.conf.get("environment", environments.LAST)),
-        model_filename=_text(run.conf.get("model")),
+        model_filename=_model(answer, run, registry),
         outcome="rejected" if is_rejected else "expired",
         by=one_line(answer.by, _LONGEST) if is_rejected and answer.by else None,
         requested_by=one_line(run.requested_by, _LONGEST),
         reason=_text(run.conf.get("reason"), decisions.LONGEST_REASON),
     )
+
+
+def _model(answer: Answer, run: Run, registry: Registry) -> str:
+    """The file of the model that a person was asked about; as the run's form says, where that means none."""
+    said = _text(run.conf.get("model"))
+    try:
+        return references.filename_of(registry, approval.model_in(answer.question) or said)
+    except (Refused, OSError):
+        return said
 
 
 def _text(value: object, longest: int = _LONGEST) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bulkhead import environments
 from bulkhead.errors import Refused
-from bulkhead.registry import recording, records
+from bulkhead.registry import believable, recording, records
 from bulkhead.registry.proposals import EXPECTED, FailureProposal, PromotionProposal
 from bulkhead.registry.recording import Author
 from bulkhead.registry.records import Evidence
@@ -70,6 +70,8 @@ def record(  # noqa: PLR0913  # all by name
             model_name=model_name,
             identity=identity,
             evidence=Evidence(),
+            metrics=believable.metrics(proposal.metrics) if proposal.metrics is not None else None,
+            source=proposal.source,
         )
         registry.record_failure(journal, failure)
         return f"recorded failure: {proposal.cause}"
@@ -77,4 +79,5 @@ def record(  # noqa: PLR0913  # all by name
         raise Refused(f"{step} does not propose what that step makes. Nothing is recorded.")
     author = Author(identity=identity, environment=environment, model_name=model_name, by=by)
     made = recording.record(registry, proposal, author, run_folder)
-    return f"recorded: {summary(made.record, environment)}"
+    warning = f"\nwarning: {made.warning}" if made.warning else ""
+    return f"recorded: {summary(made.record, environment)}{warning}"

@@ -14,10 +14,16 @@ from bulkhead.model_name import named
 from bulkhead.registrar_protocol import LONGEST_RESULT, Concluded, FailedOutcome
 from bulkhead.registry import recording, records
 from bulkhead.registry.lock import LockHeld
-from bulkhead.registry.proposals import EXPECTED, FailureProposal, ModelProposal, PromotionProposal
+from bulkhead.registry.proposals import (
+    EXPECTED,
+    FailureProposal,
+    ModelProposal,
+    PromotionProposal,
+    RevocationProposal,
+)
 from bulkhead.registry.recording import Author
 from bulkhead.step import result as result_file
-from registrar import approvals
+from registrar import approvals, sentences
 from registrar.database import Away
 
 if TYPE_CHECKING:
@@ -68,7 +74,7 @@ class Conclusions:
         """
         outcome = self._books.outcome(standing.first_try)
         if outcome is not None:
-            return with_outcome(outcome, container, standing)
+            return self._with_outcome(outcome, container, standing)
         if standing.ended is not None:
             return superseded(container, f"Airflow has ended its task meanwhile ({standing.ended})")
         run_folder = self._folder / container.identity.run_path
@@ -85,25 +91,48 @@ class Conclusions:
         except Exception as error:  # noqa: BLE001  # whatever a step has left, it must not be asked for without end
             return _refusal(container, error)
         if not made.is_new:
-            return with_outcome(made.record, container, standing)
+            return self._with_outcome(made.record, container, standing)
         facts = result_file.facts_of(made.record)
-        sentence = f"recorded: {summary(made.record, container.environment)}"
-        logger.info("%s: %s", _who(container), sentence)
+        logger.info("%s: recorded: %s", _who(container), summary(made.record, container.environment))
+        sentence = sentences.of_success(made.record, self._books.registry)
+        if made.warning is not None:
+            sentence += f". Warning: {one_line(made.warning)}"
         handed_on = _handed_on(msgspec.structs.replace(found, facts={**found.facts, **facts}))
         return Concluded(verdict="recorded", facts=facts, result=handed_on, sentence=sentence)
+
+    def adopted(self, outcome: Success, container: Container | None = None) -> Concluded:
+        """The task has its outcome already, whichever try made it.
+
+        Args:
+            outcome: the record.
+            container: whose success it is taken for; None: there is none any more.
+        """
+        found = result_file.from_record(outcome, _environment_of(outcome), container.id if container else "")
+        sentence = sentences.of_success(outcome, self._books.registry)
+        # The registrar itself may have recorded what this very container made, before its task asked for that.
+        if container is None or not records.author(outcome).same_attempt(container.identity):
+            sentence = f"adopted: {sentence}, by try {records.author(outcome).try_number}"
+        return Concluded(verdict="adopted", facts=found.facts, result=_handed_on(found), sentence=sentence)
+
+    def _with_outcome(self, outcome: Success, container: Container, standing: Standing) -> Concluded:
+        """The task has its outcome already: this container's own, or another's."""
+        if not records.author(outcome).same_attempt(container.identity) and not standing.is_current:
+            return superseded(container, f"the task has its outcome by another try: {_named(outcome)}")
+        return self.adopted(outcome, container)
 
     def _record(
         self, proposal: SuccessProposal, container: Container, standing: Standing, run_folder: Path
     ) -> Recorded:
-        registry, served = self._books.registry, None
+        registry, promoted = self._books.registry, None
         if isinstance(proposal, PromotionProposal):
             # Whatever the step was told to replace: what is served now is what the approver must have read. Of which
             # model, the registry says: the task that promotes is for all of them.
             origin = environments.origin_of(container.environment)
-            found = registry.served(container.environment, registry.find(proposal.model_filename, origin).name)
-            served = found.model_filename if found else None
-            proposal = msgspec.structs.replace(proposal, replacing=served or "none")
-        deciders = approvals.deciders(self._airflow, container, proposal, self.rules, served)
+            model = registry.find(proposal.model_filename, origin)
+            served = registry.served(container.environment, model.name)
+            promoted = model, served
+            proposal = msgspec.structs.replace(proposal, replacing=served.model_filename if served else "none")
+        deciders = approvals.deciders(self._airflow, container, proposal, self.rules, promoted)
         author = Author(
             identity=container.identity,
             environment=container.environment,
@@ -139,22 +168,6 @@ class NoResult(Refused):
     """There is no result file of this container."""
 
 
-def with_outcome(outcome: Success, container: Container, standing: Standing) -> Concluded:
-    """The task has its outcome already: this container's own, or another's."""
-    is_own = records.author(outcome).same_attempt(container.identity)
-    if not is_own and not standing.is_current:
-        return superseded(container, f"the task has its outcome by another try: {_named(outcome)}")
-    return adopted(outcome, container.environment, container.id)
-
-
-def adopted(outcome: Success, environment: str, container: str = "") -> Concluded:
-    """The task has its outcome already, whichever try made it."""
-    found = result_file.from_record(outcome, environment, container)
-    return Concluded(
-        verdict="adopted", facts=found.facts, result=_handed_on(found), sentence=f"adopted: {_named(outcome)}"
-    )
-
-
 def superseded(container: Container, why: str) -> Concluded:
     """Nothing that ``container`` made counts."""
     sentence = f"superseded: {why}. Nothing that container {container.short_id} made is published"
@@ -173,17 +186,27 @@ def summary(record: Success, environment: str) -> str:
     """``record`` in a few words."""
     match record:
         case records.ModelRecord(promotion=None):
-            return f"{named(f'model {record.model_filename}', record.name)} in {environment}"
+            return f"model {_called(record)} in {environment}"
         case records.ModelRecord():
-            return f"promotion of {named(record.model_filename, record.name)} to {environment}"
+            return f"promotion of {_called(record)} to {environment}"
         case records.InferenceRecord():
             return f"inference with {record.model_used} in {environment}"
+        case records.Revocation():
+            return f"revocation of {record.model_filename}"
     return f"rollback of {environment} to {record.model_filename}"
 
 
+def _called(record: records.ModelRecord) -> str:
+    return record.called if record.short_name else named(record.model_filename, record.name)
+
+
+def _environment_of(outcome: Success) -> str:
+    """Where ``outcome`` counts; empty: in every environment, as a revocation does."""
+    return "" if isinstance(outcome, records.Revocation) else outcome.environment
+
+
 def _named(outcome: Success) -> str:
-    environment = outcome.environment
-    return f"{summary(outcome, environment)}, by try {records.author(outcome).try_number}"
+    return f"{summary(outcome, _environment_of(outcome))}, by try {records.author(outcome).try_number}"
 
 
 def _result(run_folder: Path, container: Container) -> StepResult:
@@ -225,6 +248,8 @@ def _proposal(found: StepResult, container: Container) -> SuccessProposal | None
         raise Refused(f"{container.command} does not propose what that step makes. Nothing is recorded. Run it again.")
     if isinstance(proposal, ModelProposal):
         _check_allowances(proposal, container)
+    if isinstance(proposal, RevocationProposal):
+        _check_confirmed(container)
     return proposal
 
 
@@ -236,6 +261,13 @@ def _check_allowances(proposal: ModelProposal, container: Container) -> None:
             raise Refused(
                 f"the step says {name} is {getattr(proposal, name)}, and was told {asked}. Nothing is recorded."
             )
+
+
+def _check_confirmed(container: Container) -> None:
+    """That a person has typed twice which model it is, is in the command, and not the step's word."""
+    model, confirmed = (container.flags.get(name, "").strip() for name in ("model", "confirm"))
+    if not model or confirmed != model:
+        raise Refused(f"the revocation of {short(model)} was confirmed for {short(confirmed)}. Nothing is recorded.")
 
 
 def _handed_on(found: StepResult) -> dict[str, Any]:

@@ -13,14 +13,16 @@ from bulkhead.identity import Identity
 from bulkhead.paths import JournalName
 from bulkhead.registrar_protocol import Answered
 from bulkhead.registry import believable, records
-from bulkhead.registry.proposals import FailureProposal
+from bulkhead.registry.profiles import Drift
+from bulkhead.registry.proposals import FailureProposal, InferenceProposal
+from bulkhead.registry.records import InferenceRecord
 from bulkhead.step import result as result_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.registrar_protocol import FailedReport, FailRequest
-    from bulkhead.registry.records import Evidence
+    from bulkhead.registry.records import Evidence, Failure
     from registrar.books import Books
     from registrar.containers import Container
 
@@ -80,8 +82,8 @@ class Attempted(msgspec.Struct, frozen=True, kw_only=True):
 
 def fail(
     books: Books, folder: Path, whose: Attempted, report: FailedReport, container: Container | None = None
-) -> Answered:
-    """Record the failure of one try, unless it is recorded.
+) -> tuple[Answered, Failure]:
+    """Record the failure of one try, unless it is recorded; returns what was done, and the failure.
 
     Raises:
         Away: nothing may be recorded now.
@@ -97,14 +99,15 @@ def fail(
         evidence=_bounded(report.evidence),
         try_id=whose.try_id,
         metrics=_metrics(folder, container) if container is not None else None,
+        source=_source(folder, whose, container),
     )
     sentence = f"{whose.identity.task_id} try {whose.identity.try_number}: {made.cause}"
     with books.recording():
         if books.has_failure(whose.try_id):
-            return Answered(f"recorded before: {sentence}", is_new=False)
+            return Answered(f"recorded before: {sentence}", is_new=False), made
         books.registry.record_failure(whose.journal, made)
     logger.info("%s %s: recorded failure: %s", whose.identity.dag_id, whose.identity.run_id, sentence)
-    return Answered(f"recorded: {sentence}")
+    return Answered(f"recorded: {sentence}"), made
 
 
 def _metrics(folder: Path, container: Container) -> dict[str, Any] | None:
@@ -113,11 +116,21 @@ def _metrics(folder: Path, container: Container) -> dict[str, Any] | None:
         found = result_file.read(folder / container.identity.run_path, str(container.identity.task_id))
         if found is None or not found.is_readable or not found.is_by(container.id):
             return None
-        if not isinstance(found.proposal, FailureProposal) or found.proposal.metrics is None:
-            return None
-        return believable.metrics(found.proposal.metrics)
+        match found.proposal:
+            case FailureProposal(metrics=dict() as metrics):
+                return believable.metrics(metrics)
+            case InferenceProposal(record=InferenceRecord(drift=Drift() as drift)):  # which was not recorded
+                return believable.metrics({"drift": msgspec.to_builtins(drift)})
+            case _:
+                return None
     except Refused:
         return None
+
+
+def _source(folder: Path, whose: Attempted, container: Container | None) -> str | None:
+    """The table that the attempt was made on: as the container was told, else as the run's first step says."""
+    told = container.flags.get("source") if container is not None else None
+    return told or result_file.source_of_run(folder / whose.identity.run_path, whose.journal)
 
 
 def _bounded(evidence: Evidence) -> Evidence:

@@ -28,7 +28,7 @@ from bulkhead.maintenance.seen_heads import not_the_log
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import chain, record_lines, records
 from bulkhead.registry.chain import Head
-from bulkhead.registry.records import FailedAttempt, InferenceRecord, ModelRecord, Rejection, Rollback
+from bulkhead.registry.records import FailedAttempt, ModelRecord, Rejection
 from registrar.own_tables import JOURNAL_NAMES
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class OutcomeIndex:
     def outcome(self, first_try: str) -> Success | None:
         """The outcome with this key, in what was read; None: there is none."""
         found = self._record("outcome", first_try)
-        if isinstance(found, ModelRecord | InferenceRecord | Rollback) and records.first_try_of(found) == first_try:
+        if isinstance(found, records.Success) and records.first_try_of(found) == first_try:
             return found
         return None
 

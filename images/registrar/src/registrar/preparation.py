@@ -18,9 +18,10 @@ import psycopg
 from psycopg import sql
 
 from bulkhead.errors import Refused
+from bulkhead.registrar_protocol import NOTES_ROLE
 from registrar import own_tables
 from registrar.ownership import give_away
-from registrar.settings import AIRFLOW, READER, reader_password
+from registrar.settings import AIRFLOW, READER, role_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,8 @@ class Preparation:
             for role, password in (
                 (AIRFLOW, self._passwords.airflow),
                 (own_tables.ROLE, self._passwords.registrar),
-                (READER, reader_password(self._passwords.registrar)),
+                (READER, role_password(READER, self._passwords.registrar)),
+                (NOTES_ROLE, role_password(NOTES_ROLE, self._passwords.registrar)),
             ):
                 if not _exists(admin, role):
                     admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
@@ -160,11 +162,14 @@ class Preparation:
             admin.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(own))
 
     def _hand_over(self, admin: Connection) -> None:
-        airflow, reader = sql.Identifier(AIRFLOW), sql.Identifier(READER)
+        airflow, reader, notes = map(sql.Identifier, (AIRFLOW, READER, NOTES_ROLE))
         give_away(admin, AIRFLOW)
         admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(airflow, airflow))
         admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(airflow, reader))
         admin.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(reader))
+        # On which tables, their owner says once Airflow has made them (images/airflow/note_rights.py).
+        admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(airflow, notes))
+        admin.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(notes))
         # Airflow makes its tables later, and anew when it is upgraded.
         admin.execute(
             sql.SQL("ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA public GRANT SELECT ON TABLES TO {}").format(

@@ -19,21 +19,24 @@ from bulkhead.registrar_protocol import (
     FailRequest,
     Looked,
     LookRequest,
+    RegistrarHealth,
     UnapprovedRequest,
 )
 from bulkhead.registry import decisions, records
 from bulkhead.registry.lock import LockHeld
 from bulkhead.unix_http import Refusal, Request, Response
-from registrar import approvals, conclude, failures
+from registrar import approvals, conclude, failures, sentences
 from registrar.conclude import Conclusions
 from registrar.database import Away
 from registrar.failures import Attempted
 from registrar.logical_task import SUCCESS, Standing, TaskKey, as_id, standing
 from registrar.own_tables import JOURNAL_NAMES
+from registrar.run_notes import RunNotes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bulkhead.registry.records import Success
     from registrar.airflow_records import AirflowRecords
     from registrar.approvals import Rules
     from registrar.books import Books
@@ -59,9 +62,10 @@ class Registrar:
         hosts: their launchers, and which of them live.
         rules: what is asked of an approval.
         folder: in it is ``shared``.
+        notes: what runs in Airflow say of themselves; None: nothing.
     """
 
-    def __init__(  # its parts
+    def __init__(  # noqa: PLR0913  # its parts
         self,
         books: Books,
         tables: OwnTables,
@@ -69,8 +73,11 @@ class Registrar:
         hosts: Hosts,
         rules: Rules,
         folder: Path,
+        *,
+        notes: RunNotes | None = None,
     ) -> None:
         self.books = books
+        self._notes = notes or RunNotes(None)
         self.tables = tables
         self.hosts = hosts
         self._airflow = airflow
@@ -92,7 +99,9 @@ class Registrar:
         task = TaskKey(request.dag_id, request.run_id, request.task_id, request.map_index)
         found = self.standing(task, _id(request.try_id))
         outcome = self.books.outcome(found.first_try)
-        shown = conclude.adopted(outcome, outcome.environment) if outcome is not None else None
+        if outcome is not None:  # should it have been lost with whoever recorded it
+            self._note_outcome(task, outcome)
+        shown = self.conclusions.adopted(outcome) if outcome is not None else None
         where = self.hosts.where(task) if shown is None else None
         return Looked(found.first_try, shown, found.ended, None if where == host else where)
 
@@ -110,7 +119,12 @@ class Registrar:
         # Once at a time: who asks again, because it takes long, gets the outcome and no second copy.
         with self._concluding[hash(container.id) % _AT_ONCE]:
             found = self.standing(container.task, container.try_id)
-            return self.conclusions.conclude(container, found)
+            concluded = self.conclusions.conclude(container, found)
+        if concluded.verdict in {"recorded", "adopted"}:
+            outcome = self.books.outcome(found.first_try)
+            if outcome is not None:
+                self._note_outcome(container.task, outcome)
+        return concluded
 
     def fail(self, request: FailRequest, host: str = MAIN) -> Answered:
         """Have a failed attempt on ``host`` recorded, once for each try; a try that has succeeded did not fail."""
@@ -173,7 +187,13 @@ class Registrar:
 
     def record_failure(self, whose: Attempted, report: FailedReport, container: Container | None = None) -> Answered:
         """Record a failure, unless its try has one."""
-        return failures.fail(self.books, self._folder, whose, report, container)
+        answered, made = failures.fail(self.books, self._folder, whose, report, container)
+        if answered.is_new and made.dag_id and made.run_id:
+            self._notes.add(made.dag_id, made.run_id, sentences.of_failure(made))
+        return answered
+
+    def _note_outcome(self, task: TaskKey, outcome: Success) -> None:
+        self._notes.add(task.dag_id, task.run_id, sentences.of_success(outcome, self.books.registry))
 
     def unapproved(self, request: UnapprovedRequest) -> Answered:
         """Have a promotion recorded that nobody approved."""
@@ -182,13 +202,14 @@ class Registrar:
         answer, run = self._airflow.answer(task), self._airflow.run(task.dag_id, task.run_id)
         if answer is None or run is None or answer.try_id != try_id:
             raise Refusal(_NOT_FOUND, "Airflow knows of no such request for approval. Nothing is recorded.")
-        made = approvals.rejection(task, answer, run)
+        made = approvals.rejection(task, answer, run, self.books.registry)
         sentence = f"promotion of {made.model_filename} to {made.environment} was {made.outcome}"
         with self.books.recording():
             if self.books.has_rejection(try_id):
                 return Answered(f"recorded before: {sentence}", is_new=False)
             decisions.reject(self.books.registry, made)
         logger.info("%s %s: recorded: %s", task.dag_id, task.run_id, sentence)
+        self._notes.add(task.dag_id, task.run_id, sentence)
         return Answered(f"recorded: {sentence}")
 
     def chain(self) -> dict[str, Any]:
@@ -196,10 +217,10 @@ class Registrar:
         heads = self.tables.heads()
         return {journal: heads.get(journal) for journal in JOURNAL_NAMES}
 
-    def health(self) -> dict[str, Any]:
+    def health(self) -> RegistrarHealth:
         """That it answers, and what it waits for."""
         trouble = self.books.trouble or self.books.heads_trouble
-        return {"state": "waiting" if trouble else "ready", "trouble": trouble}
+        return RegistrarHealth("waiting" if trouble else "ready", trouble, self.books.trouble)
 
 
 class Routes:
@@ -233,13 +254,13 @@ class Routes:
             case "GET", "/chain":
                 return registrar.chain()
             case "POST", "/look":
-                return registrar.look(_read(request, LookRequest), host)
+                return registrar.look(read(request, LookRequest), host)
             case "POST", "/conclude":
-                return registrar.conclude(_read(request, ConcludeRequest).container, host)
+                return registrar.conclude(read(request, ConcludeRequest).container, host)
             case "POST", "/fail":
-                return registrar.fail(_read(request, FailRequest), host)
+                return registrar.fail(read(request, FailRequest), host)
             case "POST", "/unapproved":
-                return registrar.unapproved(_read(request, UnapprovedRequest))
+                return registrar.unapproved(read(request, UnapprovedRequest))
         return self._answer_about_hosts(request, host, path)
 
     def _answer_about_hosts(self, request: Request, host: str, path: str) -> Any:
@@ -248,13 +269,13 @@ class Routes:
             case "GET", "/hosts":
                 return hosts.listing()
             case "POST", "/report":
-                return hosts.report(host, _read(request, HostReport), time.time())
+                return hosts.report(host, read(request, HostReport), time.time())
             case "POST", "/whereabouts":
-                asked = _read(request, WhereRequest)
+                asked = read(request, WhereRequest)
                 task = TaskKey(asked.dag_id, asked.run_id, asked.task_id, asked.map_index)
                 return Where(hosts.where(task))
             case "POST", "/give_up":
-                return self._registrar.give_up(_read(request, GiveUpRequest))
+                return self._registrar.give_up(read(request, GiveUpRequest))
         raise Refusal(_NOT_FOUND, f"{request.method} {request.path[:60]} is nothing that the registrar does.")
 
 
@@ -266,7 +287,12 @@ def _host_and_path(path: str) -> tuple[str, str]:
     return name, f"/{rest}"
 
 
-def _read(request: Request, kind: type[T]) -> T:
+def read(request: Request, kind: type[T]) -> T:
+    """The body of ``request``.
+
+    Raises:
+        Refusal: it is no such thing.
+    """
     try:
         return msgspec.json.decode(request.body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,6 +18,7 @@ from bulkhead.registry.decisions import LONGEST_REASON
 from bulkhead.registry.records import Acceptance
 from bulkhead.registry.store import Registry
 from registrar.airflow_records import AirflowRecords
+from registrar.annotations import PageRoutes
 from registrar.approvals import Rules
 from registrar.books import Books
 from registrar.containers import Containers
@@ -26,6 +27,7 @@ from registrar.host_tables import HostTables
 from registrar.hosts import Hosts, connect
 from registrar.outcome_index import OutcomeIndex
 from registrar.own_tables import JOURNAL_NAMES, OwnTables
+from registrar.run_notes import RunNotes
 from registrar.service import Registrar, Routes
 from registrar.sweep import Sweeps
 
@@ -44,7 +46,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         Refused: a key is none.
-        OSError: the socket cannot be made.
+        OSError: a socket cannot be made.
     """
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,6 +54,7 @@ def serve(settings: Settings) -> None:
     own_database = settings.own_database()
     own = OwnTables(own_database)
     heads = Heads(own)
+    notes = RunNotes(settings.notes_database())
     with tempfile.TemporaryDirectory(prefix="registrar-") as folder:
         index = OutcomeIndex(settings.models, Path(folder) / "outcomes.sqlite")
         books = Books(Registry(settings.models, KeyRing.from_environment()), index, own, heads)
@@ -73,23 +76,29 @@ def serve(settings: Settings) -> None:
             ),
             Rules(settings.approvers, settings.four_eyes),
             settings.folder,
+            notes=notes,
         )
         sweep = Sweeps(registrar)
         server = unix_http.Server(settings.socket, Routes(registrar))
+        page = unix_http.Server(settings.page_socket, PageRoutes(books))
         for name in publishing.remove_leftovers(settings.models):
             logger.warning("removed models/%s, which a killed registrar has left", name)
         heads.start()
+        notes.start()
         server.start()
+        page.start()
         sweep.start()
         logger.info("the registrar serves at %s", settings.socket)
         ended.wait()
         logger.info("the registrar ends")
         server.stop()
+        page.stop()
         sweep.stop()
         # Whoever is in the middle of an append has this lock; after it nobody begins another.
         with lock.locked(settings.models):
             heads.stop()
             index.close()
+        notes.stop()
 
 
 def accept(settings: Settings, *, by: str, reason: str) -> list[str]:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bulkhead.errors import Refused
-from bulkhead.registrar_protocol import DEFAULT_SOCKET, SOCKET_VARIABLE
+from bulkhead.registrar_protocol import (
+    DEFAULT_PAGE_SOCKET,
+    DEFAULT_SOCKET,
+    NOTES_ROLE,
+    PAGE_SOCKET_VARIABLE,
+    SOCKET_VARIABLE,
+)
 from bulkhead.registry import approval
 from registrar import own_tables
 from registrar.database import Database
@@ -36,6 +42,8 @@ class Settings:
     project: str
     """Label of every container that is ours."""
     socket: Path
+    page_socket: Path
+    """That of the Models page."""
     launcher_socket: Path
     database_host: str
     database_port: int
@@ -61,6 +69,7 @@ class Settings:
             folder=Path(variables.get("AIRFLOW_HOME") or "/"),
             project=variables.get("BULKHEAD_PROJECT") or "bulkhead",
             socket=Path(variables.get(SOCKET_VARIABLE) or DEFAULT_SOCKET),
+            page_socket=Path(variables.get(PAGE_SOCKET_VARIABLE) or DEFAULT_PAGE_SOCKET),
             launcher_socket=Path(variables.get("BULKHEAD_LAUNCHER_SOCKET") or _LAUNCHER_SOCKET),
             database_host=variables.get("BULKHEAD_DB_HOST") or "postgres",
             database_port=port(variables),
@@ -82,7 +91,11 @@ class Settings:
 
     def airflow_database(self) -> Database:
         """Airflow's, as a role that may read a few of its tables, and has rights nowhere else."""
-        return self._database(AIRFLOW, READER, reader_password(self.database_password), read_only=True)
+        return self._database(AIRFLOW, READER, role_password(READER, self.database_password), read_only=True)
+
+    def notes_database(self) -> Database:
+        """Airflow's, as a role that may write the notes of runs."""
+        return self._database(AIRFLOW, NOTES_ROLE, role_password(NOTES_ROLE, self.database_password), read_only=False)
 
     def _database(self, name: str, role: str, password: str, *, read_only: bool) -> Database:
         return Database(
@@ -95,9 +108,9 @@ class Settings:
         )
 
 
-def reader_password(password: str) -> str:
-    """The reader's password, from the registrar's own: one secret less to keep, and neither tells the other."""
-    return hmac.new(password.encode(), READER.encode(), hashlib.sha256).hexdigest()
+def role_password(role: str, password: str) -> str:
+    """A further role's password, from the registrar's own: one secret less to keep, and neither tells the other."""
+    return hmac.new(password.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
 def secret(variables: Mapping[str, str], name: str) -> str:
