@@ -22,7 +22,8 @@ PARAMS = {
         type=["null", "string"],
         maxLength=200,
         title="Model",
-        description="A model file of this environment, by its name. Empty: the one that it serves.",
+        description="A model of this environment: churn #12, the beginning of its hash, or its file. Empty: the one"
+        " that it serves.",
     ),
     "allow_version_drift": Param(
         default=False,

@@ -39,7 +39,8 @@ with DAG(
             minLength=1,
             maxLength=200,
             title="Model",
-            description="A model file, by its name: model_….joblib. 'just models' and the Models page list them.",
+            description="churn #12, 6 or more characters of its hash, or its file. 'just models' and the Models page"
+            " list them.",
         ),
         "environment": Param(
             LAST,

@@ -38,7 +38,8 @@ with DAG(
             type=["null", "string"],
             maxLength=200,
             title="Back to",
-            description="An earlier model file, by its name. Empty: the good one before the one served now.",
+            description="An earlier model: churn #12, #12, the beginning of its hash, or its file. Empty: the good one"
+            " before the one served now.",
         ),
         "reason": REASON,
     },

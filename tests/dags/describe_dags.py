@@ -45,6 +45,11 @@ dags = {
                 "limits": task.limits.given() if hasattr(task, "limits") else None,
                 "downstream": sorted(task.downstream_task_ids),
                 "doc": task.doc_md,
+                "notified": [
+                    type(one).__name__
+                    for one in (*task.on_failure_callback, *task.on_success_callback, *getattr(task, "notifiers", ()))
+                ],
+                "links": [link.name for link in task.operator_extra_links],
             }
             for task in dag.tasks
         },

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.container
 
 PIPELINES = {f"{environment}_{pipeline}_dag" for environment in NAMES for pipeline in ("train_model", "inference_pipe")}
 SWITCHES = ("allow_unmeasured", "allow_signature_change")
-DAG_IDS = PIPELINES | {"promote_model_dag", "rollback_model_dag"}
+DAG_IDS = PIPELINES | {"check_registry_dag", "promote_model_dag", "revoke_model_dag", "rollback_model_dag"}
 
 
 ONE_STEP = """
@@ -258,7 +258,7 @@ def test_a_click_on_trigger_needs_no_other_than_what_is_required(described: dict
 
 
 def test_every_text_of_a_form_has_a_longest(described: dict[str, Any]) -> None:
-    longest = {"source": 500, "target": 200, "features": 8000, "model": 200, "to": 200, "reason": 500}
+    longest = {"source": 500, "target": 200, "features": 8000, "model": 200, "to": 200, "reason": 500, "confirm": 200}
     for dag in described["dags"].values():
         for name, param in dag["params"].items():
             if "string" in str(param.get("type")) and "enum" not in param:

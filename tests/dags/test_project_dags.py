@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.container
 
+OF_EVERY_PROJECT = {"check_registry_dag", "promote_model_dag", "revoke_model_dag", "rollback_model_dag"}
+
 PARAMETERS = '''
 from typing import Annotated, Literal
 
@@ -62,7 +64,7 @@ def described(project: Path, pytestconfig: pytest.Config) -> dict[str, Any]:
 
 def test_each_model_has_its_dags_in_each_environment(described: dict[str, Any]) -> None:
     assert described["errors"] == {}
-    assert set(described["dags"]) == {"promote_model_dag", "rollback_model_dag"} | {
+    assert set(described["dags"]) == OF_EVERY_PROJECT | {
         f"{environment}_{middle}_dag"
         for environment in NAMES
         for middle in ("train_model", "inference_pipe", "churn_train_model", "churn_inference_pipe")
@@ -123,7 +125,7 @@ def test_a_wrong_schedule_is_an_import_error_of_the_pipelines_alone(
     wrong = shutil.copytree(project, tmp_path / "project")
     (wrong / "schedule.toml").write_text("[prd.churn.train_model]\ncron = '0 3 * * *'\n")
     found = describe(pytestconfig.rootpath / "dags", project=wrong)
-    assert set(found["dags"]) == {"promote_model_dag", "rollback_model_dag"}
+    assert set(found["dags"]) == OF_EVERY_PROJECT
     assert len(found["errors"]) == 2
     for error in found["errors"].values():
         assert "project/schedule.toml, table prd.churn.train_model: it has no source. Only dev has a sample" in error

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import structs
 from tests.dags.without_airflow import load
+from tests.support.project import inferred, publish
 
 from bulkhead.errors import Refused
+from bulkhead.queries import promotion
 from bulkhead.registry import approval
 from bulkhead.registry.approval import question
+from bulkhead.registry.profiles import Drift
 from bulkhead.registry.records import Data, ModelRecord
+from bulkhead.registry.store import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 escaping, approval_text, defaults, xcom = map(load, ("escaping", "approval_text", "defaults", "xcom"))
 
@@ -80,6 +87,14 @@ def test_a_models_name_is_told_as_it_is() -> None:
     assert question(NAME, "prd", "old.joblib") == f"Promote {NAME} to prd, in place of old.joblib?"
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_name_of_a_numbered_model_is_no_markdown_in_the_question(text: str) -> None:
+    model = structs.replace(a_model(text), version=12, model_name=text)
+    asked = approval.asked(model, "prd", model)
+    assert re.fullmatch(r"[A-Za-z0-9_.?-]+ #12 \([A-Za-z0-9_.?-]+\)", asked[8 : asked.index(" to prd")])
+    assert asked.isprintable()
+
+
 def a_model(said: str, environment: str = "dev", **metrics: Any) -> ModelRecord:
     """A model of which everything that is shown is ``said``."""
     data = Data(path=said, sha256="0" * 64, rows=1, source="s")
@@ -93,25 +108,61 @@ def a_model(said: str, environment: str = "dev", **metrics: Any) -> ModelRecord:
     )
 
 
+def approval_of(  # noqa: PLR0913  # what is read
+    models: Path,
+    candidate: ModelRecord,
+    served: ModelRecord | None,
+    environment: str = "prd",
+    asked: tuple[object, object] = ("who", "why"),
+    *,
+    four_eyes: bool = False,
+    warning: str | None = None,
+    drift: str | None = None,
+) -> str:
+    """What is asked of whoever approves that ``candidate`` replaces ``served``."""
+    outlook = promotion.outlook(models, candidate, served, environment)
+    text: str = approval_text.of_promotion(
+        outlook, candidate, served, environment, asked, four_eyes=four_eyes, warning=warning, drift=drift
+    )
+    return text
+
+
 @pytest.mark.parametrize("text", HOSTILE)
-def test_no_text_changes_the_shape_of_the_approval(text: str) -> None:
+def test_a_warning_is_told_first_and_means_nothing_in_it(text: str, tmp_path: Path) -> None:
+    model = structs.replace(a_model("plain"), version=12, model_name="churn")
+    asked, nothing, told, empty, *rest = approval_of(tmp_path, model, None, warning=text).split("\n")
+    assert CELL.fullmatch(told.removeprefix("**Warning:** ")) or told == "**Warning:** -"
+    assert (nothing, empty) == ("", "")
+    assert [asked, nothing, *rest] == approval_of(tmp_path, model, None).split("\n")
+    assert "| model | ` churn #12 ` |" in "\n".join(rest)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_changes_the_shape_of_the_approval(text: str, tmp_path: Path) -> None:
     def shape(said: str) -> list[int]:
         model = a_model(said, said)
-        body = approval_text.side_by_side(model, model, said, said, said, four_eyes=True)
-        return [len(re.findall(r"(?<!\\)\|", line)) for line in body.split("\n")]
+        linked = structs.replace(model, model_filename=NAME)
+        other = structs.replace(model, features=[said], target=f"{said} too", model_hash="other")
+        shown = [
+            approval_of(tmp_path, model, one, said, (said, said), four_eyes=True, warning=said)
+            for one in (model, other, None)
+        ]
+        shown.append(approval_of(tmp_path, linked, other, said, (said, said)))
+        for body in shown:
+            assert "evil.example" not in re.sub(CELL, "", body)
+            assert not re.search(r"[<>\u202e\x00-\x09\x0b-\x1f]", re.sub(CELL, "", body))
+        return [len(re.findall(r"(?<!\\)\|", line)) for body in shown for line in body.split("\n")]
 
     assert shape(text) == shape("plain")
 
 
-def test_a_legacy_model_and_no_model_are_shown_too() -> None:
+def test_a_legacy_model_and_no_model_are_shown_too(tmp_path: Path) -> None:
     legacy = ModelRecord(model_hash="3f2a", model_filename="m.pkl", training_timestamp="t", environment="dev")
-    assert "| model | ` m.pkl ` | ` none ` |" in approval_text.side_by_side(
-        legacy, None, "prd", "why", "who", four_eyes=False
-    )
+    assert "| model | ` m.pkl ` | ` nothing ` |  |" in approval_of(tmp_path, legacy, None)
 
 
-def test_the_approval_says_that_four_eyes_are_needed_only_where_they_are() -> None:
-    said = [approval_text.side_by_side(a_model("m"), None, "prd", "why", "who", four_eyes=on) for on in (True, False)]
+def test_the_approval_says_that_four_eyes_are_needed_only_where_they_are(tmp_path: Path) -> None:
+    said = [approval_of(tmp_path, a_model("m"), None, four_eyes=on) for on in (True, False)]
     assert ["BULKHEAD_FOUR_EYES" in one for one in said] == [True, False]
 
 
@@ -128,34 +179,54 @@ def test_four_eyes_that_are_neither_are_refused(text: str, monkeypatch: pytest.M
         defaults.four_eyes()
 
 
-def test_both_models_who_asks_and_why_are_shown() -> None:
+def test_both_models_who_asks_and_why_are_shown(tmp_path: Path) -> None:
     new, old = a_model("new.joblib", r2=0.9), a_model("old.joblib", "prd", r2=0.8)
-    body = approval_text.side_by_side(new, old, "prd", "it is better", "ann", four_eyes=False)
-    assert "| model | ` new.joblib ` | ` old.joblib ` |" in body
-    assert "| ` r2 ` (more is better) | ` 0.9 ` | ` 0.8 ` |" in body
-    assert "| by | ` ann ` |" in body
-    assert "| reason | ` it is better ` |" in body
+    old = structs.replace(old, version=11)
+    body = approval_of(tmp_path, new, old, asked=("ann", "it is better"))
+    assert body.startswith("Asked for by ` ann `: ` it is better `\n")
+    assert "| model | ` new.joblib ` | ` model #11 ` |  |" in body
+    assert "| ` r2 ` | ` 0.9 ` | ` 0.8 ` | better (more is better) |" in body
+    worse = approval_of(tmp_path, old, new, asked=("ann", "it is better"))
+    assert "| ` r2 ` | ` 0.8 ` | ` 0.9 ` | worse (more is better) |" in worse
 
 
-def test_the_approval_shows_whatever_metrics_the_two_declare_the_leading_one_first_and_what_differs() -> None:
+def test_the_approval_shows_whatever_metrics_the_two_declare_the_leading_one_first_and_what_differs(
+    tmp_path: Path,
+) -> None:
     given = {"model_name": "churn", "problem": "binary", "target": "left", "features": ["age"]}
     goals = {"roc_auc": "maximize", "log_loss": "minimize"}
     new = structs.replace(a_model("new.joblib", roc_auc=0.9, log_loss=0.2), **given, goals=goals)
     old = structs.replace(a_model("old.joblib", "prd", roc_auc=0.8, lift=3.0), **given, goals={"lift": "maximize"})
-    body = approval_text.side_by_side(new, old, "prd", "why", "ann", four_eyes=False)
+    body = approval_of(tmp_path, new, old)
     assert "signature" not in body
-    assert "| name | ` churn ` | ` churn ` |" in body
-    assert "| problem | ` binary ` | ` binary ` |" in body
     shown = [line for line in body.splitlines() if "is better" in line]
     assert shown == [
-        "| ` roc_auc ` (more is better) | ` 0.9 ` | ` 0.8 ` |",
-        "| ` log_loss ` (less is better) | ` 0.2 ` | - |",
-        "| ` lift ` (more is better) | - | ` 3.0 ` |",
+        "| ` roc_auc ` | ` 0.9 ` | ` 0.8 ` | (more is better) |",
+        "| ` log_loss ` | ` 0.2 ` | ` - ` | (less is better) |",
+        "| ` lift ` | ` - ` | ` 3 ` | (more is better) |",
     ]
+    (same,) = [line for line in body.splitlines() if line.startswith("The same: ")]
+    assert {"columns", "problem", "target"} < set(re.split(r": |, |\. ", same))
+    assert "| ` data ` | ` s ` |" not in body
     other = structs.replace(new, features=["age", "town"], target="gone")
-    first = approval_text.side_by_side(other, old, "prd", "why", "ann", four_eyes=False).splitlines()[0]
-    assert first.startswith("Not of the served model's signature: ` new [")
-    assert "the target is gone, was left" in first
+    lines = approval_of(tmp_path, other, old).splitlines()
+    assert lines[2].startswith("**Not of the served model's signature:** ` new '")
+    assert "the target is gone, was left" in lines[2]
+    assert "| ` target ` | ` gone ` | ` left ` | differs |" in lines
+    assert "columns" not in lines[-1]
+
+
+def test_the_approval_says_what_the_gate_says_and_leads_to_the_page(tmp_path: Path) -> None:
+    model = structs.replace(a_model(NAME, r2=0.4))
+    passes = approval_of(tmp_path, model, None)
+    assert "The gate of ` prd ` lets it pass." in passes
+    assert f"(/bulkhead/promote/prd/{NAME})" in passes
+    assert "/bulkhead/" not in approval_of(tmp_path, a_model("../../elsewhere)"), None)
+    (tmp_path / "gate.toml").write_text("[prd]\nmin_r2 = 0.5\n")
+    refused = approval_of(tmp_path, model, None)
+    assert "**The gate of ` prd ` does not let it pass:** ` " in refused
+    assert "0.4" in refused.split("does not let it pass")[1].split("\n")[0]
+    assert "lets it pass" not in refused
 
 
 def test_approvers_are_named_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,3 +273,16 @@ def test_a_large_result_is_cut_to_what_xcom_takes(facts: dict[str, object]) -> N
 def test_a_large_value_that_is_no_object_is_left_out_as_a_whole() -> None:
     bounded = xcom.bounded({"environment": "y" * 100_000, "facts": {"rows": 3}})
     assert bounded == {"facts": {"rows": 3}, "left_out": ["environment"]}
+
+
+def test_the_approval_says_how_far_the_newest_inference_was_from_training(tmp_path: Path) -> None:
+    registry = Registry(tmp_path)
+    model = publish(registry, "dev")
+    assert promotion.drift_in_words(registry, model.model_filename) is None
+    inferred(registry, model, 1, drift=Drift(rows=20, sampled=20, columns={"age": 0.1}))
+    assert promotion.drift_in_words(registry, model.model_filename) == "no drift, 20 rows"
+    inferred(registry, model, 2, drift=Drift(rows=9, sampled=9, columns={"age": 0.5}, drifted=["age"], limit=0.25))
+    told = promotion.drift_in_words(registry, model.model_filename)
+    assert told is not None
+    assert "age 0.5" in told
+    assert told in approval_of(tmp_path, model, None, drift=told)

@@ -11,6 +11,7 @@ import pytest
 from tests.faults.acts import held_training, journal_of
 from tests.faults.shell import hidden_files, limited, record_of
 from tests.faults.support import AT_ONCE, TRAIN, Fault, Row, status, wait_until
+from tests.support.uploads import Sender
 from tests.system.support import Stack
 
 from bulkhead.paths import run_path
@@ -29,15 +30,18 @@ TOO_LITTLE = "64m"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack whose models/ and shared/runs/ are disks of a megabyte; mounted before its containers look."""
+    """A stack whose models/, inputs and run folders are disks of a megabyte; mounted before its containers look."""
     if AS_ROOT and subprocess.run([*AS_ROOT, "true"], check=False, capture_output=True).returncode:
         pytest.skip("mounting a small disk takes root, or sudo without a password")
     made = Stack(tmp_path_factory.mktemp("stack"), **AT_ONCE)
-    disks = (made.models, made.runs)
+    disks = (made.models, made.runs, made.inputs)
     options = f"size=1m,mode=0775,uid={os.geteuid()},gid={os.getegid()}"
     try:
         for folder in disks:
             subprocess.run([*AS_ROOT, "mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], check=True)
+        for folder in (made.inputs / ".uploads", made.inputs / ".uploads/arriving"):
+            folder.mkdir()
+            folder.chmod(0o775)
         with status(made):
             yield made
     finally:
@@ -64,6 +68,18 @@ def test_a_full_disk_under_the_run_folders_fails_once_and_leaves_no_half_file(st
         assert "No space left on device" in record["detail"]
         assert hidden_files(stack.folder / run_path(TRAIN, run_id)) == []
     the_next_run_publishes(stack)
+
+
+def test_a_full_disk_under_the_inputs_takes_no_table_and_leaves_none(stack: Stack) -> None:
+    sender = Sender(stack)
+    whole, pieces = b"a,b\n" + b"1,2\n" * 500_000, iter([b"a,b\n", *[b"1,2\n" * 10_000] * 50])
+    for name, content in (("whole.csv", whole), ("pieces.csv", pieces)):
+        status, said = sender.send(name, content)
+        assert status == 507, said
+        assert "Free some space" in said["detail"]
+        assert sender.files() == []
+    assert sender.send("small.csv", b"a,b\n1,2\n")[0] == 201
+    (stack.inputs / "small.csv").unlink()
 
 
 def test_a_step_over_its_time_limit_is_stopped_and_not_run_again(stack: Stack, fault: Fault) -> None:

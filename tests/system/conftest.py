@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,20 @@ with DAG(dag_id="own_dag", schedule=None, tags=["mine"]):
 """
 
 
+SECRET = "of the receiver"  # noqa: S105  # of these tests
+TOLD = {
+    "BULKHEAD_NOTIFY_WEBHOOK": "http://receiver:8000/hook",
+    "BULKHEAD_NOTIFY_WEBHOOK_SECRET": SECRET,
+    "BULKHEAD_NOTIFY_MAIL_TO": "ops@example.org",
+    "BULKHEAD_SMTP_HOST": "receiver",
+    "BULKHEAD_SMTP_PORT": "2525",
+    "BULKHEAD_SMTP_STARTTLS": "0",
+    "BULKHEAD_OTEL": "1",
+    "BULKHEAD_OTEL_ENDPOINT": "http://receiver:4318",
+}
+"""Who is told of what happens on the stack: a container on its network, ``receiver.py``."""
+
+
 @pytest.fixture(scope="session")
 def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project as it comes, with a second model: the example churn."""
@@ -38,7 +53,8 @@ def project_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, project_folder: Path) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("stack"), BULKHEAD_PROJECT_FOLDER=str(project_folder)).status() as stack:
+    folder = tmp_path_factory.mktemp("stack")
+    with Stack(folder, BULKHEAD_PROJECT_FOLDER=str(project_folder), **TOLD).status() as stack, stack.receiver():
         yield stack
 
 
@@ -50,7 +66,8 @@ def scheduled(stack: Stack, project_folder: Path) -> Iterator[Callable[[str], No
 
     def write(text: str) -> None:
         file.write_text(text)
-        stack.wait_for_schedule("prd_churn_train_model_dag")
+        cron = re.search(r'^\[prd\.churn\.train_model\]\ncron = "(.*)"', text, re.MULTILINE)
+        stack.wait_for_schedule("prd_churn_train_model_dag", cron[1] if cron else None)
 
     yield write
     file.write_text(before)

@@ -52,7 +52,8 @@ class Stack:
             **settings,
             "COMPOSE_ENV_FILES": str(env_file),
         }
-        for made in (self.models, self.inputs, self.runs):
+        uploads = self.inputs / ".uploads"
+        for made in (self.models, self.inputs, uploads, uploads / "arriving", self.runs):
             made.mkdir(parents=True)
             made.chmod(0o775)
         self.write_settings()
@@ -82,11 +83,12 @@ class Stack:
         built = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         assert built.returncode == 0, built.stderr[-2000:]
 
-    def wait_for_schedule(self, dag_id: str, seconds: float = 60) -> None:
-        """Until Airflow has read that the DAG runs by itself."""
+    def wait_for_schedule(self, dag_id: str, cron: str | None = None, seconds: float = 60) -> None:
+        """Until Airflow has read that the DAG runs by itself; ``cron``: at these times, and no more as before."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self.airflow.request("GET", f"/api/v2/dags/{dag_id}")["timetable_summary"]:
+            summary = self.airflow.request("GET", f"/api/v2/dags/{dag_id}")["timetable_summary"]
+            if summary and cron in (None, summary):
                 return
             time.sleep(0.5)
         raise AssertionError(f"Airflow has not read the schedule of {dag_id} after {seconds} s")
@@ -106,6 +108,30 @@ class Stack:
         finally:
             self.down()
 
+    @contextmanager
+    def receiver(self) -> Iterator[None]:
+        """Whoever is told of what happens is there, until the block ends."""
+        mount = f"{ROOT / 'tests/system'}:/tests:ro"
+        start = ["docker", "run", "--detach", "--name", f"{self.project}-receiver", "--network-alias", "receiver"]
+        start += ["--network", f"{self.project}_default", "-v", mount, "--entrypoint", "python"]
+        subprocess.run([*start, f"bulkhead/airflow:{TAG}", "/tests/receiver.py"], check=True, capture_output=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["docker", "rm", "--force", f"{self.project}-receiver"], check=False, capture_output=True)
+
+    def told(self, kind: str, about: str, *, least: int = 1, seconds: float = 60) -> list[dict[str, Any]]:
+        """What the receiver got of this kind that names ``about``, once it is as much as that."""
+        deadline = time.monotonic() + (seconds if least else 12)
+        while True:
+            logs = ["docker", "logs", f"{self.project}-receiver"]
+            lines = subprocess.run(logs, capture_output=True, text=True, check=True).stdout.splitlines()
+            told = [json.loads(line) for line in lines]
+            found = [one for one in told if one["kind"] == kind and about in json.dumps(one, ensure_ascii=False)]
+            if (least and len(found) >= least) or time.monotonic() > deadline:
+                return found
+            time.sleep(0.5)
+
     def tag(self, image: str) -> None:
         subprocess.run(["docker", "tag", f"bulkhead/{image}:{TAG}", f"bulkhead/{image}:{self.project}"], check=True)
 
@@ -119,10 +145,10 @@ class Stack:
         return id_and_state
 
     def trainings(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        return [r for r in records(self.models / "log.txt") if run_id in (None, r["run_id"])]
+        return [r for r in records(self.models / "log.txt") if run_id in (None, r.get("run_id"))]
 
     def inferences(self, run_id: str | None = None) -> list[dict[str, Any]]:
-        return [r for r in records(self.models / "log_inference.txt") if run_id in (None, r["run_id"])]
+        return [r for r in records(self.models / "log_inference.txt") if run_id in (None, r.get("run_id"))]
 
     def model_files(self) -> set[str]:
         return {path.name for path in self.models.glob("model_*")}

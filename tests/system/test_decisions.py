@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import time
-import urllib.parse
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
-from airflow_client import AirflowError
+from tests.system.promotions import approval_of, ask, decide
 
 from bulkhead.registry import journal
 from bulkhead.registry.serving import RegistryState
@@ -34,61 +32,14 @@ def train(stack: Stack, environment: str) -> str:
     return str(record["model_filename"])
 
 
-def approval_of(stack: Stack, run_id: str, seconds: float = 90) -> tuple[str, dict[str, Any]]:
-    """The path and the content of the approval that a promotion waits for."""
-    run = urllib.parse.quote(run_id, safe="")
-    path = f"/api/v2/dags/promote_model_dag/dagRuns/{run}/taskInstances/approve/-1/hitlDetails"
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return path, stack.airflow.request("GET", path)
-        except AirflowError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)
-
-
-def wait_until_parked(stack: Stack, task_instance: str, seconds: float = 90) -> None:
-    """Wait as long as a person takes to read: until the process that asks has ended, and the scheduler knows.
-
-    Airflow 3.3.2 queues the task anew at the answer; where it hears of that process's end only then, it takes the
-    queued task for one that was lost, and fails it ("finished with state success, but ... queued").
-    """
-    deadline = time.monotonic() + seconds
-    while stack.airflow.request("GET", task_instance)["state"] != "awaiting_input":
-        assert time.monotonic() < deadline, f"{task_instance} does not wait for a person"
-        time.sleep(0.5)
-    time.sleep(3)
-
-
-def decide(stack: Stack, run_id: str, option: str) -> str:
-    """Answer the approval; returns the run's state at its end."""
-    path, _ = approval_of(stack, run_id)
-    wait_until_parked(stack, path.removesuffix("/hitlDetails"))
-    stack.airflow.request("PATCH", path, {"chosen_options": [option], "params_input": {}})
-    *_, (state, tasks) = stack.airflow.states("promote_model_dag", run_id)
-    # Where a test fails, its report has this.
-    sys.stdout.write(f"{run_id} ended {state}: {tasks}, {stack.trainings(run_id)}\n")
-    if state == "failed":
-        failed = [task for task, of_task in tasks.items() if of_task == "failed"]
-        sys.stdout.writelines(f"{task}: {stack.task_log('promote_model_dag', run_id, task)}\n" for task in failed)
-    return state
-
-
-def ask(stack: Stack, model: str) -> str:
-    """Ask for a promotion; returns the run's id."""
-    stack.airflow.wait_for_dag("promote_model_dag")
-    return stack.airflow.trigger("promote_model_dag", {"model": model, "reason": "it is better"})
-
-
 def test_an_approved_promotion_serves_the_same_file_in_prd_and_says_who_approved_it(stack: Stack) -> None:
     before = train(stack, "prd")
     model = train(stack, "dev")
     files = stack.model_files()
     run_id = ask(stack, model)
     _, shown = approval_of(stack, run_id)
-    assert model in shown["body"]
-    assert before in shown["body"]
+    assert f"({model})" in shown["subject"]
+    assert f"({before})" in shown["subject"]
     assert decide(stack, run_id, "Approve") == "success"
     record = stack.trainings()[-1]
     assert (record["environment"], record["model_filename"]) == ("prd", model)
@@ -115,7 +66,7 @@ def test_a_promotion_updates_the_asset_of_prds_models(stack: Stack) -> None:
 def test_a_rejected_promotion_changes_nothing_and_is_on_record(stack: Stack) -> None:
     train(stack, "prd")
     model = train(stack, "dev")
-    run_id = ask(stack, model)
+    run_id = ask(stack, f"model #{stack.trainings()[-1]['version']}")
     approval_of(stack, run_id)
     lines, before = stack.trainings(), served(stack, "prd")
     assert decide(stack, run_id, "Reject") == "success"
@@ -132,7 +83,8 @@ def test_a_promotion_is_refused_when_another_model_is_served_by_then(stack: Stac
     assert decide(stack, run_id, "Approve") == "failed"
     (failure,) = stack.trainings(run_id)
     assert failure["cause"] == "refused"
-    assert f"by now it would be 'Promote {model} to prd, in place of {newer}?'" in failure["detail"]
+    now = rf"by now it would be 'Promote model #\d+ \({model}\) to prd, in place of model #\d+ \({newer}\)\?'"
+    assert re.search(now, failure["detail"])
     assert served(stack, "prd") == newer
 
 
@@ -142,7 +94,7 @@ def test_a_model_that_is_not_there_is_refused_before_anybody_is_asked(stack: Sta
     assert state == "failed"
     (failure,) = stack.trainings(run_id)
     assert failure["step"] == "check_model"
-    assert "no record of a model file" in failure["detail"]
+    assert "has no model 'model_of_nobody.joblib'" in failure["detail"]
 
 
 def test_a_rollback_serves_the_model_before_and_names_who_asked_for_it(stack: Stack) -> None:

@@ -104,7 +104,7 @@ BAD: dict[str, tuple[str, dict[str, Any], bytes | None, str]] = {
     "text": ("train_model", {}, b"a,target\n1,2\nx,3\n", "row 2"),
     "no target": ("train_model", {"target": "price\n'\"{{ 1 }}"}, b"a,target\n1,2\n3,4\n", "no such column"),
     "too few rows": ("train_model", {"test_fraction": 0.9}, b"a,target\n1,2\n3,4\n", "to train on"),
-    "other schema": ("inference_pipe", {}, b"feature1,other\n1,2\n", "missing ['feature2']"),
+    "other schema": ("inference_pipe", {}, b"feature1,other\n1,2\n", "missing 'feature2'"),
     "infinity": ("inference_pipe", {}, b"feature1,feature2\n1,inf\n", "infinity"),
 }
 

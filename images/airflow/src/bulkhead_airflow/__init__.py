@@ -4,11 +4,12 @@ from bulkhead.environments import LAST, PROMOTED_TO
 from bulkhead.environments import NAMES as ENVIRONMENTS
 from bulkhead.identity import Environment
 from bulkhead_airflow.approval import PromotionApproval
-from bulkhead_airflow.assets import models_of, name_of
+from bulkhead_airflow.assets import environment_of, models_of, name_of
 from bulkhead_airflow.forms import training_flags
 from bulkhead_airflow.operator import StepOperator
 from bulkhead_airflow.params import REASON, source_param, training_params
-from bulkhead_airflow.plan import Plan, plans, promotable_names
+from bulkhead_airflow.plan import Plan, check_timetable, plans, promotable_names
+from bulkhead_airflow.registry_check import RegistryCheck
 
 __all__ = [
     "ENVIRONMENTS",
@@ -18,7 +19,10 @@ __all__ = [
     "Environment",
     "Plan",
     "PromotionApproval",
+    "RegistryCheck",
     "StepOperator",
+    "check_timetable",
+    "environment_of",
     "models_of",
     "name_of",
     "plans",

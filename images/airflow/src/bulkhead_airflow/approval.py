@@ -15,9 +15,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from bulkhead import environments
 from bulkhead.errors import Refused
-from bulkhead.registry.approval import question
+from bulkhead.queries import promotion, references
+from bulkhead.registry import decisions
+from bulkhead.registry.approval import asked
 from bulkhead.registry.store import Registry
-from bulkhead_airflow import approval_text, defaults
+from bulkhead_airflow import approval_text, defaults, links, notifiers, task_log
 from bulkhead_airflow.task_identity import identity_of, try_id_of
 from engine import patience
 from engine.registrar_client import RegistrarClient
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class PromotionApproval(ApprovalOperator):
-    """Asks whether the run's model may be promoted, with both models side by side.
+    """Asks whether the run's model may be promoted, with what that would change.
 
     ``BULKHEAD_APPROVERS`` names who may answer; empty: everybody who may edit tasks. After ``BULKHEAD_APPROVAL_DAYS``
     without an answer the task fails; empty: it waits for ever.
@@ -37,13 +39,19 @@ class PromotionApproval(ApprovalOperator):
     """
 
     template_fields = ()
+    candidate_name = ""
+    """Of which model the one to be promoted is a version, once that is known."""
 
     def __init__(self, **kwargs: Any) -> None:
+        told = notifiers.of_approval()
+        if told:
+            kwargs = defaults.here() | kwargs
         super().__init__(
             subject="",
             body="",
             assigned_users=defaults.approvers() or None,
             response_timeout=defaults.approval_time(),
+            notifiers=told,
             **kwargs,
         )
 
@@ -57,19 +65,25 @@ class PromotionApproval(ApprovalOperator):
         environment = params["environment"]
         registry = Registry(defaults.models_folder())
         try:
-            candidate = registry.find(params["model"], environments.origin_of(environment))
+            filename = references.filename_of(registry, params["model"])
+            candidate = registry.find(filename, environments.origin_of(environment))
         except Refused as error:
-            raise AirflowFailException(str(error)) from None
+            self.log.error("%s", error)  # noqa: TRY400  # its stack says nothing
+            raise task_log.told(AirflowFailException(str(error))) from None
+        self.candidate_name = candidate.name
         served = registry.served(environment, candidate.name)
-        self.subject = question(candidate.model_filename, environment, served and served.model_filename)
-        self.body = approval_text.side_by_side(
+        self.subject = asked(candidate, environment, served)
+        self.body = approval_text.of_promotion(
+            promotion.outlook(registry.folder, candidate, served, environment),
             candidate,
             served,
             environment,
-            params["reason"],
             # The name that the registrar compares with the approver's.
-            getattr(run, "triggering_user_name", None) or run.run_type,
+            (getattr(run, "triggering_user_name", None) or run.run_type, params["reason"]),
             four_eyes=defaults.four_eyes(),
+            warning=decisions.revoked_twin(registry, candidate),
+            drift=promotion.drift_in_words(registry, candidate.model_filename),
+            page=links.root(),
         )
         return super().execute(context)
 

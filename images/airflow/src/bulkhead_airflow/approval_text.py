@@ -1,82 +1,88 @@
-"""What the person who approves a promotion reads: both models side by side, who asks, and why."""
+"""What the person who approves a promotion reads: what it changes first, then who asks, and why."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bulkhead.registry import metrics, quality_gate
+from bulkhead.environments import PROMOTED_TO
+from bulkhead.registry.store import MODEL_NAME
 from bulkhead_airflow.escaping import quoted, row
+from models_page import PREFIX
 
 if TYPE_CHECKING:
+    from bulkhead.queries.promotion import Change, Outlook
     from bulkhead.registry.records import ModelRecord
 
-_BETTER = {"maximize": "(more is better)", "minimize": "(less is better)"}
 _FOUR_EYES = "Whoever asked for a promotion may not approve it: the registrar refuses the record (BULKHEAD_FOUR_EYES)."
 
 
-def side_by_side(
+def of_promotion(  # noqa: PLR0913  # what is read
+    outlook: Outlook,
     candidate: ModelRecord,
     served: ModelRecord | None,
     environment: str,
-    reason: object,
-    requested_by: object,
+    asked: tuple[object, object],
     *,
     four_eyes: bool,
+    warning: str | None = None,
+    drift: str | None = None,
+    page: str = PREFIX,
 ) -> str:
-    """The question's body, in Markdown. All that a person or a record says is escaped in it.
+    """The question's body, in Markdown, short enough that the answers stand below it. All that others say is escaped.
 
     Args:
+        outlook: what the promotion would change.
         candidate: the model that is to be promoted, as the registry has it.
         served: what ``environment`` serves; None: nothing.
         environment: where the model is promoted to.
-        reason: what the requester gave.
-        requested_by: who asks.
+        asked: who asks, and why.
         four_eyes: whether the requester may not approve.
+        warning: what else is known of the model; None: nothing.
+        drift: how far its newest inference was from its training, in words; None: nobody knows.
+        page: the path of Bulkhead's pages.
     """
-    differences = quality_gate.signature_change(candidate, served) if served is not None else []
-    first = [f"Not of the served model's signature: {quoted('; '.join(differences))}", ""] if differences else []
-    rows = [
-        row("", f"{quoted(candidate.environment)}, to be promoted", f"{quoted(environment)}, served now"),
-        row("---", "---", "---"),
-        row("model", quoted(candidate.model_filename), quoted(served.model_filename if served else "none")),
-        row("name", quoted(candidate.name), quoted(served and served.name)),
-        row("problem", quoted(_problem(candidate)), quoted(_problem(served))),
-        row("target", quoted(candidate.target), quoted(served and served.target)),
-        row("trained", quoted(candidate.training_timestamp), quoted(served and served.training_timestamp)),
-        row("data", quoted(_data(candidate)), quoted(_data(served))),
-        *(
-            row(_better(key, goal), quoted(_metric(candidate, key)), quoted(_metric(served, key)))
-            for key, goal in _goals(candidate, served).items()
+    who, why = asked
+    lines = [f"Asked for by {quoted(who)}: {quoted(why)}", ""]
+    if warning is not None:
+        lines += [f"**Warning:** {quoted(warning)}", ""]
+    if outlook.signature:
+        lines += [f"**Not of the served model's signature:** {quoted('; '.join(outlook.signature))}", ""]
+    if outlook.gate is not None:
+        lines += [f"**The gate of {quoted(environment)} does not let it pass:** {quoted(outlook.gate)}", ""]
+    if drift is not None:
+        lines += [f"Its newest inference: {quoted(drift)}", ""]
+    differing = [change for change in outlook.changes if not change.is_same]
+    lines += [
+        row("", f"{quoted(candidate.environment)}, to be promoted", f"{quoted(environment)}, served now", ""),
+        row("---", "---", "---", "---"),
+        # Their files are in the question above.
+        row("model", _called(candidate), _called(served), ""),
+        row(
+            "trained", quoted(candidate.training_timestamp[:19]), quoted(served and served.training_timestamp[:19]), ""
         ),
+        *(_metric(change) for change in outlook.metrics),
+        *(_row(change, "differs") for change in differing),
     ]
-    asked = [
-        row("Asked", ""),
-        row("---", "---"),
-        row("by", quoted(requested_by)),
-        row("reason", quoted(reason)),
-    ]
-    return "\n".join([*first, *rows, "", *asked, *(["", _FOUR_EYES] if four_eyes else [])])
+    same = [change.what for change in outlook.changes if change.is_same]
+    if not outlook.signature and served is not None:
+        same = ["columns", *same]
+    lines += ["", f"The same: {', '.join(same) or 'nothing'}."]
+    if outlook.gate is None:
+        lines[-1] += f" The gate of {quoted(environment)} lets it pass."
+    if MODEL_NAME.fullmatch(candidate.model_filename) and environment in PROMOTED_TO:  # the page knows no other
+        address = f"{page}/promote/{environment}/{candidate.model_filename}"
+        lines[-1] += f" [All of both versions, side by side]({address})."
+    return "\n".join([*lines, *(["", _FOUR_EYES] if four_eyes else [])])
 
 
-def _goals(candidate: ModelRecord, served: ModelRecord | None) -> dict[str, str]:
-    """Which way each metric is better that one of the two declares; the candidate's leading one first."""
-    goals = dict(metrics.goals_of(candidate))
-    for key, goal in metrics.goals_of(served).items() if served is not None else ():
-        goals.setdefault(key, goal)
-    return goals
+def _row(change: Change, verdict: str) -> str:
+    return row(quoted(change.what), quoted(change.candidate), quoted(change.served), verdict)
 
 
-def _better(key: str, goal: str) -> str:
-    return f"{quoted(key)} {_BETTER.get(goal, '')}".rstrip()
+def _metric(change: Change) -> str:
+    words = [change.verdict or ("the same" if change.is_same else ""), f"({change.goal})" if change.goal else ""]
+    return _row(change, " ".join(word for word in words if word))
 
 
-def _problem(model: ModelRecord | None) -> str | None:
-    return (model.problem or "regression") if model is not None else None
-
-
-def _data(model: ModelRecord | None) -> str | None:
-    return model.data.path if model is not None and model.data is not None else None
-
-
-def _metric(model: ModelRecord | None, key: str) -> Any:
-    return (model.metrics or {}).get(key) if model is not None else None
+def _called(model: ModelRecord | None) -> str:
+    return quoted("nothing" if model is None else model.short_name or model.model_filename)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Asset
 
-from bulkhead import schedule
+from bulkhead import environments, schedule
 from bulkhead.errors import Refused
 from bulkhead.model_name import DEFAULT_NAME
+from bulkhead.queries import references
 from bulkhead.registry.store import Registry
 from bulkhead_airflow import defaults
 
@@ -16,12 +17,21 @@ if TYPE_CHECKING:
     from bulkhead.identity import Environment
 
 
-def name_of(filename: str) -> str:
-    """Of which model the file called ``filename`` is a version; of ``model``, if the registry does not know it."""
+def name_of(model: str) -> str:
+    """Of which model the one called ``model`` is a version; of ``model``, if the registry does not know it."""
+    registry = Registry(defaults.models_folder())
     try:
-        return Registry(defaults.models_folder()).find(filename).name
+        return registry.find(references.filename_of(registry, model.strip())).name
     except (Refused, OSError):
         return DEFAULT_NAME
+
+
+def environment_of(filename: str) -> str:
+    """Which environment published the file called ``filename``; the last one, if the registry does not know it."""
+    try:
+        return Registry(defaults.models_folder()).find(filename.strip()).environment
+    except (Refused, OSError):
+        return environments.LAST
 
 
 def models_of(environment: Environment, name: str = DEFAULT_NAME) -> Asset:

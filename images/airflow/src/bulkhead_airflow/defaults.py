@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 POOL = "steps"
 """Airflow's pool of all steps: how many run at once is a matter of the machine, not of the DAGs."""
+_EXECUTOR = "bulkhead_airflow.executor.StepExecutor"
+"""The one whose tasks run in the scheduler, also where there are several hosts."""
 LAUNCHER_SOCKET = "/run/bulkhead/launcher/launcher.sock"
 
 
@@ -43,6 +45,11 @@ def retry_arguments(retries: int | None = None) -> dict[str, Any]:
         "retry_exponential_backoff": 2,
         "max_retry_delay": timedelta(minutes=5),
     }
+
+
+def here() -> dict[str, Any]:
+    """Airflow's arguments for a task of the first host: another one's network reaches that one and no more."""
+    return {"executor": _EXECUTOR} if os.environ.get("BULKHEAD_HOSTS") == "1" else {}
 
 
 def follows(environment: str) -> bool:

@@ -6,8 +6,7 @@ would speak in this project's name.
 
 from __future__ import annotations
 
-import re
-
+from bulkhead import markdown
 from bulkhead.errors import one_line
 
 _LONGEST = 500
@@ -24,9 +23,7 @@ def quoted(value: object) -> str:
     text = one_line("" if value is None else str(value), _LONGEST).replace("|", r"\|")
     if not text.strip():
         return _NOTHING
-    # A fence longer than any run of backticks in it, and spaces, which Markdown takes away, between the two.
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence} {text} {fence}"
+    return markdown.code(text)
 
 
 def row(*cells: str) -> str:

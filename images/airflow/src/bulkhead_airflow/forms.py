@@ -10,7 +10,7 @@ from bulkhead import environments, project_models
 from bulkhead.paths import SAMPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bulkhead.parameters import Field
 
@@ -29,7 +29,9 @@ SWITCHES = {
 _SOURCE = "A .csv or .parquet file in shared/inputs/, by its name there, or a folder or pattern of several"
 
 
-def source_field(environment: str, *, scheduled: bool, pattern: str | None = None) -> dict[str, Any]:
+def source_field(
+    environment: str, *, scheduled: bool, pattern: str | None = None, there: Sequence[str] = ()
+) -> dict[str, Any]:
     """The field for the source table.
 
     Only the first environment falls back on the sample: elsewhere a table that nobody named must not be taken.
@@ -38,8 +40,12 @@ def source_field(environment: str, *, scheduled: bool, pattern: str | None = Non
         environment: the DAG's.
         scheduled: whether the DAG runs by itself, too.
         pattern: the schedule's own source.
+        there: tables to choose among; others can be typed.
     """
-    field = {"type": "string", "minLength": 1, "maxLength": 500, "title": "Source table"}
+    field: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 500, "title": "Source table"}
+    known = [SAMPLE, *there] if environment == environments.FIRST else list(there)
+    if there:
+        field["examples"] = known
     if pattern is not None or (scheduled and environment != environments.FIRST):
         told = f"{_SOURCE}. Empty: {pattern or 'none, and the run is refused'}."
         return {**field, "type": ["null", "string"], "default": None, "description": told}
@@ -138,6 +144,22 @@ def word(value: Any) -> str:
 def is_served(serve: bool | None, run_type: str) -> bool:  # noqa: FBT001  # a form's value
     """Whether a training's model is to be served: one of the past is not, unless the form says so."""
     return run_type != "backfill" if serve is None else serve
+
+
+def refusal(conf: Mapping[str, Any] | None, known: Mapping[str, Any], command: Sequence[str]) -> str | None:
+    """Why a run is refused that asks for what its DAG does not know, or on a table that nobody names; None: it is not.
+
+    Args:
+        conf: what the run was given.
+        known: the form's keys.
+        command: what the step would be told.
+    """
+    if "--source=" in command and not set(conf or {}) - set(known):
+        return (
+            "no source table is named for this run: neither by its form nor for its DAG in project/schedule.toml."
+            " Trigger the DAG with a source, or give one there."
+        )
+    return unknown_keys(conf, known)
 
 
 def unknown_keys(conf: Mapping[str, Any] | None, known: Mapping[str, Any]) -> str | None:

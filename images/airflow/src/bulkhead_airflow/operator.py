@@ -38,10 +38,10 @@ from requests.exceptions import RequestException
 
 from bulkhead.errors import Refused, one_line
 from bulkhead.model_name import DEFAULT_NAME
-from bulkhead_airflow import defaults, deferring, forms, placement
+from bulkhead_airflow import defaults, deferring, forms, links, notifiers, placement, step_metrics, task_log
 from bulkhead_airflow.assets import models_of
 from bulkhead_airflow.task_identity import identity_of, try_id_of
-from bulkhead_airflow.xcom import bounded
+from bulkhead_airflow.xcom import bounded, facts_of
 from engine import step_run
 from engine.attempt import Attempt
 from engine.caller import AT_ONCE_SECONDS, GRACE_SECONDS, Caller, StepFailedError, StepLeftError
@@ -53,12 +53,13 @@ from engine.step_run import StepRun
 from engine.step_spec import StepSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from airflow.sdk import Context
 
     from bulkhead.identity import Environment
     from bulkhead.paths import JournalName
+    from engine.verdict import Failed
     from engine.waiting import Waited
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,11 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     # Nothing else is ours to template: a host path or a label with braces in it is not.
     template_fields = ("command", "bulkhead_environment", "bulkhead_model_name")
     template_ext = ()
+    operator_extra_links = links.LINKS
+    facts: Mapping[str, Any] | None = None
+    """What its success says, once it has succeeded: for links and notifiers."""
+    failed: Failed | None = None
+    """Why it has failed, likewise."""
 
     def __init__(  # noqa: PLR0913  # what a step may be given; all by name
         self,
@@ -129,6 +135,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         ours |= defaults.retry_arguments(retries)
         queue = placement.queue_of(kwargs["task_id"], model_name)
         kwargs = ours | ({} if queue is None else {"queue": queue}) | kwargs
+        kwargs |= notifiers.arguments(kwargs)
         super().__init__(image=image, command=command, mount_tmp_dir=False, timeout=_ENGINE_SECONDS, **kwargs)
         self.journal: JournalName = journal
         self.bulkhead_environment: Environment = environment
@@ -226,6 +233,9 @@ class StepOperator(ResumableJobMixin, DockerOperator):
             raise RuntimeError("the step has not been concluded")
         if self.publishes:
             self._update_asset(outcome.facts, context)
+        if self.facts is None:  # the mixin may ask twice
+            self.facts = facts_of(outcome)
+            step_metrics.of_success(outcome.result, self.facts, self._tags(step_metrics.SUCCEEDED))
         return bounded(outcome.result or {"facts": outcome.facts})
 
     # What the engine is told.
@@ -250,14 +260,33 @@ class StepOperator(ResumableJobMixin, DockerOperator):
         try:
             settings = Settings.from_environment(self.task_id, self.limits)
         except Refused as error:
-            raise AirflowFailException(str(error)) from None
-        with _in_airflows_terms():
+            self.log.error("%s", error)  # noqa: TRY400  # its stack says nothing
+            raise task_log.told(AirflowFailException(str(error))) from None
+        with self._in_airflows_terms():
             attempt = Attempt(identity_of(context), try_id=try_id_of(context))
             step = self._step = StepRun(self._spec(), settings, attempt, self._caller())
             try:
                 yield step
             except (DockerException, RequestException) as error:  # between two looks at the container
                 step.lose_engine(error)
+
+    @contextmanager
+    def _in_airflows_terms(self) -> Iterator[None]:
+        """What the step raises, as Airflow has to take it: to be retried, or not. Its sentence is in the log."""
+        try:
+            yield
+        except StepFailedError as error:
+            self.failed = error.failed
+            step_metrics.of_failure(error.failed, self._tags(error.failed.cause))
+            kind = AirflowException if error.failed.retry else AirflowFailException
+            raise task_log.told(kind(str(error))) from None
+        except StepLeftError as error:
+            # The same try once more: nothing has failed, and no retry is used up.
+            logger.warning("%s", error)
+            raise AirflowRescheduleException(datetime.now(UTC) + _PAUSE) from None
+
+    def _tags(self, outcome: str) -> dict[str, str]:
+        return step_metrics.tags_of(self.bulkhead_environment, self.bulkhead_model_name, self.task_id, outcome)
 
     def _follow_to_end(self, container: str, context: Context, waited: Waited | None = None) -> dict[str, Any]:
         step = self._running_step
@@ -283,12 +312,7 @@ class StepOperator(ResumableJobMixin, DockerOperator):
     def _check_trigger(self, context: Context, step: StepRun) -> None:
         """Refuse a run that asks for what its DAG does not know, or on a table that nobody names."""
         known = dict.fromkeys([*context["dag"].params, *self.params])  # their keys: a value that is required has none
-        refusal = forms.unknown_keys(context["dag_run"].conf, known)
-        if refusal is None and "--source=" in self.command:
-            refusal = (
-                "no source table is named for this run: neither by its form nor for its DAG in project/schedule.toml."
-                " Trigger the DAG with a source, or give one there."
-            )
+        refusal = forms.refusal(context["dag_run"].conf, known, self.command)
         if refusal is not None:
             step.refuse(refusal)
 
@@ -333,16 +357,3 @@ class StepOperator(ResumableJobMixin, DockerOperator):
 
 def _time_until(until: float) -> Any:
     return timeout(max(_LEAST_SECONDS, until - time.time()))
-
-
-@contextmanager
-def _in_airflows_terms() -> Iterator[None]:
-    """What the step raises, as Airflow has to take it: to be retried, or not."""
-    try:
-        yield
-    except StepFailedError as error:
-        raise (AirflowException if error.failed.retry else AirflowFailException)(str(error)) from None
-    except StepLeftError as error:
-        # The same try once more: nothing has failed, and no retry is used up.
-        logger.warning("%s", error)
-        raise AirflowRescheduleException(datetime.now(UTC) + _PAUSE) from None

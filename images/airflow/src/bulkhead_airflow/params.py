@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import Param
 
-from bulkhead_airflow import forms
+from bulkhead_airflow import forms, inputs
 
 if TYPE_CHECKING:
     from bulkhead_airflow.plan import Plan
@@ -24,7 +24,9 @@ REASON = Param(
 
 def source_param(plan: Plan) -> Param:
     """The table that a pipeline reads."""
-    return Param(**forms.source_field(plan.environment, scheduled=plan.is_scheduled, pattern=plan.pattern))
+    return Param(
+        **forms.source_field(plan.environment, scheduled=plan.is_scheduled, pattern=plan.pattern, there=inputs.names())
+    )
 
 
 def training_params(plan: Plan) -> dict[str, Param]:
@@ -33,5 +35,7 @@ def training_params(plan: Plan) -> dict[str, Param]:
     Raises:
         Refused: the project's parameters are none that a form can hold.
     """
-    source = forms.source_field(plan.environment, scheduled=plan.is_scheduled, pattern=plan.pattern)
+    source = forms.source_field(
+        plan.environment, scheduled=plan.is_scheduled, pattern=plan.pattern, there=inputs.names()
+    )
     return {key: Param(**field) for key, field in forms.training(plan.environment, plan.name, source).items()}

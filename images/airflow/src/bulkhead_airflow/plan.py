@@ -13,7 +13,7 @@ from croniter.croniter import CroniterError
 from bulkhead import environments, project_models, schedule
 from bulkhead.errors import Refused
 from bulkhead.model_name import DEFAULT_NAME, named
-from bulkhead_airflow import defaults, forms
+from bulkhead_airflow import defaults, forms, notify_settings
 from bulkhead_airflow.assets import models_of
 
 if TYPE_CHECKING:
@@ -86,6 +86,16 @@ def plans(pipeline: str) -> Iterator[Plan]:
                 )
             made[plan.dag_id] = f"{environment}.{name}"
             yield plan
+
+
+def check_timetable() -> CronTriggerTimetable | None:
+    """When the registry is looked at by itself; None: whenever it is triggered.
+
+    Raises:
+        Refused: a setting is none.
+    """
+    cron = notify_settings.check_schedule()
+    return None if cron is None else CronTriggerTimetable(cron, timezone="UTC", run_immediately=False)
 
 
 def promotable_names() -> list[str]:

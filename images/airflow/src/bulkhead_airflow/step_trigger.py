@@ -23,6 +23,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from bulkhead.unix_http.aio import AsyncClient
 from bulkhead_airflow import defaults
+from engine import telling
 from engine.crowd import Crowd
 from engine.waiting import Telling, Waited, Waiting, Wanted
 
@@ -81,7 +82,7 @@ class StepTrigger(BaseTrigger):
         self.log.warning("a person has ended the task; the registrar stops its container, and records that")
 
     def _show(self, line: str, is_error: bool) -> None:  # noqa: FBT001  # as the step's log takes it
-        (self.log.warning if is_error else self.log.info)("%s", line)
+        telling.say(self.log, line, is_error)
 
 
 def masking(patterns: Sequence[str]) -> Any:

@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bulkhead.registrar_protocol import Concluded
+
 LIMIT = 48 << 10
 """Bytes of JSON. A result of 150 MiB ended the API server."""
 LEFT_OUT = "left_out"
 _MOST_NAMES, _LONGEST_NAME = 20, 80
 _ROOM = 2 << 10
 """For their names."""
+
+
+def facts_of(outcome: Concluded) -> dict[str, Any]:
+    """What the step says of its work, and over it what was recorded."""
+    said = (outcome.result or {}).get("facts")
+    return {**(said if isinstance(said, dict) else {}), **outcome.facts}
 
 
 def bounded(result: dict[str, Any]) -> dict[str, Any]:
