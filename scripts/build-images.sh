@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Build the images, after making sure of the engine, .env and the base images: build-images.sh [NAME...]
+# Build the images, after making sure of the engine, .env and the base images: build-images.sh [--verbose] [NAME...]
+#
+# Says a line for each stage of each image, and of what fails everything; --verbose says what Docker says.
 #
 # A name is a folder of images/; without one, all are built. Takes from this machine what a build may need, and bakes none
 # of it in: the CA bundle (SSL_CERT_FILE, or the distribution's own) and the index variables of uv and pip as secrets,
@@ -14,11 +16,13 @@ source scripts/lib.sh
 setting() { local value; value=$(scripts/env.sh get "$1"); echo "${value:-$2}"; }
 
 mapfile -t images < <(python3 scripts/own_packages.py images)
+verbose='' names=()
 for name in "$@"; do
+  [[ $name != --verbose ]] || { verbose=1 && continue; }
+  names+=("$name")
   [[ " ${images[*]} " == *" $name "* ]] ||
     fail "there is no image '$name': images/ has no such folder with a pyproject.toml." "The images are: ${images[*]}."
 done
-names=("$@")
 [[ ${#names[@]} -gt 0 ]] || names=("${images[@]}")
 
 scripts/engine.sh
@@ -27,7 +31,7 @@ scripts/base-images.sh
 
 # The user's models; tests build with a copy of the folder as it comes.
 project=${BULKHEAD_PROJECT_FOLDER:-project}
-common=(--load --progress "${BULKHEAD_PROGRESS:-auto}" --file images/Dockerfile)
+common=(--load --file images/Dockerfile)
 common+=(--build-context "project=$project")
 common+=(--build-arg "PYTHON_IMAGE=$(setting BULKHEAD_PYTHON_IMAGE python:3.13-slim-trixie)")
 for variable in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
@@ -46,6 +50,17 @@ done
 commit=$(scripts/commit.sh)
 tag=$(setting BULKHEAD_TAG latest)
 
+# build IMAGE OPTION...: buildx, with its progress for people unless it is wanted as it comes.
+build() {
+  local image=$1
+  shift
+  if [[ $verbose || ${BULKHEAD_PROGRESS:-} ]]; then
+    docker buildx build --progress "${BULKHEAD_PROGRESS:-auto}" "$@"
+  else
+    python3 scripts/progress.py build "$image" -- docker buildx build --progress plain "$@"
+  fi
+}
+
 say "building ${names[*]}, commit ${commit:0:12}"
 steps=()
 for name in "${names[@]}"; do
@@ -55,7 +70,7 @@ for name in "${names[@]}"; do
   built=$tag
   # An image of steps has its tag only once it has shown that it can use the project: what is in use stays until then.
   [[ $kind != step ]] || { steps+=("$name") && built=$tag.unproven; }
-  docker buildx build "${common[@]}" --tag "bulkhead/$name:$built" \
+  build "$name" "${common[@]}" --tag "bulkhead/$name:$built" \
     --build-arg "IMAGE=$name" --build-arg "KIND=$kind" --build-arg "GIT_COMMIT=$commit" \
     --build-arg "DESCRIPTION=$(python3 scripts/own_packages.py description "$name")" \
     --build-arg "VERSION=$(python3 scripts/own_packages.py version "$name")" . ||

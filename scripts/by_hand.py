@@ -5,8 +5,10 @@ The host has Docker's command line and nothing of Python but its standard librar
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -50,11 +52,17 @@ def fail(what: str, next_step: str) -> NoReturn:
 
 
 def ready() -> dict[str, str]:
-    """Settings by name, the environment's before ``.env``'s; the engine answers, and ``.env`` is whole."""
-    for script in ("engine.sh", "env.sh"):
-        if code := subprocess.run([ROOT / "scripts" / script], check=False).returncode:
-            sys.exit(code)
-    file = read_env(Path(os.environ.get("BULKHEAD_ENV_FILE") or ROOT / ".env"))
+    """Settings by name, the environment's before ``.env``'s, which is whole.
+
+    The engine is looked for where it does not answer: :func:`docker` does that. A new ``.env`` is made with it, because
+    the clone's name and port are reserved there.
+    """
+    path = Path(os.environ.get("BULKHEAD_ENV_FILE") or ROOT / ".env")
+    if not path.exists():
+        find_engine()
+    if code := subprocess.run([ROOT / "scripts/env.sh"], check=False).returncode:
+        sys.exit(code)
+    file = read_env(path)
     # By hand it is always this clone that is worked on.
     own = {"BULKHEAD_HOST_DIR": file["BULKHEAD_HOST_DIR"], "AIRFLOW_HOME": str(ROOT)}
     return file | {name: value for name, value in os.environ.items() if value} | own
@@ -79,8 +87,30 @@ def image_of(tag: str) -> Image:
 
 
 def docker(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """What Docker's command line answers."""
-    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    """What Docker's command line answers; where it failed, asked once more when there is an engine for certain."""
+    ended = _docker(*arguments)
+    if ended.returncode and not find_engine.cache_info().currsize:
+        find_engine()
+        ended = _docker(*arguments)
+    return ended
+
+
+def _docker(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["docker", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(command, 127, "", "docker: not found")
+
+
+@functools.cache
+def find_engine() -> None:
+    """Have an engine that answers, started or installed where there is none. Once: what fails then fails by itself.
+
+    Called when something has failed: a quick command waits for no question that it does not need.
+    """
+    if code := subprocess.run([ROOT / "scripts/engine.sh"], check=False).returncode:
+        sys.exit(code)
 
 
 def registry_mounts(host: str, *, models: bool, shared: bool = False) -> list[Mount]:
@@ -103,10 +133,31 @@ def key_options() -> list[str]:
 
 def running_registrar(project: str) -> str | None:
     """The id of the project's registrar, where it runs."""
+    return running(project, "registrar")
+
+
+def running(project: str, name: str) -> str | None:
+    """The id of the container of a service of the project, where it runs."""
     label = "label=com.docker.compose"
-    service = ["--filter", f"{label}.project={project}", "--filter", f"{label}.service=registrar"]
+    service = ["--filter", f"{label}.project={project}", "--filter", f"{label}.service={name}"]
     found = docker("ps", "--quiet", "--filter", "status=running", *service)
     return next(iter(found.stdout.split()), None)
+
+
+def run_folder() -> str:
+    """The run folder's name below ``shared/runs``; it is there, and writable for group 0."""
+    folder = os.environ.get("BULKHEAD_RUN_FOLDER") or "debug"
+    # What records call the folder is made of Airflow's names; by hand that is the folder's own, if it needs no change.
+    if not os.environ.get("BULKHEAD_RUN_ID") and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", folder):
+        fail(
+            f"BULKHEAD_RUN_FOLDER is '{folder}', which is no plain name.",
+            "Use letters, digits, '.', '_' and '-', or set BULKHEAD_RUN_ID too.",
+        )
+    path = ROOT / "shared/runs" / folder
+    path.mkdir(parents=True, exist_ok=True)
+    if path.stat().st_uid == os.geteuid():
+        path.chmod(0o775)
+    return folder
 
 
 def user() -> str:

@@ -1,17 +1,22 @@
 """``just demo``: train in prd, predict in prd, and show what the registry has to say about it.
 
-Needs a running stack (``just up``), and nothing but the standard library.
+Starts everything first (``just up``), once its arguments are known to be right. Needs nothing but the standard library.
 """
 
 from __future__ import annotations
 
-import argparse
+import difflib
 import json
+import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_client import Airflow, AirflowError, read_env
+from command_line import Parser, no_such
+
+if TYPE_CHECKING:
+    import argparse
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "packages/bulkhead/src"))
@@ -19,7 +24,7 @@ sys.path.insert(0, str(ROOT / "packages/bulkhead/src"))
 from bulkhead.environments import LAST as ENVIRONMENT  # noqa: E402  # found by the line above; it needs nothing more
 from bulkhead.environments import dag_id  # noqa: E402  # as well
 from bulkhead.errors import Refused  # noqa: E402  # as well
-from bulkhead.model_name import DEFAULT_NAME, checked  # noqa: E402  # as well
+from bulkhead.model_name import DEFAULT_NAME, checked, is_valid  # noqa: E402  # as well
 
 INPUTS = ROOT / "shared" / "inputs"
 SHOWN = 5
@@ -36,6 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         source = _source_of(arguments.table)
         checked(arguments.name)
+        _known(arguments.name)
+        if code := subprocess.run([ROOT / "scripts/up.sh"], check=False).returncode:
+            return code
         airflow = Airflow(read_env(ROOT / ".env"))
         airflow.log_in()
         print(f"\nTraining on {arguments.table}")
@@ -54,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="just demo", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = Parser("demo", "Start everything, train in prd and predict in prd: the diabetes table, or one of yours.")
     parser.add_argument(
         "table", nargs="?", default="shared/inputs/diabetes.csv", help="a .csv or .parquet file in shared/inputs/"
     )
@@ -70,16 +76,27 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="replace a served model of other columns or another target",
     )
-    return parser.parse_args(argv)
+    given: argparse.Namespace = parser.parse_args(argv)
+    return given
 
 
 def _source_of(table: str) -> str:
     path = Path(table).resolve()
-    if not path.is_file():
-        raise DemoError(f"{table}: no such file. Give a .csv or .parquet file in shared/inputs/.")
-    if not path.is_relative_to(INPUTS):
+    if not path.exists():
+        tables = {file.name.partition(".")[0]: f"shared/inputs/{file.name}" for file in sorted(INPUTS.glob("[!.]*"))}
+        near = difflib.get_close_matches(path.name.partition(".")[0], tables, n=1)
+        there = f"Did you mean {tables[near[0]]}?" if near else f"There are: {', '.join(tables.values()) or 'none'}."
+        raise DemoError(f"{table}: no such file. Give a .csv or .parquet file in shared/inputs/. {there}")
+    if not path.is_relative_to(INPUTS) or path == INPUTS:
         raise DemoError(f"{table}: is not in shared/inputs/, the only folder that steps can read. Copy it there first.")
     return str(path.relative_to(INPUTS))
+
+
+def _known(name: str) -> None:
+    """Refuse a model that ``project/`` does not have: nothing has to be started to know that."""
+    names = sorted(file.stem for file in (ROOT / "project").glob("*.py") if is_valid(file.stem))
+    if name not in names:
+        raise DemoError(f"project/{name}.py: {no_such('model', name, names)} To begin one: just new-model {name}")
 
 
 def _run(airflow: Airflow, dag_id: str, conf: dict[str, Any], log: str) -> dict[str, Any]:

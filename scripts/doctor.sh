@@ -8,15 +8,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
-scripts/engine.sh
+[[ -e ${BULKHEAD_ENV_FILE:-.env} ]] || scripts/engine.sh
 scripts/env.sh
 tag=$(scripts/env.sh get BULKHEAD_TAG)
 bad=0
+present() { docker image inspect "$1" >/dev/null 2>&1; }
 wrong() { printf 'doctor: %s\n' "$1" && bad=1; }
 
 for image in trainer inference; do
   name=bulkhead/$image:${tag:-latest}
-  if ! docker image inspect "$name" >/dev/null 2>&1; then
+  present "$name" || scripts/engine.sh
+  if ! present "$name"; then
     wrong "$name is not there. Run just build-images."
     continue
   fi

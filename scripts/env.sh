@@ -146,6 +146,11 @@ fi
 hosts=${BULKHEAD_HOSTS-$(value_of BULKHEAD_HOSTS)}
 [[ -z $hosts || $hosts == 1 ]] || fail "BULKHEAD_HOSTS is '$hosts': it is 1, or unset." "Fix it in $FILE or in the environment, then run this again."
 
+otel=${BULKHEAD_OTEL-$(value_of BULKHEAD_OTEL)}
+endpoint=${BULKHEAD_OTEL_ENDPOINT-$(value_of BULKHEAD_OTEL_ENDPOINT)}
+[[ -z $otel || $otel == 0 || ($otel == 1 && $endpoint =~ ^https?://.) ]] ||
+  fail "BULKHEAD_OTEL is '$otel' and BULKHEAD_OTEL_ENDPOINT '$endpoint': metrics want 1, and http://HOST:4318." "Fix them in $FILE or in the environment, then run this again."
+
 # Before anything is made: a refusal leaves .env as it is.
 project=$(value_of BULKHEAD_PROJECT)
 [[ -z $project || -z $reserving ]] || refuse_other_owner "$project"
@@ -196,7 +201,7 @@ elif [[ ${#added[@]} -gt 0 ]]; then
 fi
 
 umask 022
-for folder in models shared/inputs shared/runs shared/runs/debug; do
+for folder in models shared/inputs shared/inputs/.uploads{,/arriving} shared/runs shared/runs/debug; do
   mkdir -p "$folder"
   # Group 0 is every container's group; a folder of another owner stays as that owner set it.
   [[ -O $folder ]] && chmod 0775 "$folder"

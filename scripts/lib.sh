@@ -32,3 +32,22 @@ configured_mirror() {
   apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 'Created-By: Packages' 2>/dev/null |
     awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }'
 }
+
+# Where Airflow is, and how to log in.
+tell_address() {
+  cat <<END
+  address    http://localhost:$(scripts/env.sh get BULKHEAD_PORT)
+  user       admin
+  password   $(scripts/env.sh get BULKHEAD_ADMIN_PASSWORD)
+END
+}
+
+# compose_up [--verbose] OPTION... [SERVICE...]: start services and wait until they are healthy, a line for each of them.
+compose_up() {
+  if [[ ${1:-} == --verbose ]]; then
+    shift
+    docker compose up --detach --wait --quiet-pull "$@"
+  else
+    python3 scripts/progress.py up "$(scripts/env.sh get BULKHEAD_PROJECT)" -- docker compose --progress plain up --detach --wait --quiet-pull "$@"
+  fi
+}

@@ -6,28 +6,32 @@ BULKHEAD_HOSTS_KEY in .env. Needs Docker's client, and nothing but the standard 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
+import shutil
 import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
 import by_hand
 from by_hand import fail
+from command_line import Parser
 
+from bulkhead import text_table
 from bulkhead.host_secret import JoinCode, secret_of
 
 if TYPE_CHECKING:
+    import argparse
     import subprocess
 
 _LABELS = ("name", "state", "queues", "steps", "engine", "heard of")
+_NARROWER = [("engine", 12), ("queues", 12), ("engine", 0), ("heard of", 0)]
 
 
 def main(argv: list[str]) -> int:
     """Do it; returns the exit code."""
-    parser = _parser()
-    given = parser.parse_args(argv)
+    command, *arguments = argv
+    given = _parser(command).parse_args(arguments)
     environment = by_hand.ready()
     if environment.get("BULKHEAD_HOSTS") != "1":
         fail(
@@ -37,9 +41,9 @@ def main(argv: list[str]) -> int:
     registrar = by_hand.running_registrar(environment["BULKHEAD_PROJECT"])
     if registrar is None:
         fail("the registrar does not run.", "Run 'just up', then this again.")
-    match given.command:
+    match command:
         case "list":
-            return _list(registrar, as_json=given.json)
+            return _list(registrar, as_json=given.json, wide=given.wide)
         case "add":
             return _add(registrar, given, environment)
         case "drain":
@@ -49,23 +53,30 @@ def main(argv: list[str]) -> int:
     return _ask(registrar, "host-release", given.name)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="just", description="The hosts on which steps run.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", prog="just hosts", help="every host, and how it is")
-    listing.add_argument("--json", action="store_true", help="all that is known, as JSON")
-    adding = commands.add_parser("add", prog="just host-add", help="add a host, and print what to run there")
-    adding.add_argument("name", help="letters a to z, digits and dashes")
-    adding.add_argument("--queues", default="default", help="those that it serves, with commas (default: default)")
-    adding.add_argument("--address", help="at which that host finds this one; this machine's address if not given")
-    draining = commands.add_parser("drain", prog="just host-drain", help="have a host take no new work")
-    draining.add_argument("name")
-    draining.add_argument("--undo", action="store_true", help="have it take work again")
-    removing = commands.add_parser("remove", prog="just host-remove", help="forget a host; its secret is none any more")
-    removing.add_argument("name")
-    removing.add_argument("--force", action="store_true", help="though steps may be running there: they count no more")
-    releasing = commands.add_parser("release", prog="just host-release", help="say that a host is down for certain")
-    releasing.add_argument("name")
+def _parser(command: str) -> Parser:
+    match command:
+        case "list":
+            parser = Parser("hosts", "Every host, and how it is.")
+            parser.add_argument("--json", action="store_true", help="all that is known, as JSON")
+            parser.add_argument("--wide", action="store_true", help="whole lines, however narrow the terminal")
+            return parser
+        case "add":
+            parser = Parser("host-add", "Add a host, and print what to run there.")
+            parser.add_argument("name", help="letters a to z, digits and dashes")
+            parser.add_argument(
+                "--queues", default="default", help="those that it serves, with commas (default: default)"
+            )
+            parser.add_argument("--address", help="at which that host finds this one; this machine's if not given")
+            return parser
+        case "drain":
+            parser = Parser("host-drain", "Have a host take no new work.")
+            parser.add_argument("--undo", action="store_true", help="have it take work again")
+        case "remove":
+            parser = Parser("host-remove", "Forget a host; its secret is none any more.")
+            parser.add_argument("--force", action="store_true", help="though steps may run there: they count no more")
+        case _:
+            parser = Parser("host-release", "Say that a host is down for certain.")
+    parser.add_argument("name")
     return parser
 
 
@@ -88,7 +99,7 @@ def _add(registrar: str, given: argparse.Namespace, environment: dict[str, str])
     return 0
 
 
-def _list(registrar: str, *, as_json: bool) -> int:
+def _list(registrar: str, *, as_json: bool, wide: bool) -> int:
     done = _registrar(registrar, "hosts")
     if done.returncode:
         sys.stderr.write(done.stderr)
@@ -97,10 +108,11 @@ def _list(registrar: str, *, as_json: bool) -> int:
         print(done.stdout.strip())
         return 0
     hosts: list[dict[str, Any]] = json.loads(done.stdout)
-    rows = [_LABELS, *(_row(host) for host in hosts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_LABELS))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    room = None if wide or not sys.stdout.isatty() else shutil.get_terminal_size().columns
+    shape = text_table.fitted([_LABELS, *(_row(host) for host in hosts)], room, _NARROWER)
+    print(*(line for lines in shape.rows for line in lines), sep="\n")
+    if shape.left_out or shape.narrowed:
+        print(f"To fit the terminal: {', '.join(shape.left_out + shape.narrowed)} left out or cut. All of it: --wide.")
     for host in hosts:
         for problem in host["problems"]:
             print(f"{host['name']}: {problem}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import keyword
 import sys
 import tomllib
 
 # First: it puts the packages below on Python's path.
 from by_hand import ROOT, fail
+from command_line import Parser, one_of
 
 from bulkhead import environments, model_name
 from bulkhead.errors import Refused
@@ -76,10 +76,15 @@ worse_by = 0.05
 
 def main(argv: list[str]) -> int:
     """Make the files; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="just new-model", description=__doc__)
+    parser = Parser("new-model", "Begin a model of yours: its file, its test, its gate.")
     parser.add_argument("name", help=model_name.WORDS)
     parser.add_argument("--target", default="target", help="the column to predict (default: target)")
-    parser.add_argument("--kind", choices=KINDS, default="regression", help="what it is (default: regression)")
+    parser.add_argument(
+        "--kind",
+        type=one_of("kind", KINDS),
+        default="regression",
+        help=f"what it is: {', '.join(KINDS)} (default: regression)",
+    )
     given = parser.parse_args(argv)
     try:
         name = model_name.checked(given.name)

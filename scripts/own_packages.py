@@ -4,6 +4,8 @@
     resolutions        the images in the order to lock them, each with the one whose versions it takes, if it takes any
     needs IMAGE        the folders of our packages that an image is made of, each after those it needs itself
     development        the folders of all that go into .venv: every package and image but what needs Airflow
+    steps              the images of steps
+    commands IMAGE     the steps of an image, as its code has them
     kind IMAGE         what it starts from, a stage of images/Dockerfile: step, or ``kind`` in its [tool.bulkhead]
     description IMAGE  the image in one line
     version IMAGE      its version
@@ -13,10 +15,14 @@ One answer a line. Needs nothing but the standard library.
 
 from __future__ import annotations
 
+import ast
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +30,44 @@ ROOT = Path(__file__).resolve().parent.parent
 def images() -> list[str]:
     """The names of the images, sorted."""
     return sorted(file.parent.name for file in ROOT.glob("images/*/pyproject.toml"))
+
+
+def step_images() -> list[str]:
+    """The images of steps, sorted."""
+    return [image for image in images() if kind(image) == "step" and not _needs_airflow(image)]
+
+
+def kind(image: str) -> str:
+    """What ``image`` starts from, where it has no stage of its own."""
+    return str(_tool(f"images/{image}", "bulkhead").get("kind", "step"))
+
+
+def commands(image: str) -> list[str]:
+    """The steps of ``image``: the click commands in its code, in their order, which is read and not run.
+
+    None are known where a file of it is no Python just now: the image itself, which was built before, says what it has.
+    """
+    try:
+        trees = [ast.parse(file.read_text()) for file in sorted(ROOT.glob(f"images/{image}/src/**/*.py"))]
+    except SyntaxError:
+        return []
+    return list(dict.fromkeys(name for tree in trees for node in ast.walk(tree) for name in _commands_of(node)))
+
+
+def _commands_of(node: ast.AST) -> Iterator[str]:
+    """The command that ``node`` makes (``@group.command("name")``) or adds (``group.add_command(name)``)."""
+    if isinstance(node, ast.FunctionDef):
+        for made in (one for one in node.decorator_list if _is_call_of(one, "command")):
+            named = made.args[0] if isinstance(made, ast.Call) and made.args else None
+            yield str(named.value) if isinstance(named, ast.Constant) else node.name.replace("_", "-")
+    elif _is_call_of(node, "add_command") and isinstance(node, ast.Call) and isinstance(node.args[0], ast.Name):
+        yield node.args[0].id
+
+
+def _is_call_of(node: ast.AST, attribute: str) -> bool:
+    function = node.func if isinstance(node, ast.Call) else None
+    # Of a name of the module: a program's group, and not click's own functions.
+    return isinstance(function, ast.Attribute) and function.attr == attribute and ast.unparse(function.value) != "click"
 
 
 def resolutions() -> list[tuple[str, str]]:
@@ -90,6 +134,10 @@ def main(argv: list[str]) -> int:
     match argv:
         case ["images"]:
             lines = images()
+        case ["steps"]:
+            lines = step_images()
+        case ["commands", image]:
+            lines = commands(image)
         case ["resolutions"]:
             try:
                 lines = [" ".join(pair) for pair in resolutions()]
@@ -101,7 +149,7 @@ def main(argv: list[str]) -> int:
         case ["development"]:
             lines = development()
         case ["kind", image]:
-            lines = [_tool(f"images/{image}", "bulkhead").get("kind", "step")]
+            lines = [kind(image)]
         case ["description" | "version" as field, image]:
             lines = [_read(f"images/{image}")["project"][field]]
         case _:

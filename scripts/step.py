@@ -1,4 +1,4 @@
-"""Run one step by hand in the very seal that Airflow gives it: ``just step IMAGE TASK [FLAG...]``.
+"""Run one step by hand in the very seal that Airflow gives it: ``just step IMAGE STEP [FLAG...]``.
 
 The step proposes, as under Airflow, and the registrar records: the one that runs, else one that is started for it.
 The run folder is shared/runs/debug, unless BULKHEAD_RUN_FOLDER names another below shared/runs. The step's identity
@@ -9,6 +9,7 @@ other; BULKHEAD_JOURNAL=training or BULKHEAD_JOURNAL=inference says otherwise (o
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import signal
@@ -28,13 +29,16 @@ from by_hand import (
     key_options,
     ready,
     registry_mounts,
+    run_folder,
     running_registrar,
     settings_of,
     user,
     with_keys,
 )
+from command_line import Parser, no_such, one_of, wrong
+from own_packages import commands, step_images
 
-from bulkhead import model_name
+from bulkhead import environments, model_name
 from bulkhead.paths import JOURNALS
 from engine import seal
 from engine.step_spec import StepSpec
@@ -45,18 +49,18 @@ if TYPE_CHECKING:
     from bulkhead.paths import JournalName
     from engine.settings import Settings
 
-DECISIONS = {"check_model", "promote_model", "rollback_model"}
+DECISIONS = {"check_model", "promote_model", "rollback_model", "revoke_model"}
 IDENTITY = ("ENVIRONMENT", "MODEL_NAME", "DAG_ID", "RUN_ID", "TASK_ID", "TRY_NUMBER", "MAP_INDEX", "IMAGE")
+LOOKS = {"check_input", "check_project", "example_data"}
+"""Commands of step images that are no steps: they look at something, and propose nothing."""
 NOTHING_TO_RECORD = (2, 125, 126, 127)
 """Exit codes of a step that was called wrongly, and of Docker where it started none."""
 
 
 def main(argv: list[str]) -> int:
     """Run the step and have its outcome recorded; returns the step's exit code, or the registrar's refusal."""
-    if not argv:
-        fail("usage: just step IMAGE TASK [FLAG...]", "For example: just step trainer preprocessing --source sample")
-    image, *command = argv
-    task = command[0] if command else ""
+    image, command = called(argv)
+    task = command[0]
     spec = StepSpec(image=image, command=command, journal=journal_of(image, task))
     environment = ready()
     settings = settings_of(task, environment)
@@ -64,12 +68,47 @@ def main(argv: list[str]) -> int:
     folder = run_folder()
     who = identity(folder, found)
     code, container = run(spec, settings, found, folder, who)
-    if not container or code in NOTHING_TO_RECORD:
+    if not container or code in NOTHING_TO_RECORD or task in LOOKS:
         return code
     said = ["--run-folder", folder, "--container", container[:12], "--journal", spec.journal]
     said += ["--environment", environment_of(command), "--name", name_of(command), task]
     recorded = record(said, environment, settings, who | {"GIT_COMMIT": found.commit or None})
     return code or recorded
+
+
+def called(argv: list[str]) -> tuple[str, list[str]]:
+    """The image and the command that ``argv`` names; ends the process where there are none, before anything is asked.
+
+    What the step's own flags may be, the step says.
+    """
+    known = {image: commands(image) for image in step_images()}
+    of_all = "\n".join(f"  {image:<12}{', '.join(steps)}" for image, steps in known.items())
+    usage = "step IMAGE STEP [FLAG...]"
+    parser = Parser(
+        "step",
+        "Run one step by hand, sealed as Airflow runs it, in the run folder shared/runs/debug.",
+        usage=f"just {usage}",
+        epilog=f"steps, by image:\n{of_all}\n\nFlags of one: just step trainer preprocessing --help",
+    )
+    parser.add_argument("image", metavar="IMAGE", type=one_of("image of steps", known))
+    parser.add_argument("command", metavar="STEP", nargs=argparse.REMAINDER, help="a step of it, and its flags")
+    given = parser.parse_args(argv)
+    image, command = given.image, given.command
+    steps = known[image]
+    if not command:
+        wrong(f"say which step of {image}: {', '.join(steps)}.", f"usage: just {usage}")
+    if command[0] in {"--help", "-h"}:
+        parser.parse_args(["--help"])
+    # Where the code shows none, the image itself knows.
+    others = [other for other, its in known.items() if command[0] in its]
+    if steps and others and image not in others:
+        wrong(f"{command[0]} is a step of {others[0]}, not of {image}.", f"usage: just {usage}")
+    if steps and command[0] not in steps:
+        wrong(no_such(f"step of {image}", command[0], steps), f"usage: just {usage}")
+    asked = flag_in(command, *environments.FLAGS)
+    if asked is not None and asked not in environments.NAMES:
+        wrong(no_such("environment", asked, environments.NAMES), f"usage: just {usage}")
+    return image, command
 
 
 def run(
@@ -113,7 +152,7 @@ def record(said: list[str], environment: Mapping[str, str], settings: Settings, 
 
 def environment_of(command: list[str]) -> str:
     """The environment that the step runs in, as its flags or this shell say; the step itself has read the same."""
-    if (flag := flag_in(command, "--environment")) is not None:
+    if (flag := flag_in(command, *environments.FLAGS)) is not None:
         return flag
     given = os.environ.get("BULKHEAD_ENVIRONMENT") or ""
     if command and command[0] in {"check_model", "promote_model"}:
@@ -127,14 +166,17 @@ def name_of(command: list[str]) -> str:
     return os.environ.get(model_name.VARIABLE) or model_name.DEFAULT_NAME if flag is None else flag
 
 
-def flag_in(command: list[str], flag: str) -> str | None:
-    """The value that ``command`` gives ``flag``, the last one as the step reads it; None: it gives none."""
+def flag_in(command: list[str], *names: str) -> str | None:
+    """The value that ``command`` gives a flag by any of its names, the last one as the step reads it; None: none."""
     found = None
     for number, word in enumerate(command):
-        if word == flag and number + 1 < len(command):
+        if word in names and number + 1 < len(command):
             found = command[number + 1]
-        if word.startswith(f"{flag}="):
-            found = word.partition("=")[2]
+        for name in names:
+            if word.startswith(f"{name}="):
+                found = word.partition("=")[2]
+            elif re.fullmatch(r"-\w", name) and word.startswith(name) and word != name:
+                found = word.removeprefix(name)
     return found
 
 
@@ -146,22 +188,6 @@ def journal_of(image: str, task: str) -> JournalName:
                 fail(f"{variable} is '{given}', which is no journal.", f"Set it to {' or '.join(JOURNALS)}.")
             return given
     return "training" if image == "trainer" or (image == "inference" and task in DECISIONS) else "inference"
-
-
-def run_folder() -> str:
-    """The run folder's name below ``shared/runs``; it is there, and writable for group 0."""
-    folder = os.environ.get("BULKHEAD_RUN_FOLDER") or "debug"
-    # What records call the folder is made of Airflow's names; by hand that is the folder's own, if it needs no change.
-    if not os.environ.get("BULKHEAD_RUN_ID") and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", folder):
-        fail(
-            f"BULKHEAD_RUN_FOLDER is '{folder}', which is no plain name.",
-            "Use letters, digits, '.', '_' and '-', or set BULKHEAD_RUN_ID too.",
-        )
-    path = ROOT / "shared/runs" / folder
-    path.mkdir(parents=True, exist_ok=True)
-    if path.stat().st_uid == os.geteuid():
-        path.chmod(0o775)
-    return folder
 
 
 def identity(folder: str, image: Image) -> dict[str, object]:

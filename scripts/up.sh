@@ -1,25 +1,38 @@
 #!/usr/bin/env bash
-# Start Bulkhead, building what is missing, and wait until it is healthy. Then say where it is and how to log in.
+# Start Bulkhead, building what is missing, and wait until it is healthy. Then say where it is and how to log in:
+# up.sh [--verbose]
+#
+# Says a line for each image that is built and each service that starts; --verbose says what Docker says.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
 source scripts/lib.sh
 
+verbose=${1:-}
 setting() { scripts/env.sh get "$1"; }
 present() { docker image inspect "$1" >/dev/null 2>&1; }
 
-scripts/engine.sh
+# A new .env reserves the clone's name and port on the engine. Later the engine is looked for where it does not answer.
+[[ -e ${BULKHEAD_ENV_FILE:-.env} ]] || scripts/engine.sh
 scripts/env.sh
 tag=$(setting BULKHEAD_TAG)
 tag=${tag:-latest}
 
 images=$(python3 scripts/own_packages.py images)
 mapfile -t images <<<"$images"
+# revisions: of which commit each image was built, in their order; fails where one is not there.
+revisions() {
+  local tags=("${images[@]/#/bulkhead/}")
+  docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "${tags[@]/%/:$tag}" 2>/dev/null
+}
 missing=()
-for name in "${images[@]}"; do present "bulkhead/$name:$tag" || missing+=("$name"); done
+if ! revisions >/dev/null; then
+  scripts/engine.sh
+  for name in "${images[@]}"; do present "bulkhead/$name:$tag" || missing+=("$name"); done
+fi
 if [[ ${#missing[@]} -gt 0 ]]; then
-  scripts/build-images.sh "${missing[@]}"
+  scripts/build-images.sh ${verbose:+"$verbose"} "${missing[@]}"
 elif postgres=$(setting BULKHEAD_POSTGRES_IMAGE) && ! present "${postgres:-postgres:17}"; then
   scripts/base-images.sh
 fi
@@ -30,8 +43,9 @@ commit=$(scripts/commit.sh)
 # The user's project is in the images of steps alone: an edit there makes no other image a stale one.
 only_project=$(git diff --quiet HEAD -- . ':!project' ':!models' 2>/dev/null && echo yes || true)
 stale=()
-for name in "${images[@]}"; do
-  built=$(docker image inspect --format '{{index .Config.Labels "org.opencontainers.image.revision"}}' "bulkhead/$name:$tag")
+mapfile -t built_of < <(revisions)
+for at in "${!images[@]}"; do
+  name=${images[at]} built=${built_of[at]:-}
   [[ $built != "$commit" ]] || continue
   [[ -z $only_project || ${built%-dirty} != "${commit%-dirty}" || $name == trainer || $name == inference ]] || continue
   stale+=("$name (of $(short "$built"))")
@@ -39,7 +53,7 @@ done
 [[ ${#stale[@]} -eq 0 ]] || say "not of this tree's commit $(short "$commit"): ${stale[*]}; 'just build-images' builds the images anew"
 
 started=$SECONDS
-docker compose up --detach --wait --quiet-pull ||
+compose_up ${verbose:+"$verbose"} ||
   fail "the stack did not become healthy." "Read 'just logs', fix what it says, then run 'just up' again."
 
 # What failed long ago is evidence no more.
@@ -48,7 +62,5 @@ python3 scripts/reap.py
 cat <<END
 
 Bulkhead is up, after $((SECONDS - started)) s.
-  address    http://localhost:$(setting BULKHEAD_PORT)
-  user       admin
-  password   $(setting BULKHEAD_ADMIN_PASSWORD)
 END
+tell_address

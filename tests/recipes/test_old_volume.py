@@ -11,7 +11,7 @@ import pytest
 from tests.containers.support import TAG
 from tests.support.clone import settings
 
-from registrar.settings import reader_password
+from registrar.settings import READER, role_password
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class Database:
             "airflow": of["DB"],
             "bulkhead_admin": of["DB_ADMIN"],
             "registrar": of["REGISTRAR_DB"],
-            "registrar_reader": reader_password(of["REGISTRAR_DB"]),
+            "registrar_reader": role_password(READER, of["REGISTRAR_DB"]),
         }[role]
 
 

@@ -39,14 +39,17 @@ def test_models_are_listed_traced_rolled_back_and_revoked_by_the_names_of_the_ho
     assert f"models/{second}  (as recorded" in traced
     assert registry("trace", inference["predictions_path"]) == traced
     promoted = registry("promote", second, "--reason", "it is good")
-    assert f"prd serves    {second}, promoted from dev by" in promoted
+    assert f"prd serves    model #2 ({second}), promoted from dev by" in promoted
     assert "checked with  python 3." in promoted
     assert registry("latest", "--environment", "prd") == f"{second}\n"
-    assert f"dev serves    {first}" in registry(
+    assert f"dev serves    model #1 ({first})" in registry(
         "rollback", "--environment", "dev", "--reason", "a try", BULKHEAD_BY="ada"
     )
-    assert "serves nothing now" in registry("revoke", first, "--reason", 'it\'s "bad"')
+    assert "serves nothing now" in registry("revoke", "model #1", "--reason", 'it\'s "bad"', "--yes")
     rollback, revocation = records(clone.folder / "models/log.txt")[3:]
+    registry("note", "model #2", "the one that stays")
+    registry("tag", "#2", "reviewed=yes")
+    assert second in registry("list", "--tag", "reviewed=yes")
     assert (rollback["by"], rollback["reason"], rollback["withdrawn"]) == ("ada", "a try", [second])
     assert revocation["reason"] == 'it\'s "bad"'
     assert revocation["by"] == clone.run("id", "-un").stdout.strip()
@@ -108,7 +111,7 @@ def test_a_reader_that_has_seen_enough_ends_the_container_too(clone: Clone) -> N
             False,
         ),
         (["verify"], ["/models,readonly", "/shared,readonly"], True),
-        (["promote", "rollback", "revoke", "repair"], ["/models", "/shared,readonly"], True),
+        (["promote", "rollback", "revoke", "note", "tag", "repair"], ["/models", "/shared,readonly"], True),
         (["gc"], ["/models", "/shared"], True),
     ],
     ids=["reading", "verifying", "deciding", "removing"],

@@ -46,6 +46,12 @@ def test_env_is_made_once_with_secrets_that_only_the_owner_reads(clone: Clone) -
     assert file.read_text() == first
 
 
+def test_the_folders_that_services_share_are_made_and_groups_may_write_them(clone: Clone) -> None:
+    assert clone.run("scripts/env.sh").returncode == 0
+    for name in ("shared/runs", "shared/inputs", "shared/inputs/.uploads", "shared/inputs/.uploads/arriving"):
+        assert stat.S_IMODE((clone.folder / name).stat().st_mode) == 0o775, name
+
+
 def test_two_clones_share_no_secret(clone: Clone, tmp_path: Path) -> None:
     clone.run("scripts/env.sh")
     first = settings(clone)
@@ -105,11 +111,22 @@ def test_each_secret_and_each_writable_folder_is_with_the_one_service_that_needs
         ("postgres", "/var/lib/postgresql/data"),
         ("launcher", "/var/run/docker.sock"),
         ("launcher", "/run/bulkhead/launcher"),
+        ("launcher", "/run/bulkhead/page-launcher"),
         ("launcher", "/shared"),
+        ("api-server", "/opt/airflow/arriving"),
         ("registrar", "/run/bulkhead/registrar"),
+        ("registrar", "/run/bulkhead/page"),
         ("registrar", "/models"),
         ("gateway", "/run/bulkhead/hosts"),
     }
+    # Who reaches the page's socket can write notes in anybody's name.
+    pages = {
+        name
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if volume["target"] == "/run/bulkhead/page"
+    }
+    assert pages == {"registrar", "api-server"}
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
@@ -146,6 +163,31 @@ def test_hosts_are_on_or_not_and_nothing_else(clone: Clone) -> None:
     done = clone.run("scripts/env.sh", BULKHEAD_HOSTS="yes")
     assert done.returncode == 1
     assert "BULKHEAD_HOSTS is 'yes': it is 1, or unset" in done.stderr
+
+
+def test_metrics_want_a_collector(clone: Clone) -> None:
+    for given in ({"BULKHEAD_OTEL": "1"}, {"BULKHEAD_OTEL": "yes", "BULKHEAD_OTEL_ENDPOINT": "http://c:4318"}):
+        done = clone.run("scripts/env.sh", **given)
+        assert done.returncode == 1
+        assert "metrics want 1, and http://HOST:4318" in done.stderr
+    assert clone.run("scripts/env.sh", BULKHEAD_OTEL="1", BULKHEAD_OTEL_ENDPOINT="http://c:4318").returncode == 0
+
+
+def test_who_is_told_is_known_where_that_is_told_and_nowhere_else(clone: Clone) -> None:
+    clone.run("scripts/env.sh")
+    secrets = {
+        "BULKHEAD_NOTIFY_WEBHOOK": "https://hooks.example/t0ken",
+        "BULKHEAD_NOTIFY_WEBHOOK_SECRET": "s1gns",
+        "BULKHEAD_SMTP_PASSWORD": "passw0rd",
+    }
+    shown = clone.run("docker", "compose", "config", "--format", "json", BULKHEAD_HOSTS="1", **secrets)
+    services = json.loads(shown.stdout)["services"]
+    for secret in secrets.values():
+        assert {name for name, one in services.items() if secret in json.dumps(one)} == {
+            "dag-processor",
+            "scheduler",
+            "worker",
+        }
 
 
 def test_a_moved_clone_takes_its_folder_along(clone: Clone) -> None:

@@ -88,6 +88,24 @@ def test_a_refused_step_exits_with_one_and_its_sentence(clone: Clone) -> None:
     assert record["cause"] == "refused"
 
 
+def test_a_look_at_a_table_is_no_step_and_records_nothing(clone: Clone) -> None:
+    ended = clone.run("just", "step", "trainer", "check_input", "--source", "diabetes.csv")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("diabetes.csv: 442 rows, 11 columns, sha256 ")
+    refused = clone.run("just", "step", "trainer", "check_input", "--source", "nowhere.csv")
+    assert refused.returncode == 1
+    assert "no such file in shared/inputs/" in refused.stderr
+    assert records(clone.folder / "models/log.txt") == []
+
+
+def test_a_steps_environment_has_a_short_name_and_an_alias(clone: Clone) -> None:
+    assert clone.run("just", "step", "trainer", "preprocessing", "-e", "prd").returncode == 0
+    ended = clone.run("just", "step", "trainer", "train_model", "--env", "prd")
+    assert ended.returncode == 0, ended.stderr
+    (record,) = records(clone.folder / "models/log.txt")
+    assert record["environment"] == "prd"
+
+
 def test_an_image_that_is_not_there_names_the_command_that_builds_it(clone: Clone) -> None:
     ended = clone.run("just", "step", "trainer", "preprocessing", BULKHEAD_TAG="never-built")
     assert ended.returncode == 1
@@ -148,5 +166,5 @@ def test_what_the_shell_says_wrongly_is_refused(clone: Clone, variables: dict[st
 
 def test_a_step_without_a_name_says_how_it_is_called(clone: Clone) -> None:
     ended = clone.run("just", "step")
-    assert (ended.returncode, ended.stderr.count("\n")) == (1, 2), ended.stderr
-    assert "usage: just step IMAGE TASK" in ended.stderr
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 2), ended.stderr
+    assert "usage: just step IMAGE STEP" in ended.stderr

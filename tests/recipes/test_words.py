@@ -39,6 +39,24 @@ def test_a_steps_model_is_its_flags_or_the_shells_word(
 
 
 @pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        (["train_model"], "dev"),
+        (["train_model", "-e", "prd"], "prd"),
+        (["train_model", "-eprd"], "prd"),
+        (["train_model", "--env=prd"], "prd"),
+        (["train_model", "--environment", "dev", "--env", "prd"], "prd"),
+        (["check_model"], ""),
+    ],
+)
+def test_a_steps_environment_is_read_as_the_step_reads_it(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], environment: str
+) -> None:
+    monkeypatch.delenv("BULKHEAD_ENVIRONMENT", raising=False)
+    assert step.environment_of(command) == environment
+
+
+@pytest.mark.parametrize(
     ("more", "shown"),
     [
         (
