@@ -120,15 +120,28 @@ def questions() -> dict[str, str]:
         "page: models": "/",
         "page: models of prd": "/?environment=prd",
         "page: models, the last page": "/?cursor=50",
+        "page: models, searched": "/?search=t.csv",
+        "page: models, served": "/?state=served",
+        "page: models missing, by metric": "/?state=missing&metric=r2%3E%3D0.5&sort=-r2",
+        "page: models by inferences": "/?sort=-inferences",
+        "page: models with a tag": "/?tag=owner%3Dada",
         "page: one model": "/models/{model}",
+        "page: one model by its short name": "/models/model%20%237",
+        "page: two models": "/compare?version={model}&version=model%20%233",
+        "page: a promotion": "/promote/prd/{model}",
         "page: inferences": "/inferences",
         "page: inferences, an old page": "/inferences?cursor={old}.inference.1000",
+        "page: inferences, the oldest first": "/inferences?sort=time",
+        "page: inferences of one table": "/inferences?source=t.csv",
+        "page: drifted inferences of prd": "/inferences?environment=prd&outcome=drifted",
+        "page: one inference": "/inferences/{inference}",
         "page: inferences of one model": "/inferences?model={model}",
         "page: failed inferences of prd": "/inferences?environment=prd&outcome=failed",
         "page: inferences of one run": "/inferences?run_id={run}",
         "page: inferences of half the time": f"/inferences?{half}",
         "page: failed, killed, prd, half the time": f"/inferences?environment=prd&cause=killed&{half}",
         "page: failures": "/failures",
+        "page: health": "/health",
         "page: verify": "/verify",
         "api: models, 500 of them": "/api/v1/models?limit=500",
         "api: inferences": "/api/v1/inferences",
@@ -146,6 +159,7 @@ def names(client: TestClient, known: dict[TestClient, dict[str, str]] = {}) -> d
         middle = START + (end - START) / 2
         known[client] = {
             "model": model,
+            "inference": str(newest["offset"]),
             "run": newest["record"]["run_id"].replace("+", "%2B"),
             "old": str(oldest_of_all + int((end - START).total_seconds() * 1e5)),
             "middle": f"{middle:%Y-%m-%dT%H:%M:%S}",
@@ -176,7 +190,13 @@ def generate(folder: Path, models: int, inferences: int, features: int = 3) -> N
                                   "source": "t.csv"},
                          "libraries": {"python": "3.13.5", "scikit-learn": "1.9.1", "numpy": "2.5.5"},
                          "parameters": {"test_fraction": 0.2, "seed": number},
-                         "metrics": {"r2": r2, "rmse": 80 - 60 * r2, "mae": 46.1}})  # fmt: skip
+                         "metrics": {"r2": r2, "rmse": 80 - 60 * r2, "mae": 46.1},
+                         "profile": profile(columns[:300]), "evaluation": EVALUATION})  # fmt: skip
+            if number % 10 == 3:
+                write(file, {"tag_time": stamp(moment), "model_filename": name, "by": "ada", "tag_key": "owner",
+                             "value": chance.choice(["ada", "grace"])})  # fmt: skip
+                write(file, {"note_time": stamp(moment), "model_filename": name, "by": "ada",
+                             "text": f"trained after change {number} of the prices"})  # fmt: skip
             if number % 11 == 5:
                 write(file, {"error_timestamp": stamp(moment), "detail": "row 2: 'n/a' is not a number.",
                              "environment": environment, "step": "preprocessing", "cause": "refused",
@@ -195,7 +215,29 @@ def generate(folder: Path, models: int, inferences: int, features: int = 3) -> N
                              "inference_data": "shared/inputs/t.csv", "model_used": name,
                              "predictions": [chance.random() for _ in range(10)], "model_hash": model_hash,
                              "model_sha256": "c" * 64, "predictions_path": f"shared/runs/r/{number}.parquet",
+                             "source": "t.csv", "drift": drift(chance.random()),
                              "rows": 10, "input_sha256": "d" * 64, "output_sha256": "e" * 64, **identity})  # fmt: skip
+
+
+EDGES = [round(-0.1 + 0.02 * number, 6) for number in range(9)]
+EVALUATION = {
+    "rows": 89,
+    "scatter": {name: [25 + 3.7 * number for number in range(89)] for name in ("actual", "predicted")},
+    "residuals": {"edges": [-150.0 + 15 * number for number in range(21)], "counts": [4.0] * 20},
+}
+
+
+def profile(columns: list[str]) -> dict[str, Any]:
+    column = {"kind": "number", "rows": 442, "shares": [0.1] * 10, "edges": EDGES, "low": -0.2, "high": 0.2}
+    return {"rows": 442, "columns": dict.fromkeys(columns, column), "predictions": column}
+
+
+def drift(greatest: float) -> dict[str, Any]:
+    columns = {"feature_number_0000": greatest / 3, "feature_number_0001": 0.02, "feature_number_0002": 0.01}
+    drifted = [name for name, psi in columns.items() if psi > 0.25]
+    shares = dict.fromkeys(["prediction", *drifted], [0.1] * 10 + [0.0])
+    return {"rows": 10, "sampled": 10, "columns": columns, "predictions": 0.05, "chance": 0.2, "shares": shares,
+            "drifted": drifted, "limit": 0.25}  # fmt: skip
 
 
 def attempt(environment: str, pipeline: str, task: str, moment: datetime) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Error, Page, sync_playwright
+from tests.system.promotions import approval_of, ask, decide
 from tests.system.support import ROOT, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Frame
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 SECONDS = 60_000  # on a machine that does much else
-PAGES = ("/", "/inferences", "/failures", "/verify", "/docs")
+PAGES = ("/", "/inferences", "/failures", "/inputs", "/health", "/verify", "/docs", "/help/README.md")
 
 HOSTILE = '<script>top.hacked=1</script><img src=x onerror=top.hacked=1>"\' onmouseover="top.hacked=1\u202e'
 HOSTILE += "x" * 9000
@@ -34,6 +36,7 @@ print("token", create_auth_manager().generate_jwt(SimpleAuthManagerUser(username
 """
 
 _ROUTES = """
+import re
 from starlette.routing import Mount
 from bulkhead_airflow.models_page_plugin import ModelsPage
 (known,) = ModelsPage().fastapi_apps
@@ -42,7 +45,7 @@ for route in known["app"].routes:
         print("route GET", route.path + "/page.css")
     else:
         for method in sorted(route.methods):
-            print("route", method, route.path.replace("{filename:path}", "x").replace("{filename}", "x"))
+            print("route", method, re.sub("{.*?}", "0", route.path))
 """
 
 
@@ -114,7 +117,7 @@ def page(trained: Stack, browser: Browser) -> Iterator[Page]:
     opened.fill("input[name=username]", trained.airflow.user)
     opened.fill("input[name=password]", trained.airflow.password)
     opened.keyboard.press("Enter")
-    opened.wait_for_selector("text=Models")
+    opened.wait_for_selector("text=Bulkhead")
     yield opened
     context.close()
 
@@ -140,7 +143,7 @@ def colours(of: Page | Frame) -> list[str]:
 
 
 def test_it_opens_from_the_navigation_and_wears_the_theme_of_the_moment(page: Page) -> None:
-    page.click("nav >> text=Models") if page.locator("nav >> text=Models").count() else page.click("text=Models")
+    page.click("nav >> text=Bulkhead") if page.locator("nav >> text=Bulkhead").count() else page.click("text=Bulkhead")
     element = page.wait_for_selector("iframe")
     assert element is not None
     frame = element.content_frame()
@@ -195,7 +198,7 @@ def test_a_rollback_is_triggered_and_the_page_then_marks_the_model_before(traine
     served = trained.airflow.request("GET", "/bulkhead/api/v1/environments")["environments"]
     (dev,) = [one for one in served if one["environment"] == "dev"]
     frame = in_frame(page, trained, "/")
-    card = frame.locator("article", has=frame.locator("h2:has-text('dev serves')"))
+    card = frame.locator("section.place", has=frame.locator("h3:has-text('dev serves')"))
     card.locator("summary").click()
     card.locator("input[name=reason]").fill("the one before was better")
     card.locator("button").click()
@@ -223,7 +226,7 @@ def test_a_promotion_is_triggered_as_the_user_and_waits_for_approval(trained: St
     frame = in_frame(page, trained, f"/models/{dev['model_filename']}")
     frame.click("text=Promote to prd…")
     frame.fill("input[name=reason]", "better on <b>every</b> row")
-    frame.click("text=Trigger promote_model_dag")
+    frame.click("button:has-text('Ask for promotion')")
     frame.click("output a")
     page.wait_for_url("**/dags/promote_model_dag/runs/**")
     (run,) = airflow.request("GET", "/api/v2/dags/promote_model_dag/dagRuns")["dag_runs"]
@@ -238,9 +241,13 @@ def test_a_viewer_reads_everything_and_triggers_nothing(trained: Stack, browser:
     context.add_cookies([{"name": "_token", "value": token(trained, "VIEWER"), "url": address}])
     page = context.new_page()
     dev = next(record for record in trained.trainings() if record.get("sha256"))["model_filename"]
-    patiently(page, f"{address}/bulkhead/models/{dev}")
-    assert page.locator("text=permission to trigger promote_model_dag").count() == 1
-    assert page.locator("[data-trigger]").count() == 0
+    for path, dag in (("models", "revoke_model_dag"), ("promote/prd", "promote_model_dag")):
+        patiently(page, f"{address}/bulkhead/{path}/{dev}")
+        assert page.locator(f"text=permission to trigger {dag}").count() == 1
+        assert page.locator("[data-trigger], [data-send]").count() == 0
+    patiently(page, f"{address}/bulkhead/inputs")
+    assert page.locator("text=permission to trigger dev_train_model_dag").count() == 1
+    assert page.locator("#upload-form").count() == 0
     runs = f"{address}/api/v2/dags/promote_model_dag/dagRuns"
     conf = {"logical_date": None, "conf": {"model": dev, "reason": "r"}}
     posted = "([url, body]) => fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}, body})"
@@ -273,8 +280,8 @@ def test_no_route_answers_without_a_valid_login(trained: Stack) -> None:
         for headers in refused:
             assert status(address, method, headers) == 401, (method, path, headers)
         if method == "GET":
-            assert status(address, method, {"Cookie": f"_token={viewer}"}) in (200, 404), path
-            assert status(address, method, {"Authorization": f"Bearer {viewer}"}) in (200, 404), path
+            assert status(address, method, {"Cookie": f"_token={viewer}"}) in (200, 404, 422), path
+            assert status(address, method, {"Authorization": f"Bearer {viewer}"}) in (200, 404, 422), path
 
 
 def test_the_plugin_is_loaded_without_an_error(trained: Stack) -> None:
@@ -290,3 +297,36 @@ def test_the_api_server_sees_a_new_record_at_once(trained: Stack) -> None:
     with (trained.models / "log.txt").open("a") as file:
         file.write('{"error_timestamp": "2026-01-01T00:00:00+00:00", "detail": "d"}\n')
     assert total() == before + 1
+
+
+def test_a_waiting_request_is_told_on_the_model_and_a_decision_shows_by_itself(trained: Stack, page: Page) -> None:
+    dev = next(record for record in trained.trainings() if record.get("sha256") and record["environment"] == "dev")
+    run = ask(trained, dev["model_filename"])
+    approval_of(trained, run)
+    frame = in_frame(page, trained, f"/models/{dev['model_filename']}")
+    frame.wait_for_selector("[data-pending] >> text=Approval wanted")
+    decide(trained, run, "Reject")
+    frame.wait_for_selector("text=Promotion to prd rejected")  # without a click
+
+
+def test_a_note_a_tag_and_a_table_are_written_in_the_visitors_name(trained: Stack, page: Page, tmp_path: Path) -> None:
+    dev = [record for record in trained.trainings() if record.get("sha256") and record["environment"] == "dev"][-1]
+    frame = in_frame(page, trained, f"/models/{dev['model_filename']}")
+    frame.click("text=Add a note…")
+    frame.fill("textarea[name=text]", "trained <b>before</b> the prices changed")
+    frame.click("form[data-send=POST] button")
+    frame.wait_for_selector("blockquote >> text=trained <b>before</b> the prices changed")
+    frame.click("text=Set a tag…")
+    frame.fill("input[name=key]", "owner")
+    frame.fill("input[name=value]", "ada")
+    frame.click("form[data-send=PUT] button")
+    frame.wait_for_selector("a.tag >> text=owner=ada")
+    written = [record for record in trained.trainings() if "note_time" in record or "tag_time" in record]
+    assert [record["by"] for record in written] == [trained.airflow.user] * 2
+    table = tmp_path / "from_browser.csv"
+    table.write_text("a,b\n1,2\n3,4\n")
+    frame = in_frame(page, trained, "/inputs")
+    for expected in ("2 rows, 2 columns", "is there already"):
+        frame.set_input_files("input[type=file]", table)
+        frame.click("#upload-form button")
+        frame.wait_for_selector(f"output:has-text('{expected}')")

@@ -26,7 +26,7 @@ class Somebody:
         self.logged_in = True
         self.hidden: set[str] = set()
         """DAGs that they may not read."""
-        self.triggers = {"promote_model_dag", "rollback_model_dag"}
+        self.triggers = {"promote_model_dag", "rollback_model_dag", "revoke_model_dag"}
 
     async def visitor(self, request: Request) -> Visitor:  # noqa: ARG002  # everybody is the same one
         """Who asks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,17 +25,25 @@ if TYPE_CHECKING:
     Visit = Callable[[Registry], AbstractContextManager[TestClient]]
 
 
+VENDORED = sorted((resources.files("models_page") / "static/vendor").iterdir(), key=str)
+WORDS = {
+    "model": "model_x.joblib", "environment": "prd", "offset": "0", "name": "new.csv", "path": "docs/x.md", "key": "k",
+}  # fmt: skip
+"""What stands in a path in place of its parameters."""
+
+
 def routes(client: TestClient) -> Iterator[tuple[str, str]]:
     """Every method and path that the application answers, and some that it does not."""
     for route in client.app.routes:  # type: ignore[attr-defined]
         if isinstance(route, Mount):
-            assert route.path == "/static"
-            yield from (("GET", f"/static/{name}") for name in ("page.css", "page.js", "icon.svg", "nothing"))
+            assert route.path in ("/static", "/static/vendor")
+            yield from (("GET", f"{route.path}/{name}") for name in ("page.css", "page.js", "icon.svg", "nothing"))
         else:
             assert isinstance(route, APIRoute | Route), route
             for method in route.methods or ():
-                yield method, route.path.replace("{filename:path}", "model_x.joblib").replace("{filename}", "model_x")
+                yield method, re.sub(r"{(\w+)(:path)?}", lambda found: WORDS[found[1]], route.path)
     yield from (("GET", path) for path in ("/nowhere", "/api/v1/nowhere", "/openapi.json", "/redoc", "/docs"))
+    yield from (("GET", f"/static/vendor/{path.name}") for path in VENDORED)
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
@@ -117,6 +127,34 @@ def test_every_answer_forbids_what_is_not_of_this_origin(visit: Visit, registry_
             assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_the_browser_keeps_what_has_its_version_in_its_name_and_nothing_else(
+    visit: Visit, registry_with_two_models: Registry, somebody: Somebody
+) -> None:
+    with visit(registry_with_two_models) as client:
+        kept = set()
+        for method, path in routes(client):
+            answer = client.request(method, path, follow_redirects=False)
+            said = answer.headers["cache-control"]
+            assert said in ("private, no-store", "private, max-age=31536000, immutable"), (path, said)
+            if "immutable" in said:
+                kept.add(path)
+                assert answer.status_code == 200
+                assert client.get(path, headers={"If-None-Match": answer.headers["etag"]}).status_code == 304
+        assert kept == {f"/static/vendor/{path.name}" for path in VENDORED}
+        assert {f"/static/vendor/{name}" for name in re.findall(r"vendor/([^\"]+)", client.get("/").text)} <= kept
+        somebody.logged_in = False
+        for path in kept:
+            refused = client.get(path)
+            assert (refused.status_code, refused.headers["cache-control"]) == (401, "private, no-store")
+
+
+def test_a_script_that_is_kept_has_its_version_in_its_name() -> None:
+    for path in VENDORED:
+        if path.name.endswith(".js"):
+            (version,) = re.findall(r"-(\d+\.\d+\.\d+)\.min\.js$", path.name)
+            assert version in path.read_text()[:200]
+
+
 def test_no_page_names_another_origin_or_holds_a_script_or_a_style(
     visit: Visit, registry_with_two_models: Registry
 ) -> None:
@@ -126,7 +164,12 @@ def test_no_page_names_another_origin_or_holds_a_script_or_a_style(
             if "<!doctype html>" in text:
                 assert "http://" not in text.replace("http://www.w3.org/", "")
                 assert "https://" not in text
-                assert text.count("<script") == text.count("/static/page.js") <= 1
+                scripts = re.findall(r"<script([^>]*)>(.*?)</script>", text, re.DOTALL)
+                assert len(scripts) == text.count("<script") >= 1
+                for attributes, content in scripts:
+                    assert re.fullmatch(r'( defer)? src="/static/[a-z0-9./-]+\.js"', attributes), (path, attributes)
+                    assert content == ""
+                assert not re.search(r"<[^>]* on\w+=", text)
                 assert "<style" not in text
                 assert " style=" not in text
 
@@ -140,9 +183,15 @@ def test_another_site_cannot_start_a_verify(visit: Visit, empty_registry: Regist
         assert client.get("/api/v1/verify").json()["running"] is None
 
 
-def test_the_api_changes_nothing(visit: Visit, registry_with_two_models: Registry) -> None:
+def test_the_api_changes_nothing_but_notes_and_tags_and_takes_tables(
+    visit: Visit, registry_with_two_models: Registry
+) -> None:
     with visit(registry_with_two_models) as client:
-        methods = {method for method, path in routes(client) if path.startswith("/api/")}
-        posted = {path for method, path in routes(client) if method not in ("GET", "HEAD")}
-    assert methods == {"GET"}
-    assert posted == {"/verify"}
+        writing = {(method, path) for method, path in routes(client) if method not in ("GET", "HEAD")}
+    assert {(method, path.partition("/api/v1/models/")[2].partition("/")[2] or path) for method, path in writing} == {
+        ("POST", "/verify"),
+        ("POST", "/api/v1/inputs/new.csv"),
+        ("POST", "notes"),
+        ("PUT", "tags/k"),
+        ("DELETE", "tags/k"),
+    }

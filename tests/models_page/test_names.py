@@ -60,8 +60,10 @@ def test_an_environment_serves_a_version_of_each_model(visit: Visit, two: TwoMod
         two.plain[0].model_filename,
         two.churn[0].model_filename,
     ]
-    assert "prd serves 2" in text
-    assert "prd serves churn 2" in text
+    assert "model prd serves model #2 served r2 0.5 rmse 1.25 since" in text
+    assert "churn prd serves churn #2 served roc_auc 0.792 accuracy 0.81 since" in text
+    assert [one["served"]["short_name"] for one in served["environments"]] == ["model #2", "churn #2"]
+    assert [one["short_name"] for one in listed] == ["churn #2", "model #2", "churn #1", "model #1"]
     assert [(one["name"], one["states"]) for one in listed] == [
         ("churn", ["served"]), ("model", ["served"]), ("churn", ["previous"]), ("model", ["previous"]),
     ]  # fmt: skip
@@ -90,8 +92,11 @@ def test_lists_are_filtered_by_name(visit: Visit, two: TwoModels) -> None:
             each = 2 if collection in {"models", "metrics"} else 1
             assert found == {"model": each, "churn": each, "demand": 0, "": 2 * each}, collection
         text = client.get("/", params={"name": "churn", "environment": "prd"}).text
-        assert "2 models" in words_of(text)
-        assert 'href="?environment=prd&amp;name=model"' in text or 'href="?name=model&amp;environment=prd"' in text
+        assert "2 model versions" in words_of(text)
+        (form,) = re.findall(r'<form class="filters".*?</form>', text, re.DOTALL)
+        assert '<option value="churn" selected>' in form
+        assert '<option value="model">' in form
+        assert '<option value="prd" selected>' in form  # the one filter keeps the other
         assert ">r2<" not in text[text.index("Metrics over time") :]
         for page in ("/inferences", "/failures"):
             assert "churn" in client.get(page, params={"name": "churn"}).text
@@ -103,11 +108,11 @@ def test_each_model_has_charts_of_its_two_leading_metrics(visit: Visit, two: Two
         text = client.get("/").text
         points = client.get("/api/v1/metrics").json()["points"]
     assert [words_of(caption) for caption in re.findall(r"<figcaption>(.*?)</figcaption>", text)] == [
-        "r2 prd", "rmse prd", "churn : roc_auc prd", "churn : accuracy prd",
+        "r2 prd", "rmse prd", "roc_auc of churn prd", "accuracy of churn prd",
     ]  # fmt: skip
-    assert [(point["name"], point["r2"], point["rmse"]) for point in points[:2]] == [
-        ("model", 0.5, 1.25),
-        ("churn", None, None),
+    assert [(point["name"], point["short_name"], point["r2"], point["rmse"]) for point in points[:2]] == [
+        ("model", "model #1", 0.5, 1.25),
+        ("churn", "churn #1", None, None),
     ]
     assert points[0]["metrics"] == {"r2": 0.5, "rmse": 1.25}
     assert points[1]["metrics"] == {"roc_auc": 0.792, "accuracy": 0.81, "log_loss": 0.45, "brier": 0.15}
@@ -115,7 +120,8 @@ def test_each_model_has_charts_of_its_two_leading_metrics(visit: Visit, two: Two
 
 def test_metrics_of_each_model_are_in_the_list_the_leading_one_first(visit: Visit, two: TwoModels) -> None:
     with visit(two.registry) as client:
-        rows = re.findall(r"<tr.*?</tr>", client.get("/").text, re.DOTALL)
+        text = client.get("/").text
+    rows = re.findall(r"<tr.*?</tr>", text[text.index('<section aria-labelledby="versions">') :], re.DOTALL)
     assert "roc_auc 0.792 accuracy 0.81 log_loss 0.45" in words_of(rows[1])
     assert "brier" not in rows[1]
     assert "r2 0.5 rmse 1.25" in words_of(rows[2])
@@ -126,7 +132,8 @@ def test_a_classifiers_page_tells_what_it_is_of(visit: Visit, two: TwoModels) ->
         text = words_of(client.get(f"/models/{two.churn[1].model_filename}").text)
     for words in (
         "Name churn", "Problem binary : stays, leaves", "Identifier customer", "May be empty age", "Categories plan 3",
-        "roc_auc : maximize", "log_loss : minimize", "Importances plan 0.125 age 0.03125",
+        "roc_auc 0.792 more is better", "log_loss 0.45 less is better",
+        "column loss of the leading metric plan 0.125 age 0.03125",
         "false_positive_rate true_positive_rate 0 0 0.5 0.75 1 1",
     ):  # fmt: skip
         assert words in text, words
@@ -167,7 +174,8 @@ def test_legacy_records_are_of_the_model_that_comes_with_the_project(visit: Visi
         served = client.get("/api/v1/environments").json()["environments"]
         text = client.get("/").text
     assert [(one["environment"], one["name"]) for one in served] == [("dev", "model"), ("prd", "model")]
-    assert 'aria-label="Name"' not in text
+    (choice,) = re.findall(r'<select name="name">(.*?)</select>', text, re.DOTALL)
+    assert words_of(choice) == "any model"
     assert "<figcaption>" not in text
 
 

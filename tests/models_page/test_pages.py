@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from tests.support.project import LEGACY_INFERENCES, LEGACY_TRAININGS, publish, training_failure
-from tests.support.registry_project import DECIDED
 
-from bulkhead.registry import decisions, journal
+from bulkhead.registry import journal
 from bulkhead.registry.records import Evidence, InferenceRecord, Promotion, Quarantine, Revocation, Rollback
 
 if TYPE_CHECKING:
@@ -19,15 +18,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from starlette.testclient import TestClient
-    from tests.models_page.conftest import Somebody
-    from tests.support.registry_project import RegistryProject
 
     from bulkhead.registry.records import ModelRecord
     from bulkhead.registry.store import Registry
 
     Visit = Callable[[Registry], AbstractContextManager[TestClient]]
 
-PAGES = ("/", "/inferences", "/failures", "/verify", "/docs")
+PAGES = ("/", "/inferences", "/failures", "/health", "/verify", "/docs")
 COLLECTIONS = ("environments", "models", "metrics", "inferences", "failures", "verify", "index")
 
 
@@ -63,10 +60,15 @@ def test_the_served_model_of_each_environment_is_marked(visit: Visit, registry_w
         text = client.get("/").text
         found = client.get("/api/v1/models").json()
     rows = re.findall(
-        r"<tr( class=\"marked\")?>\s*<td class=\"one\"><bdi>(\w+)</bdi>.*?title=\"(model_[^\"]+)\"", text, re.DOTALL
+        r'<tr( class="marked")?>\s*<td><input.*?title="(model_[^"]+)"><bdi>(.*?)</bdi>.*?<td class="one"><bdi>(\w+)<',
+        text,
+        re.DOTALL,
     )
-    assert [(bool(marked), where) for marked, where, _ in rows] == [(True, "prd"), (True, "dev"), (False, "prd")]
-    assert [name for _, _, name in rows][::2] == [newer.model_filename, prd.model_filename]
+    assert [(bool(marked), called, where) for marked, _, called, where in rows] == [
+        (True, "model #3", "prd"), (True, "model #2", "dev"), (False, "model #1", "prd"),
+    ]  # fmt: skip
+    assert [name for _, name, _, _ in rows][::2] == [newer.model_filename, prd.model_filename]
+    assert [model["short_name"] for model in found["models"]] == ["model #3", "model #2", "model #1"]
     assert [model["states"] for model in found["models"]] == [["served"], ["served"], ["previous"]]
     assert found["total_entries"] == 3
 
@@ -135,16 +137,16 @@ def test_filters_of_the_audit_are_those_of_the_form(visit: Visit, registry_with_
         names = re.findall(r'name="(\w+)"', client.get("/inferences").text)
 
         def total(**filters: str) -> int:
-            everything = dict.fromkeys(names, "") | filters  # a form sends its empty fields too
+            everything = dict.fromkeys({*names} - {"viewport"}, "") | filters  # a form sends its empty fields too
             on_page = client.get("/inferences", params=everything)
             assert on_page.status_code == 200
             found: int = client.get("/api/v1/inferences", params=everything).json()["total_entries"]
             assert re.search(rf"<h1>{found} inferences?</h1>", on_page.text)
             return found
 
-        assert {"environment", "name", "model", "outcome", "cause", "run_id", "since", "until"} == {*names} - {
-            "viewport"
-        }
+        assert {*names} - {"viewport"} == {
+            "environment", "name", "model", "outcome", "cause", "source", "run_id", "since", "until",
+        }  # fmt: skip
         assert total() == 4
         assert total(environment="prd") == 3
         assert total(outcome="failed") == 0
@@ -232,7 +234,7 @@ def test_a_registry_whose_every_line_is_unreadable_is_never_shown_as_empty(
     with visit(empty_registry) as client:
         text = client.get("/").text
         answer = client.get("/api/v1/models").json()
-    assert "0 models" not in text
+    assert not re.search(r"\b0 models?\b", text)
     assert "No models yet" not in text
     assert "7 lines of models/log.txt cannot be read" in text
     assert f"Byte {6 * len(FUTURE)}" in text
@@ -355,57 +357,3 @@ def test_hostile_text_is_text_on_every_page(visit: Visit, empty_registry: Regist
         # The parser of the browser sees the tags that were meant, each closed where it was opened.
         for tag in ("table", "tr", "bdi", "section", "main", "details"):
             assert len(re.findall(rf"<{tag}[\s>]", shown)) == shown.count(f"</{tag}>"), (path, tag)
-
-
-def test_actions_are_shown_to_those_who_may_trigger_their_dag(
-    visit: Visit, registry_with_two_models: Registry, somebody: Somebody
-) -> None:
-    registry = registry_with_two_models
-    publish(registry, "prd", {"weights": [3.0]})
-    dev = f"/models/{registry.latest('dev').model_filename}"
-    with visit(registry) as client:
-        assert 'data-trigger="promote_model_dag"' in client.get(dev).text
-        assert 'data-trigger="rollback_model_dag"' in client.get("/").text
-        somebody.triggers = set()
-        assert "data-trigger" not in client.get(dev).text
-        assert "data-trigger" not in client.get("/").text
-        assert "permission to trigger promote_model_dag" in client.get(dev).text
-
-
-def test_a_model_that_cannot_be_promoted_any_more_is_not_offered_for_it(
-    visit: Visit, clean_project: RegistryProject
-) -> None:
-    served, waiting, revoked = (clean_project.publish("dev") for _ in range(3))
-    clean_project.append(clean_project.promoted(served, replaces=clean_project.registry.latest("prd").model_filename))
-    decisions.revoke(clean_project.registry, revoked.model_filename, DECIDED)
-    with visit(clean_project.registry) as client:
-        offered = [
-            "Promote to prd" in client.get(f"/models/{one.model_filename}").text for one in (served, waiting, revoked)
-        ]
-    assert offered == [False, True, False]
-
-
-def test_every_route_of_the_api_is_described(visit: Visit, empty_registry: Registry) -> None:
-    with visit(empty_registry) as client:
-        described = client.get("/openapi.json").json()
-        text = client.get("/docs").text
-    others = {"/api/v1/models/{filename}", "/api/v1/hosts"}
-    assert set(described["paths"]) == {f"/api/v1/{name}" for name in COLLECTIONS} | others
-    for path, methods in described["paths"].items():
-        assert path in text
-        for operation in methods.values():
-            assert {"200", "401", "403"} <= set(operation["responses"])
-            assert "$ref" in operation["responses"]["200"]["content"]["application/json"]["schema"]
-
-
-def test_the_metrics_are_answered_as_they_are_described(visit: Visit, registry_with_two_models: Registry) -> None:
-    from models_page.responses import PointCollectionResponse
-
-    with visit(registry_with_two_models) as client:
-        content = client.get("/api/v1/metrics").content
-    answer = PointCollectionResponse.model_validate_json(content, strict=True, extra="forbid")
-    assert [(point.environment, point.r2, point.rmse) for point in answer.points] == [
-        ("prd", 0.5, 1.25),
-        ("dev", 0.5, 1.25),
-    ]
-    assert answer.total_entries == 2

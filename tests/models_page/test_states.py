@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def test_the_states_of_the_page_are_those_of_the_list(
     tmp_path_factory: pytest.TempPathFactory, written: list[Any], files: set[str]
 ) -> None:
+    from models_page.readers import Readers
     from models_page.registry_view import RegistryView
+    from models_page.selection import ModelSelection
 
     folder = tmp_path_factory.mktemp("models")
     write(folder / "log.txt", written)
@@ -28,8 +30,8 @@ def test_the_states_of_the_page_are_those_of_the_list(
         (folder / name).touch()
     index = Index(folder, folder)
     index.wait()
-    view = RegistryView(index)
-    view.look()
-    listed = view.models(100).listed
+    readers = Readers(index)
+    readers.look()
+    listed = RegistryView(readers).models(100, ModelSelection()).listed
     expected = version_statuses(RegistryState(written), folder)
     assert [(one.record, one.states) for one in listed] == [(one.record, one.states) for one in reversed(expected)]

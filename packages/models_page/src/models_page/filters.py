@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from starlette.datastructures import URL
 
     from bulkhead.identity import Identity
+    from bulkhead.queries.last_runs import LastRun
     from bulkhead.registry.records import Lineage
+    from models_page.registry_view import ServedVersion
 
 _SHORT_HASH = 12
 _PREDICTIONS = 5
 _LONGEST_LINK = 1000
 _LONGEST_NAME = 255
+_LONGEST_QUERY = 300
 
 
 def text(value: Any, limit: int = 400) -> str:
@@ -47,17 +51,27 @@ def figure(value: Any) -> str:
     return formatting.number(value) if type(value) in (int, float) else text(value)
 
 
+def told(value: Any) -> str:
+    """``value`` as :func:`figure`; of a mapping or list its members, not its JSON."""
+    if isinstance(value, dict):
+        return text(", ".join(f"{key} {told(member)}" for key, member in islice(value.items(), 20)), 1000)
+    if isinstance(value, list):
+        return text(", ".join(map(told, islice(value, 50))), 1000)
+    return figure(value)
+
+
 def short(value: str | None) -> str:
     """The beginning of a hash."""
     return formatting.UNKNOWN if value is None else text(value[:_SHORT_HASH])
 
 
-def run_path(identity: Identity) -> str | None:
+def run_path(identity: Identity | LastRun) -> str | None:
     """The page of the attempt in Airflow, below its root; None: it was no run of a DAG."""
     if not identity.dag_id or not identity.run_id or len(identity.dag_id) + len(identity.run_id) > _LONGEST_LINK:
         return None
     path = f"/dags/{_part(identity.dag_id)}/runs/{_part(identity.run_id)}"
-    return f"{path}/tasks/{_part(identity.task_id[:_LONGEST_LINK])}" if identity.task_id else path
+    task_id: str | None = getattr(identity, "task_id", None)  # the last run of a pipeline is more than one task
+    return f"{path}/tasks/{_part(task_id[:_LONGEST_LINK])}" if task_id else path
 
 
 def predictions(value: Any) -> str:
@@ -83,6 +97,11 @@ def typed(value: str | None) -> str:
     return value if value and value.isprintable() else ""
 
 
+def is_query(value: str) -> bool:
+    """Whether a filter takes ``value``, and a form can hold it."""
+    return 0 < len(value) <= _LONGEST_QUERY and value.isprintable()
+
+
 def is_file_name(name: str) -> bool:
     """Whether a file can have this name, and a form hold it."""
     return len(name) <= _LONGEST_NAME and name.isprintable() and "/" not in name
@@ -92,6 +111,24 @@ def model_name(name: str) -> str:
     """The name of a model file as short as a table wants it: its time to the second, and the beginning of its hash."""
     parts = MODEL_NAME.fullmatch(name)
     return text(name, 44) if parts is None else f"{parts[1][:15]}Z_{parts[2][:8]}"
+
+
+def is_model_file(name: str) -> bool:
+    """Whether it is what a published model's file is called."""
+    return MODEL_NAME.fullmatch(name) is not None
+
+
+def pattern(text: str) -> str:
+    """What a form's field must hold to be ``text``."""
+    return re.sub(r"[^A-Za-z0-9_ #]", ".", text)
+
+
+def by_name(served: list[ServedVersion]) -> list[tuple[str, list[ServedVersion]]]:
+    """What is served, by model, in the order of their first places."""
+    found: dict[str, list[ServedVersion]] = {}
+    for one in served:
+        found.setdefault(one.name, []).append(one)
+    return list(found.items())
 
 
 def leading_metrics(record: Lineage, most: int) -> list[tuple[str, float | None]]:

@@ -123,6 +123,7 @@ class LoginMiddleware:
         if request.method not in _SAFE_METHODS and not _same_origin(request):
             return _answer(request, 403, "Cross-site request refused", "Open the page in Airflow, and try there.")
         request.state.visitor = visitor
+        request.state.root = request.scope["root_path"]  # a part of the application that is mounted has another one
         return None
 
     def _may_read(self, visitor: Visitor) -> bool:

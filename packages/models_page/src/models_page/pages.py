@@ -1,101 +1,147 @@
-"""The pages: made here, whole, on each request; a small script adds what HTML alone cannot do."""
+"""The pages of models: made here, whole, on each request; small scripts add what HTML alone cannot do."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from bulkhead.environments import ENVIRONMENTS
+from bulkhead.environments import ENVIRONMENTS, PROMOTED_TO
 from bulkhead.errors import Refused
 from bulkhead.index.attempts import AttemptFilter
-from bulkhead.queries import hosts
-from models_page import query_parameters
-from models_page.api import BOTH, Wants
-from models_page.query_parameters import PAGE, Cursor, Data, Environment, Name
-from models_page.registry_view import NoSuchModel, NotReady
+from bulkhead.queries import comparison, hosts, promotion
+from bulkhead.registry.metrics import goals_of
+from models_page import filters
+from models_page.annotations_api import may_annotate
+from models_page.plots import distributions, evaluation, own
+from models_page.query_parameters import PAGE, ModelsAsked
+from models_page.readers import NotReady
+from models_page.registry_view import AmbiguousModel, NoSuchModel
+from models_page.selection import STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bulkhead.maintenance.background_verify import BackgroundVerify
-    from bulkhead.paths import JournalName
-    from models_page.registry_view import Attempts, ModelDetails, RegistryView
+    from models_page.attempts_view import Attempts, AttemptsView
+    from models_page.readers import Readers
+    from models_page.registry_view import ModelDetails, RegistryView
     from models_page.templates import Templates
 
-PROMOTE, ROLL_BACK = "promote_model_dag", "rollback_model_dag"
+PROMOTE, ROLL_BACK, REVOKE = "promote_model_dag", "rollback_model_dag", "revoke_model_dag"
 _INFERENCES_OF_A_MODEL = 10
 _UNREADABLE, _UNREADABLE_ON_MODELS = 100, 5
+_TWO = 2
 
 
-def router(registry_view: RegistryView, background_verify: BackgroundVerify, templates: Templates) -> APIRouter:
+def router(  # what it shows
+    readers: Readers,
+    registry_view: RegistryView,
+    attempts_view: AttemptsView,
+    background_verify: BackgroundVerify,
+    templates: Templates,
+) -> APIRouter:
     """The pages' routes."""
-    pages = APIRouter(default_response_class=HTMLResponse, dependencies=[Depends(registry_view.look)])
+    pages = APIRouter(default_response_class=HTMLResponse, dependencies=[Depends(readers.look)])
 
     @pages.get("/")
-    def models(
-        request: Request,
-        environment: Environment = None,
-        name: Name = None,
-        data: Data = None,
-        cursor: Cursor = None,
-    ) -> HTMLResponse:
-        at = query_parameters.number(cursor)
-        found = registry_view.models(PAGE, environment=environment, name=name, data=data, cursor=at)
+    def models(request: Request, asked: ModelsAsked) -> HTMLResponse:
+        trouble = None
+        try:
+            found = registry_view.models(PAGE, asked.selection, asked.begin)
+        except Refused as error:
+            found, trouble = None, str(error)
         served = registry_view.served()
         return templates.page(
             request,
             "models.html",
+            422 if trouble else 200,
             environments=list(dict.fromkeys(one.environment for one in served)),
-            names=list(dict.fromkeys(one.name for one in served)),
-            environment=environment,
-            called=name,
-            data=data,
+            names=registry_view.names(),
+            asked=asked,
+            states=STATES,
             found=found,
-            served=served,
-            unreadable=registry_view.unreadable(_UNREADABLE_ON_MODELS, "training"),
-            charts=registry_view.charts(environment, name),
+            trouble=trouble,
+            served=[one for one in served if asked.name in (None, one.name)],
+            unreadable=attempts_view.unreadable(_UNREADABLE_ON_MODELS, "training"),
+            figures=registry_view.charts(asked.environment, asked.name),
             may_roll_back=request.state.visitor.may_trigger(ROLL_BACK),
         )
 
-    @pages.get("/models/{filename:path}")
-    def model(request: Request, filename: str) -> HTMLResponse:
+    @pages.get("/compare")
+    def compare(
+        request: Request,
+        version: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
+        a: str | None = None,
+        b: str | None = None,
+    ) -> HTMLResponse:
+        named = [*version, *(one for one in (a, b) if one)]
+        if len(named) != _TWO:
+            told = f"Choose two versions to compare, and not {len(named)}: tick them in the list of models."
+            return templates.page(request, "unknown.html", 422, title="Compare two versions", words=told)
         try:
-            history = registry_view.model(filename)
-        except NoSuchModel:
-            return templates.page(request, "unknown.html", 404, filename=filename)
+            left, right = (registry_view.model(one) for one in named)
+        except NoSuchModel as error:
+            return _unknown(request, error)
+        rows = comparison.compare(left.record, right.record)
+        return templates.page(
+            request,
+            "compare.html",
+            left=left,
+            right=right,
+            differing=[row for row in rows if not row.same],
+            same=[row for row in rows if row.same],
+            figures=_side_by_side(left, right),
+        )
+
+    @pages.get("/promote/{environment}/{model:path}")
+    def promote(request: Request, environment: str, model: str) -> HTMLResponse:
+        try:
+            history = registry_view.model(model)
+        except NoSuchModel as error:
+            return _unknown(request, error)
+        if environment not in PROMOTED_TO:
+            told = f"Models are promoted to {', '.join(PROMOTED_TO)}, and not to {environment[:100]}."
+            return templates.page(request, "unknown.html", 404, title="No such environment", words=told)
+        served = history.served.get(environment)
+        record = registry_view.record(served.filename, environment) if served else None
+        return templates.page(
+            request,
+            "promote.html",
+            history=history,
+            record=history.record,
+            environment=environment,
+            served=served,
+            outlook=promotion.outlook(readers.models, history.record, record, environment),
+            drift=_drift_of(attempts_view, history.called.filename),
+            is_promotable=environment in _promotable_to(history),
+            may_promote=request.state.visitor.may_trigger(PROMOTE),
+        )
+
+    @pages.get("/models/{model:path}")
+    def show_model(request: Request, model: str) -> HTMLResponse:
+        try:
+            history = registry_view.model(model)
+        except NoSuchModel as error:
+            return _unknown(request, error)
+        filename = history.called.filename
+        if model != filename:
+            address = f"{request.scope['root_path']}/models/{filters.path(filename)}"
+            return RedirectResponse(address, 303)  # type: ignore[return-value]  # a response all the same
+        visitor = request.state.visitor
         return templates.page(
             request,
             "model.html",
             history=history,
             record=history.record,
-            inferences=_newest_of(registry_view, filename),
-            may_promote=request.state.visitor.may_trigger(PROMOTE),
+            figures=evaluation.figures(history.record),
+            own_figures=own.figures(history.record.plots),
+            distributions=distributions.of_training(history.record),
+            goals=goals_of(history.record),
+            inferences=_newest_of(attempts_view, filename),
+            may_promote=visitor.may_trigger(PROMOTE),
+            may_revoke=visitor.may_trigger(REVOKE),
+            may_annotate=may_annotate(request, history),
             promotable_to=_promotable_to(history),
-        )
-
-    @pages.get("/inferences")
-    def inferences(request: Request, wanted: Wants, cursor: Cursor = None) -> HTMLResponse:
-        return _attempts(request, ("inference",), wanted, cursor)
-
-    @pages.get("/failures")
-    def failures(request: Request, wanted: Wants, cursor: Cursor = None) -> HTMLResponse:
-        return _attempts(request, BOTH, msgspec.structs.replace(wanted, outcome="failed"), cursor)
-
-    def _attempts(
-        request: Request, journals: Sequence[JournalName], wanted: AttemptFilter, cursor: str | None
-    ) -> HTMLResponse:
-        found = registry_view.attempts(journals, wanted, PAGE, query_parameters.position(cursor))
-        return templates.page(
-            request,
-            "attempts.html",
-            of_failures=len(journals) > 1,
-            choices=registry_view.choices(journals),
-            found=found,
-            wanted=wanted,
-            cursor=query_parameters.cursor_of(found.cursor),
         )
 
     @pages.get("/hosts")
@@ -115,7 +161,7 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
             "verify.html",
             running=running,
             result=background_verify.latest(),
-            unreadable=registry_view.unreadable(_UNREADABLE),
+            unreadable=attempts_view.unreadable(_UNREADABLE),
         )
         if running is not None:
             answer.headers["Refresh"] = "2"
@@ -130,6 +176,11 @@ def router(registry_view: RegistryView, background_verify: BackgroundVerify, tem
     def docs(request: Request) -> HTMLResponse:
         return templates.page(request, "docs.html", schema=request.app.openapi())
 
+    def _unknown(request: Request, error: NoSuchModel) -> HTMLResponse:
+        several = isinstance(error, AmbiguousModel)
+        title = "Several models could be meant" if several else "No such model"
+        return templates.page(request, "unknown.html", 409 if several else 404, title=title, words=str(error))
+
     return pages
 
 
@@ -142,9 +193,35 @@ def _promotable_to(history: ModelDetails) -> list[str]:
     return [one.name for one in ENVIRONMENTS if one.promotes_from in here and one.name not in served_in]
 
 
-def _newest_of(registry_view: RegistryView, filename: str) -> Attempts | None:
+def _side_by_side(left: ModelDetails, right: ModelDetails) -> list[tuple[object, object]]:
+    """The pictures of both that are of the same thing."""
+    found = [
+        {
+            (kind, one.title): one
+            for kind, figures in (
+                ("evaluation", evaluation.figures(side.record)),
+                ("own", own.figures(side.record.plots)),
+                ("distribution", distributions.of_training(side.record)),
+            )
+            for one in figures
+        }
+        for side in (left, right)
+    ]
+    return [(found[0].get(of_what), found[1].get(of_what)) for of_what in dict.fromkeys([*found[0], *found[1]])]
+
+
+def _newest_of(attempts_view: AttemptsView, filename: str) -> Attempts | None:
     """The newest inferences of a model; None while the index is being made."""
     try:
-        return registry_view.attempts(("inference",), AttemptFilter(model=filename), _INFERENCES_OF_A_MODEL)
+        return attempts_view.attempts(("inference",), AttemptFilter(model=filename), _INFERENCES_OF_A_MODEL)
     except NotReady:
         return None
+
+
+def _drift_of(attempts_view: AttemptsView, filename: str) -> object | None:
+    """The drift of the newest inference with the model that has some; None: there is none."""
+    newest = _newest_of(attempts_view, filename)
+    for _, record in newest.shown if newest else ():
+        if getattr(record, "drift", None) is not None:
+            return record
+    return None

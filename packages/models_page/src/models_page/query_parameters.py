@@ -1,4 +1,7 @@
-"""What a request asks for: filters, page sizes and cursors, the same for pages and for the API."""
+"""What a request asks for: filters, orders, page sizes and cursors, the same for pages and for the API.
+
+A page passes over what it does not know; the API refuses it: who mistypes a filter must not be given everything.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from bulkhead import environments
 from bulkhead.index.attempts import AttemptFilter, AttemptOutcome, Position
 from bulkhead.index.filling import moment
+from models_page.selection import SORTS, STATES, ModelSelection
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,59 +23,148 @@ if TYPE_CHECKING:
 PAGE = 50
 MOST = 500
 
-Limit = Annotated[int, Query(ge=1, le=MOST, description="At most this many entries.")]
-Cursor = Annotated[
-    str | None,
-    Query(
-        pattern=r"^-?\d{1,18}(\.(training|inference)\.\d{1,18})?$", description="`next_cursor` of the previous page."
-    ),
-]
 _NAMES = ", ".join(f"`{name}`" for name in environments.NAMES)
-Environment = Annotated[str | None, Query(max_length=300, description=f"Only this environment; one of {_NAMES}.")]
-Name = Annotated[str | None, Query(max_length=300, description="Only versions of the model of this name.")]
-Moment = Annotated[datetime | None, Query(description="ISO 8601; UTC if it names no time zone.")]
-Data = Annotated[str | None, Query(max_length=300, description="Only models trained on the data with this SHA-256.")]
+Environment = Annotated[str | None, Field(max_length=300, description=f"Only this environment; one of {_NAMES}.")]
+Name = Annotated[str | None, Field(max_length=300, description="Only versions of the model of this name.")]
+Moment = Annotated[datetime | None, Field(description="ISO 8601; UTC if it names no time zone.")]
+Words = Annotated[str | None, Field(max_length=300)]
 
 
-def position(cursor: str | None) -> Position | None:
-    """Where the page begins that ``cursor`` names."""
-    if cursor is None or "." not in cursor:
-        return None
-    time, journal, number = cursor.split(".")
-    return int(time), journal, int(number)
+class Nothing(BaseModel):
+    """A request that can be asked for nothing in particular."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class PlacesQuery(BaseModel):
+    """Models of an environment, of a name."""
+
+    environment: Environment = None
+    name: Name = None
+
+
+class ModelsQuery(PlacesQuery):
+    """Which versions, in which order."""
+
+    search: Words = Field(None, description="In short name, file, hash, source of the data, notes and tags.")
+    state: Words = Field(None, description=f"Only in this state; one of {', '.join(f'`{one}`' for one in STATES)}.")
+    data: Words = Field(None, description="The beginning of the SHA-256 of the training data, or a part of its name.")
+    metric: Words = Field(None, description="`roc_auc>=0.8`; several with commas.")
+    note: Words = Field(None, description="A part of a note.")
+    tag: Words = Field(None, description="`key` or `key=value`.")
+    sort: str = Field(
+        "-time",
+        max_length=300,
+        description=f"{', '.join(f'`{one}`' for one in SORTS)}, or a metric; `-` before it: from the greatest down.",
+    )
+    cursor: str | None = Field(None, pattern=r"^\d{1,18}$", description="`next_cursor` of the previous page.")
+
+    @property
+    def selection(self) -> ModelSelection:
+        """What is asked for."""
+        asked = {name: getattr(self, name) for name in ModelSelection.__struct_fields__}
+        return ModelSelection(**asked)
+
+    @property
+    def begin(self) -> int | None:
+        """The number after which the page begins."""
+        return int(self.cursor) if self.cursor else None
+
+
+class FailuresQuery(BaseModel):
+    """Which failures, in which order."""
+
+    environment: Environment = None
+    name: Words = Field(None, description="Only attempts for the model of this name.")
+    cause: Words = Field(None, description="Only failures with this cause.")
+    source: str | None = Field(None, max_length=1000, description="Only attempts on this table, as it was asked for.")
+    run_id: str | None = Field(None, max_length=1000, description="Only attempts of this DAG run.")
+    since: Moment = None
+    until: Moment = None
+    sort: str = Field("-time", pattern="^-?time$", description="`-time`: the newest first; `time`: the oldest first.")
+    cursor: str | None = Field(
+        None,
+        pattern=r"^-?\d{1,18}(\.(training|inference)\.\d{1,18})?$",
+        description="`next_cursor` of the previous page.",
+    )
+
+    @property
+    def filter(self) -> AttemptFilter:
+        """What is asked for; the model as it was named."""
+        same = ("environment", "name", "cause", "source", "run_id")
+        return AttemptFilter(
+            **{field: getattr(self, field) for field in same},
+            model=getattr(self, "model", None),
+            outcome=getattr(self, "outcome", "failed"),
+            since=_microseconds(self.since),
+            until=_microseconds(self.until),
+        )
+
+    @property
+    def begin(self) -> Position | None:
+        """Where the page begins."""
+        if self.cursor is None or "." not in self.cursor:
+            return None
+        time, journal, number = self.cursor.split(".")
+        return int(time), journal, int(number)
+
+    @property
+    def oldest_first(self) -> bool:
+        """Which way."""
+        return self.sort == "time"
+
+
+class AttemptsQuery(FailuresQuery):
+    """Which inferences, in which order."""
+
+    model: Words = Field(None, description="Only those by this model: its file, short name or hash.")
+    outcome: AttemptOutcome | None = Field(None, description="Only successful, only drifted, or only failed ones.")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Limited(_Strict):
+    limit: int = Field(PAGE, ge=1, le=MOST, description="At most this many entries.")
+
+
+class ModelsApiQuery(ModelsQuery, _Limited):
+    """As the API is asked."""
+
+    data_sha256: Words = Field(None, description="As `data`.")
+
+
+class AttemptsApiQuery(AttemptsQuery, _Limited):
+    """As the API is asked."""
+
+
+class FailuresApiQuery(FailuresQuery, _Limited):
+    """As the API is asked."""
+
+
+class InputsApiQuery(_Limited):
+    """As the API is asked."""
+
+
+class PlacesApiQuery(PlacesQuery, _Strict):
+    """As the API is asked."""
+
+
+NothingAsked = Annotated[Nothing, Query()]
+ModelsAsked = Annotated[ModelsQuery, Query()]
+AttemptsAsked = Annotated[AttemptsQuery, Query()]
+FailuresAsked = Annotated[FailuresQuery, Query()]
+ModelsAskedOfApi = Annotated[ModelsApiQuery, Query()]
+AttemptsAskedOfApi = Annotated[AttemptsApiQuery, Query()]
+FailuresAskedOfApi = Annotated[FailuresApiQuery, Query()]
+InputsAskedOfApi = Annotated[InputsApiQuery, Query()]
+PlacesAskedOfApi = Annotated[PlacesApiQuery, Query()]
 
 
 def cursor_of(at: Position | None) -> str | None:
     """The name of the page that begins at ``at``."""
     return None if at is None else ".".join(map(str, at))
-
-
-def number(cursor: str | None) -> int | None:
-    """The number that a cursor of models is."""
-    return int(cursor.partition(".")[0]) if cursor else None
-
-
-def wanted(  # noqa: PLR0913, PLR0917  # one for each field of the form
-    environment: Environment = None,
-    name: Annotated[str | None, Query(max_length=300, description="Only attempts for the model of this name.")] = None,
-    model: Annotated[str | None, Query(max_length=300, description="Only inferences by this model file.")] = None,
-    outcome: Annotated[AttemptOutcome | None, Query(description="Only successful, or only failed ones.")] = None,
-    cause: Annotated[str | None, Query(max_length=300, description="Only failures with this cause.")] = None,
-    run_id: Annotated[str | None, Query(max_length=1000, description="Only attempts of this DAG run.")] = None,
-    since: Moment = None,
-    until: Moment = None,
-) -> AttemptFilter:
-    """The attempts that a request asks for."""
-    return AttemptFilter(
-        environment=environment,
-        name=name,
-        model=model,
-        outcome=outcome,
-        cause=cause,
-        run_id=run_id,
-        since=_microseconds(since),
-        until=_microseconds(until),
-    )
 
 
 def _microseconds(time: datetime | None) -> int | None:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime  # pydantic reads the annotations
+from datetime import UTC, datetime  # pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from pydantic import BaseModel, Field
 
-from bulkhead import formatting
 from bulkhead.registry.metrics import goals_of
-from models_page.registry_view import ListedVersion  # noqa: TC001  # as above
+from models_page.registry_view import ListedVersion, ModelDetails, ServedVersion  # noqa: TC001  # as above
 
 if TYPE_CHECKING:
     from bulkhead.hosts_protocol import HostStatus
     from bulkhead.index import IndexProgress
     from bulkhead.index.attempts import IndexedAttempt
-    from models_page.registry_view import AttemptRecord
+    from bulkhead.registry.notes import Note, Tag
+    from bulkhead.registry.records import InferenceRecord
+    from models_page.attempts_view import AttemptRecord
 
 
 _UNREADABLE = "Lines of `log.txt` that cannot be read as records; a model may be among them."
@@ -32,6 +33,7 @@ class ModelResponse(BaseModel):
     """A model version in one environment: its publication or a promotion."""
 
     model_filename: str
+    short_name: str = Field(description="What people call it: `churn #12`.")
     environment: str
     name: str = Field(description="Of which model it is a version.")
     problem: str = Field(description="`regression`, `binary` or `multiclass`.")
@@ -43,7 +45,11 @@ class ModelResponse(BaseModel):
     )
     inferences: int = Field(description="Finished inferences in this environment that used it.")
     by_hand: bool = Field(description="Whether its record was made without the registrar, and is not signed.")
-    record: dict[str, Any] = Field(description="The whole record, from `log.txt`.")
+    tags: dict[str, str] = Field(description="Of the model file, by key.")
+    notes: int = Field(description="How many notes the model file has.")
+    record: dict[str, Any] = Field(
+        description="The record, from `log.txt`; in a collection without `profile` and `evaluation`: ask for one model."
+    )
 
     @classmethod
     def of(cls, version: ListedVersion) -> ModelResponse:
@@ -51,6 +57,7 @@ class ModelResponse(BaseModel):
         record = version.record
         return cls(
             model_filename=sound(record.model_filename),
+            short_name=sound(version.short_name),
             environment=sound(record.environment),
             name=sound(record.name),
             problem=sound(record.problem or "regression"),
@@ -59,28 +66,84 @@ class ModelResponse(BaseModel):
             states=version.states,
             inferences=version.uses,
             by_hand=version.by_hand,
+            tags={sound(key): sound(tag.value) for key, tag in version.tags.items()},
+            notes=version.notes,
             record=plain(record),
         )
+
+    @classmethod
+    def short(cls, version: ListedVersion) -> ModelResponse:
+        """As :meth:`of`, for one of five hundred."""
+        record = msgspec.structs.replace(version.record, profile=None, evaluation=None)
+        return cls.of(msgspec.structs.replace(version, record=record))
 
 
 class ModelCollectionResponse(BaseModel):
     """A page of model versions, newest first."""
 
     models: list[ModelResponse]
-    total_entries: int
+    total_entries: int = Field(description="Publications and promotions.")
+    files: int = Field(description="Model files among them: a promotion is the same file once more.")
     unreadable_lines: int = Field(description=_UNREADABLE)
     next_cursor: str | None
+
+
+class NoteResponse(BaseModel):
+    """What somebody has to say of a model version."""
+
+    note_time: str
+    by: str
+    text: str
+
+    @classmethod
+    def of(cls, note: Note) -> NoteResponse:
+        """``note`` as the API answers it."""
+        return cls(note_time=sound(note.note_time), by=sound(note.by), text=sound(note.text))
+
+
+class TagResponse(BaseModel):
+    """The value that a model version has under a key."""
+
+    tag_time: str
+    by: str
+    key: str
+    value: str
+
+    @classmethod
+    def of(cls, tag: Tag) -> TagResponse:
+        """``tag`` as the API answers it."""
+        return cls(tag_time=sound(tag.tag_time), by=sound(tag.by), key=sound(tag.key), value=sound(tag.value or ""))
 
 
 class ModelHistoryResponse(BaseModel):
     """Everything about one model file."""
 
     model_filename: str
+    short_name: str
     placings: list[ModelResponse] = Field(description="Its publication, then its promotions.")
     decisions: list[dict[str, Any]] = Field(
         description="Its rollbacks, refused promotions, revocation, removal and quarantine, as in `log.txt`."
     )
+    notes: list[NoteResponse] = Field(description="What people have written down about it, oldest first.")
+    tags: list[TagResponse] = Field(description="Its tags, each as it was set.")
+    out_of_service: str | None = Field(description="Why nobody may use it any more.")
+    revoked_twin: str | None = Field(description="A revoked model file that holds the same fitted model.")
     inferences: int
+
+    @classmethod
+    def of(cls, found: ModelDetails) -> ModelHistoryResponse:
+        """The answer for ``found``."""
+        return cls(
+            model_filename=sound(found.called.filename),
+            short_name=sound(found.called.short_name),
+            placings=[ModelResponse.of(version) for version in found.versions],
+            decisions=[plain(decision) for decision in found.decisions],
+            notes=[NoteResponse.of(note) for note in found.notes],
+            tags=[TagResponse.of(tag) for tag in found.tags.values()],
+            out_of_service=sound(found.out_of_service),
+            revoked_twin=sound(found.revoked_twin.filename) if found.revoked_twin else None,
+            inferences=found.uses,
+        )
 
 
 class EnvironmentResponse(BaseModel):
@@ -89,11 +152,24 @@ class EnvironmentResponse(BaseModel):
     environment: str
     name: str = Field(description="Of which model.")
     served: ModelResponse | None
+    served_since: str | None = Field(description="When it came to be served: by its publication or a decision.")
     rolls_back_to: str | None = Field(description="The model file that a rollback would serve.")
     unreadable_at: int | None = Field(
         description="Byte in `log.txt` of a line after the served model's record that cannot be read, and may be of a"
         " newer model; null if there is none."
     )
+
+    @classmethod
+    def of(cls, found: ServedVersion) -> EnvironmentResponse:
+        """The answer for ``found``."""
+        return cls(
+            environment=sound(found.environment),
+            name=sound(found.name),
+            served=ModelResponse.of(found.version) if found.version else None,
+            served_since=sound(found.since),
+            rolls_back_to=sound(found.previous.filename) if found.previous else None,
+            unreadable_at=found.unreadable,
+        )
 
 
 class EnvironmentCollectionResponse(BaseModel):
@@ -109,14 +185,26 @@ class AttemptResponse(BaseModel):
 
     pipeline: Literal["training", "inference"]
     outcome: Literal["success", "failed"]
-    at: str = Field(description="UTC, to the second.")
+    at: str = Field(description="ISO 8601, UTC, to the second.")
+    offset: int = Field(description="Byte of its record in the journal: what names it.")
     record: dict[str, Any] = Field(description="The whole record, from the journal.")
 
     @classmethod
     def of(cls, found: IndexedAttempt, record: AttemptRecord) -> AttemptResponse:
         """The answer for the attempt ``found``."""
         outcome: Literal["success", "failed"] = "success" if hasattr(record, "inference_time") else "failed"
-        return cls(pipeline=found.journal, outcome=outcome, at=formatting.moment(found.time), record=plain(record))
+        return cls(
+            pipeline=found.journal,
+            outcome=outcome,
+            at=moment(found.time),
+            offset=found.offset,
+            record=plain(record),
+        )
+
+    @classmethod
+    def of_inference(cls, offset: int, time: int, record: InferenceRecord) -> AttemptResponse:
+        """The answer for a finished inference whose record begins at ``offset``."""
+        return cls(pipeline="inference", outcome="success", at=moment(time), offset=offset, record=plain(record))
 
 
 class InferenceCollectionResponse(BaseModel):
@@ -138,9 +226,11 @@ class FailureCollectionResponse(BaseModel):
 class PointResponse(BaseModel):
     """A model version's metrics."""
 
-    at: str
+    at: str = Field(description="ISO 8601, UTC, to the second.")
     environment: str
     name: str = Field(description="Of which model it is a version.")
+    model_filename: str
+    short_name: str | None = Field(description="What people call it: `churn #12`.")
     metrics: dict[str, float] = Field(description="Those of its goals that were measured, the leading one first.")
     r2: float | None = Field(description="As in `metrics`.")
     rmse: float | None = Field(description="As in `metrics`.")
@@ -232,11 +322,17 @@ class IndexResponse(BaseModel):
     trainings: JournalResponse
     inferences: JournalResponse
     trouble: str | None
+    seen: int = Field(description="Bytes of `log.txt` that are read; greater as soon as something was recorded.")
 
     @classmethod
-    def of(cls, status: IndexProgress) -> IndexResponse:
+    def of(cls, status: IndexProgress, seen: int) -> IndexResponse:
         """The answer for ``status``."""
-        return cls.model_validate(msgspec.to_builtins(status))
+        return cls.model_validate({**msgspec.to_builtins(status), "seen": seen})
+
+
+def moment(microseconds: int) -> str:
+    """A time since 1970, to the second, with its zone."""
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def plain(record: msgspec.Struct) -> dict[str, Any]:
@@ -245,12 +341,20 @@ def plain(record: msgspec.Struct) -> dict[str, Any]:
     return content
 
 
-def sound(value: Any) -> Any:
-    """``value`` with a question mark for each half of a character that JSON can hold and UTF-8 cannot."""
+_DEEPEST = 60
+
+
+def sound(value: Any, depth: int = _DEEPEST) -> Any:
+    """``value`` with a question mark for each half of a character that JSON can hold and UTF-8 cannot.
+
+    What lies deeper than anybody reads, which a record by hand can have, is three dots.
+    """
+    if depth == 0:
+        return "…"
     if isinstance(value, str):
         return value if value.isascii() else value.encode(errors="replace").decode()
     if isinstance(value, dict):
-        return {sound(key): sound(content) for key, content in value.items()}
+        return {sound(key): sound(content, depth - 1) for key, content in value.items()}
     if isinstance(value, list):
-        return [sound(content) for content in value]
+        return [sound(content, depth - 1) for content in value]
     return value

@@ -10,17 +10,19 @@ from fastapi.responses import HTMLResponse
 
 from bulkhead import environments, formatting
 from bulkhead.model_name import DEFAULT_NAME
-from models_page import PREFIX, filters, plot_tables
+from models_page import PREFIX, filters, responses
 
 if TYPE_CHECKING:
     from fastapi import Request
 
     from bulkhead.index import IndexProgress
-    from models_page.registry_view import RegistryView
+    from models_page.readers import Readers
 
 _FILTERS = {
     "text": filters.text,
+    "drawing": lambda figure: responses.sound(figure.drawing),
     "figure": filters.figure,
+    "told": filters.told,
     "metric": formatting.metric,
     "time": formatting.time,
     "moment": formatting.moment,
@@ -32,10 +34,13 @@ _FILTERS = {
     "plain": filters.plain,
     "path": filters.path,
     "typed": filters.typed,
+    "is_query": filters.is_query,
     "is_file_name": filters.is_file_name,
     "model_name": filters.model_name,
+    "is_model_file": filters.is_model_file,
+    "pattern": filters.pattern,
+    "by_name": filters.by_name,
     "leading_metrics": filters.leading_metrics,
-    "plot_tables": plot_tables.tables,
     "with_query": filters.with_query,
     "with_cursor": filters.with_cursor,
     "without_cursor": filters.without_cursor,
@@ -45,8 +50,8 @@ _FILTERS = {
 class Templates:
     """Renders the templates in ``html/``; everything that is put into one is escaped."""
 
-    def __init__(self, registry_view: RegistryView) -> None:
-        self._registry_view = registry_view
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(Path(__file__).parent / "html"),
             autoescape=True,
@@ -60,7 +65,7 @@ class Templates:
 
     def page(self, request: Request, name: str, status_code: int = 200, **values: Any) -> HTMLResponse:
         """The page ``name``, with what every page says of the state of the registry."""
-        values.setdefault("status", self._registry_view.look())
+        values.setdefault("status", self._readers.look())
         return HTMLResponse(self._render(request, name, values), status_code)
 
     def indexing(self, request: Request, status: IndexProgress) -> HTMLResponse:
@@ -68,7 +73,7 @@ class Templates:
         return HTMLResponse(self._render(request, "indexing.html", {"status": status}), headers={"Refresh": "2"})
 
     def _render(self, request: Request, name: str, values: dict[str, Any]) -> str:
-        root = request.scope["root_path"]
+        root = request.state.root
         known = {
             "root": root,
             "airflow": root.removesuffix(PREFIX),
@@ -77,5 +82,6 @@ class Templates:
             "visitor": request.state.visitor,
             "query": request.query_params,
             "url": request.url,
+            "seen": self._readers.seen(),
         }
         return self._environment.get_template(name).render(known | values)

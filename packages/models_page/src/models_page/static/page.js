@@ -57,6 +57,15 @@ document.addEventListener("click", (event) => {
   theirs.remove();
 });
 
+function leaving(address, words) {
+  const link = document.createElement("a");
+  link.href = address;
+  link.target = "_top";
+  link.dataset.leave = "";
+  link.textContent = words;
+  return link;
+}
+
 const WORDS = {
   401: "You are no longer logged in: log in to Airflow, then try again",
   403: "Airflow refuses: you may not trigger this DAG",
@@ -86,11 +95,8 @@ async function trigger(form) {
       button.disabled = false;
       return;
     }
-    const link = document.createElement("a");
-    link.href = `${airflow}/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(content.dag_run_id)}`;
-    link.target = "_top";
-    link.dataset.leave = "";
-    link.textContent = "See its run; an approval waits there as a required action";
+    const link = leaving(`${airflow}/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(content.dag_run_id)}`,
+      dag === "promote_model_dag" ? "See its run; once its checks have passed, the approval waits there as a required action" : "See its run");
     output.replaceChildren("Triggered. ", link);
   } catch (error) {
     output.textContent = `Airflow did not answer: ${error.message}`;
@@ -98,8 +104,79 @@ async function trigger(form) {
   }
 }
 
+// To this page's own API: notes, tags. A field named by data-key is the end of the address.
+async function send(form) {
+  const output = form.querySelector("output");
+  const fields = Object.fromEntries(new FormData(form));
+  const key = form.dataset.key;
+  const end = key ? encodeURIComponent(fields[key]) : "";
+  if (key) delete fields[key];
+  output.textContent = "…";
+  try {
+    const answer = await fetch(`${document.body.dataset.root}${form.dataset.path}${end}`, {
+      method: form.dataset.send,
+      ...(form.dataset.send === "DELETE" ? {} : { headers: { "Content-Type": "application/json" }, body: JSON.stringify(fields) }),
+    });
+    if (answer.ok) return location.reload();
+    const content = await answer.json().catch(() => ({}));
+    output.textContent = told(content.detail) ?? `The server answered ${answer.status}`;
+  } catch (error) {
+    output.textContent = `The server did not answer: ${error.message}`;
+  }
+}
+
+const told = (detail) => (typeof detail === "string" ? detail : Array.isArray(detail) ? detail.map((one) => one.msg).join("; ") : null);
+
 document.addEventListener("submit", (event) => {
-  if (!event.target.dataset.trigger) return;
+  const form = event.target;
+  if (!form.dataset.trigger && !form.dataset.send) return;
   event.preventDefault();
-  trigger(event.target);
+  if (form.dataset.trigger) trigger(form);
+  else send(form);
+});
+
+// Requests for promotion that wait for an answer, which Airflow alone knows; who may not see them is told nothing.
+async function pending(place) {
+  const airflow = document.body.dataset.airflow;
+  const answer = await fetch(`${airflow}/api/v2/dags/promote_model_dag/dagRuns/~/hitlDetails?response_received=false&limit=100`).catch(() => null);
+  if (!answer?.ok) return;
+  const { hitl_details: found = [] } = await answer.json();
+  const own = found.filter((one) => one.subject?.includes(place.dataset.pending));
+  place.replaceChildren(...own.map((one) => {
+    const told = document.createElement("p");
+    told.className = "banner warn";
+    const run = one.task_instance.dag_run_id;
+    told.append("Approval wanted: ", one.subject, " ",
+      leaving(`${airflow}/dags/promote_model_dag/runs/${encodeURIComponent(run)}/tasks/approve/required_actions`, "Answer it"));
+    return told;
+  }));
+}
+
+// What was decided or published meanwhile is shown without a click, unless somebody is filling in a form.
+const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden]):not([type=checkbox]), main textarea")]
+  .some((field) => field.value !== field.defaultValue) || document.querySelector("details[open], output:not(:empty), input:checked") !== null;
+
+async function refresh() {
+  if (document.hidden) return;
+  for (const place of document.querySelectorAll("[data-pending]")) pending(place);
+  const answer = await fetch(`${document.body.dataset.root}/api/v1/index`).catch(() => null);
+  if (!answer?.ok) return;
+  const { seen } = await answer.json();
+  if (`${seen}` === document.body.dataset.seen) return;
+  if (!isBusy()) return location.reload();
+  if (document.querySelector("#news")) return;
+  const news = document.createElement("p");
+  news.id = "news";
+  news.className = "banner";
+  news.setAttribute("role", "status");
+  const again = document.createElement("a");
+  again.href = location.href;
+  again.textContent = "Load this page again";
+  news.append("Something was recorded meanwhile. ", again);
+  document.querySelector("main").prepend(news);
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  for (const place of document.querySelectorAll("[data-pending]")) pending(place);
+  if (document.body.dataset.seen) setInterval(refresh, 5000);
 });
