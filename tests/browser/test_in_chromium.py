@@ -130,6 +130,7 @@ def in_frame(page: Page, stack: Stack, path: str) -> Frame:
     frame = element.content_frame()
     assert frame is not None
     frame.wait_for_selector("main")
+    frame.wait_for_load_state()  # with its scripts, which a form needs
     return frame
 
 

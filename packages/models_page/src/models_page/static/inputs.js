@@ -44,9 +44,12 @@ function upload(form) {
 
 if (form) {
   const drop = document.querySelector("#drop");
-  form.elements.file.addEventListener("change", () => {
+  const nameAsTheFile = () => {
     form.elements.name.value = form.elements.file.files[0]?.name ?? "";
-  });
+  };
+  form.elements.file.addEventListener("change", nameAsTheFile);
+  // Who was quicker than this script has chosen already.
+  if (!form.elements.name.value) nameAsTheFile();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     upload(form);
