@@ -114,10 +114,6 @@ def _lines(row: Sequence[str], widths: dict[int, int], wrapped: int | None) -> l
     ]
 
 
-def _padded(text: str, wide: int) -> str:
-    return text + " " * (wide - width(text))
-
-
 def cut(text: str, wide: int) -> str:
     """``text`` in at most ``wide`` columns, of which one says that something is missing.
 

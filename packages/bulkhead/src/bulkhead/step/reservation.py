@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from bulkhead.step.result import StepResult
 
 _ROOM = 1 << 16
-_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Reservation:
