@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
-from tests.launcher.support import PROJECT, FakeEngine, framed
+from tests.launcher.support import PROJECT, FakeEngine, framed, variables_of
 
 from bulkhead.unix_http import Refusal, Request, Response
 from bulkhead.uploads import CheckAnswer, FoundColumn, FoundTable
@@ -85,12 +85,7 @@ class CheckHost:
         self.arriving.mkdir(parents=True)
         self.engine = CheckingEngine(folder)
         self.said: list[str] = []
-        self.variables = {
-            "BULKHEAD_HOST_DIR": "/project",
-            "AIRFLOW_HOME": str(folder),
-            "BULKHEAD_PROJECT": PROJECT,
-            "BULKHEAD_UID": "1234",
-        }
+        self.variables = variables_of(folder)
         self.routes = self.made()
 
     def made(self, seconds: float = 5) -> CheckRoutes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
-from tests.launcher.support import PROJECT, FakeEngine, framed
+from tests.launcher.support import PROJECT, FakeEngine, framed, variables_of
 
 from bulkhead.prediction_files import Head
 from bulkhead.unix_http import Client, Refusal, Request, Response, Server
@@ -99,12 +99,7 @@ class ReadingHost:
         (folder / PATH).write_bytes(b"never opened")
         self.engine = ReadingEngine(folder)
         self.said: list[str] = []
-        self.variables = {
-            "BULKHEAD_HOST_DIR": "/project",
-            "AIRFLOW_HOME": str(folder),
-            "BULKHEAD_PROJECT": PROJECT,
-            "BULKHEAD_UID": "1234",
-        }
+        self.variables = variables_of(folder)
         self.socket = folder / "page.sock"
         self.serve()
 

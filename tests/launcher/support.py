@@ -35,6 +35,16 @@ def framed(content: bytes, stream: int = 1) -> bytes:
     return b"".join(bytes([stream, 0, 0, 0]) + len(piece).to_bytes(4, "big") + piece for piece in pieces)
 
 
+def variables_of(folder: Path) -> dict[str, str]:
+    """The environment of a launcher whose project is in ``folder``."""
+    return {
+        "BULKHEAD_HOST_DIR": "/project",
+        "AIRFLOW_HOME": str(folder),
+        "BULKHEAD_PROJECT": PROJECT,
+        "BULKHEAD_UID": "1234",
+    }
+
+
 class FakeEngine:
     """As much of an engine as the launcher asks."""
 
@@ -125,13 +135,7 @@ class Host:
             (folder / name).mkdir(parents=True)
         self.engine = FakeEngine(folder)
         self.said: list[str] = []
-        self.variables = {
-            "BULKHEAD_HOST_DIR": "/project",
-            "AIRFLOW_HOME": str(folder),
-            "BULKHEAD_PROJECT": PROJECT,
-            "BULKHEAD_UID": "1234",
-            "BULKHEAD_STEP_MEMORY": "400m",
-        }
+        self.variables = variables_of(folder) | {"BULKHEAD_STEP_MEMORY": "400m"}
         self.routes = Routes(Engine(self.engine.socket, 5), PROJECT, self.said.append, self.variables)
 
     def ask(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, Any]:
