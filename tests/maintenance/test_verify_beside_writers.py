@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 MONTH = timedelta(days=30)
 
 
+@pytest.fixture(autouse=True)
+def patience(little_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here writers are at work, and slow ones on a busy machine: what they leave undone for a while is waited for."""
+    del little_patience  # which this one comes after
+    monkeypatch.setattr(journal_lines, "PATIENCE_SECONDS", 30)
+
+
 @contextmanager
 def at_work(*workers: Callable[[], object]) -> Iterator[None]:
     """Each of ``workers`` is called again and again during the block, in a thread of its own."""
@@ -85,7 +92,6 @@ def test_a_model_between_its_file_and_its_record_is_no_orphan(
     clean_project: RegistryProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """verify takes no lock, so it looks again until the publisher has written its record."""
-    monkeypatch.setattr(journal_lines, "PATIENCE_SECONDS", 30)
     linked, go_on = threading.Event(), threading.Event()
     real = os.link
 

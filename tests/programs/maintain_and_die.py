@@ -14,7 +14,7 @@ from tests.support.registry_project import DECIDED
 from bulkhead.maintenance import repair, tree_removal
 from bulkhead.maintenance.gc import GarbageCollector, RetentionRule
 from bulkhead.maintenance.repair import Repair
-from bulkhead.maintenance.verify import verify
+from bulkhead.maintenance.verify import journal_lines, verify
 from bulkhead.registry import appender
 from bulkhead.registry.store import Registry
 
@@ -60,6 +60,7 @@ def main() -> None:
     place, name, makes = (REPAIR if what == "repair" else GC)[stage]
     deadly = makes(getattr(place, name))
     if what == "repair":
+        journal_lines.PATIENCE_SECONDS = 0.05  # no writer is at work whom it could wait for
         fixer = Repair(registry, DECIDED)
         found = [f for f in verify(registry, project / "shared") if f.mended_by == "repair"]
         setattr(place, name, deadly)

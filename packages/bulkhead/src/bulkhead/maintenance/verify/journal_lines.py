@@ -54,8 +54,8 @@ _BEGINNING = 80
 """Bytes of a line that is too long."""
 
 
-PATIENCE_SECONDS = 2.0
-"""For a writer in the middle of a line, or between a file and its record."""
+PATIENCE_SECONDS = 10.0
+"""For a writer in the middle of a line, or between a file and its record: an fsync on a busy disk takes seconds."""
 IN_THE_MAKING = 60
 """Seconds that a writer may take for a line, or from a file to its record; what is older is not waited for."""
 _LOOK_SECONDS = 0.02

@@ -10,7 +10,7 @@ import msgspec
 
 from bulkhead import untrusted
 from bulkhead.errors import one_line
-from bulkhead.registry.records import MOST_INLINE
+from bulkhead.registry.lineage import MOST_INLINE
 
 if TYPE_CHECKING:
     from pathlib import Path
