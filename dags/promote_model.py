@@ -4,6 +4,7 @@ from airflow.sdk import DAG, Param
 
 from bulkhead_airflow import (
     LAST,
+    MODEL,
     PROMOTED_TO,
     REASON,
     PromotionApproval,
@@ -34,14 +35,7 @@ with DAG(
     catchup=False,
     tags=["bulkhead", "registry", *PROMOTED_TO],
     params={
-        "model": Param(
-            type="string",
-            minLength=1,
-            maxLength=200,
-            title="Model",
-            description="churn #12, 6 or more characters of its hash, or its file. 'just models' and the Models page"
-            " list them.",
-        ),
+        "model": MODEL,
         "environment": Param(
             LAST,
             type="string",

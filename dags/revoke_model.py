@@ -2,7 +2,7 @@
 
 from airflow.sdk import DAG, Param
 
-from bulkhead_airflow import ENVIRONMENTS, REASON, StepOperator, environment_of, name_of
+from bulkhead_airflow import ENVIRONMENTS, MODEL, REASON, StepOperator, environment_of, name_of
 
 DOC = """
 ### Revoke a model
@@ -21,14 +21,7 @@ with DAG(
     catchup=False,
     tags=["bulkhead", "registry", *ENVIRONMENTS],
     params={
-        "model": Param(
-            type="string",
-            minLength=1,
-            maxLength=200,
-            title="Model",
-            description="Its short name (churn #12), 6 or more characters of its hash, or its file. 'just models' and"
-            " the Models page list them.",
-        ),
+        "model": MODEL,
         "confirm": Param(
             type="string",
             minLength=1,

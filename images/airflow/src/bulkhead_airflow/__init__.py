@@ -7,13 +7,14 @@ from bulkhead_airflow.approval import PromotionApproval
 from bulkhead_airflow.assets import environment_of, models_of, name_of
 from bulkhead_airflow.forms import training_flags
 from bulkhead_airflow.operator import StepOperator
-from bulkhead_airflow.params import REASON, source_param, training_params
+from bulkhead_airflow.params import MODEL, REASON, source_param, training_params
 from bulkhead_airflow.plan import Plan, check_timetable, plans, promotable_names
 from bulkhead_airflow.registry_check import RegistryCheck
 
 __all__ = [
     "ENVIRONMENTS",
     "LAST",
+    "MODEL",
     "PROMOTED_TO",
     "REASON",
     "Environment",

@@ -20,6 +20,15 @@ REASON = Param(
     description="Why. The record keeps it, beside who.",
 )
 """Why a person decides about a model; there is no default for that."""
+MODEL = Param(
+    type="string",
+    minLength=1,
+    maxLength=200,
+    title="Model",
+    description="Its short name (churn #12), 6 or more characters of its hash, or its file. 'just models' and the"
+    " Models page list them.",
+)
+"""The model that a person decides about, however people call it."""
 
 
 def source_param(plan: Plan) -> Param:
