@@ -260,31 +260,32 @@ def _journal(registry: Registry, name: JournalName, seen: SeenHead | None) -> Jo
     path = registry.journal_of(name)
     try:
         size = path.stat().st_size
-        newest = [line for _, line in islice(journal.lines_newest_first(path), 1)]
-        is_it = seen is None or _continues(path, seen)
+        newest, is_it = _look_back(path, seen)
     except FileNotFoundError:
-        size, newest, is_it = 0, [], seen is None
+        size, newest, is_it = 0, None, seen is None
     except (Untrusted, OSError) as error:
         return Journal(name=name, size_bytes=0, seen=seen, trouble=one_line(str(error)))
     trouble = None if is_it or seen is None else not_the_log(name, seen.seq, _seq(newest), seen.seen_at)
-    end = sha256(newest[0]) if newest else None
+    end = None if newest is None else sha256(newest)
     return Journal(name=name, size_bytes=size, seq=_seq(newest), hash=end, seen=seen, trouble=trouble)
 
 
-def _seq(newest: list[bytes]) -> int | None:
-    link = chain.parse(newest[0]) if newest else None
+def _seq(newest: bytes | None) -> int | None:
+    link = None if newest is None else chain.parse(newest)
     return link.seq if link else None
 
 
-def _continues(path: Path, seen: SeenHead) -> bool:
-    """Whether the journal has the line that was seen last: at its end, or some lines before it."""
+def _look_back(path: Path, seen: SeenHead | None) -> tuple[bytes | None, bool]:
+    """The journal's last line, and whether it has the one that was seen last: there, or some lines before."""
+    newest = None
     for _, line in islice(journal.lines_newest_first(path), _LINES):
-        if sha256(line) == seen.hash:
-            return True
+        newest = line if newest is None else newest
+        if seen is None or sha256(line) == seen.hash:
+            return newest, True
         link = chain.parse(line)
         if link is not None and link.seq < seen.seq:
-            return False
-    return False
+            break
+    return newest, seen is None
 
 
 def _registrar() -> tuple[Registrar, dict[JournalName, SeenHead]]:
