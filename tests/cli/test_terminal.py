@@ -22,7 +22,8 @@ from bulkhead.cli import entry_point, output
 from bulkhead.cli import main as cli
 from bulkhead.errors import Refused
 from bulkhead.registry import record_lines
-from bulkhead.registry.records import Data, InferenceFailure, ModelRecord
+from bulkhead.registry.lineage import Data
+from bulkhead.registry.records import InferenceFailure, ModelRecord
 from bulkhead.text_table import width
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from bulkhead.files import sha256
 from bulkhead.queries.lineage import url_of
 from bulkhead.registry import decisions, record_lines
 from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.lineage import Data, TrainedOn
 from bulkhead.registry.profiles import Drift
-from bulkhead.registry.records import Data, TrainedOn
 
 if TYPE_CHECKING:
     from tests.support.command import Command

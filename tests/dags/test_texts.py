@@ -16,8 +16,9 @@ from bulkhead.errors import Refused
 from bulkhead.queries import promotion
 from bulkhead.registry import approval
 from bulkhead.registry.approval import question
+from bulkhead.registry.lineage import Data
 from bulkhead.registry.profiles import Drift
-from bulkhead.registry.records import Data, ModelRecord
+from bulkhead.registry.records import ModelRecord
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:

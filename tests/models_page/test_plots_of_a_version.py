@@ -14,7 +14,7 @@ from tests.support.project import CHURN, lineage
 from bulkhead.registry.profiles import ColumnProfile, Confusion, Evaluation, Profile
 
 if TYPE_CHECKING:
-    from bulkhead.registry.records import Lineage
+    from bulkhead.registry.lineage import Lineage
     from models_page.plots.figure import Figure
 
 HOSTILE = "<script>\u202e\x00\n" * 2000

@@ -15,7 +15,7 @@ from tests.support.project import CHURN, inferred, publish, published_unserved
 from bulkhead.identity import Identity
 from bulkhead.registry import annotating, decisions
 from bulkhead.registry.decisions import DecisionContext
-from bulkhead.registry.records import Data
+from bulkhead.registry.lineage import Data
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from bulkhead import environments
 from bulkhead.errors import Refused
 from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
-from bulkhead.registry.records import Lineage
+from bulkhead.registry.lineage import Lineage
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bulkhead.registry import appender, journal
-from bulkhead.registry.records import Lineage
+from bulkhead.registry.lineage import Lineage
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 import joblib
 
 from bulkhead import clock
-from bulkhead.registry.records import Lineage
+from bulkhead.registry.lineage import Lineage
 from bulkhead.registry.store import Registry
 
 

@@ -11,9 +11,10 @@ from tests.support.project import lineage, publish
 
 from bulkhead.errors import Drifted, Refused
 from bulkhead.registry import record_lines, recording
+from bulkhead.registry.lineage import Lineage
 from bulkhead.registry.profiles import LARGEST, ColumnProfile, Confusion, Drift, Evaluation, Profile
 from bulkhead.registry.proposals import InferenceProposal, ModelProposal
-from bulkhead.registry.records import InferenceRecord, Lineage, ModelRecord
+from bulkhead.registry.records import InferenceRecord, ModelRecord
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:

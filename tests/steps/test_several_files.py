@@ -24,7 +24,7 @@ from tabular import tables
 if TYPE_CHECKING:
     from tests.support.project import Project
 
-    from bulkhead.registry.records import Data
+    from bulkhead.registry.lineage import Data
     from tabular.tables import SourceTable
 
 

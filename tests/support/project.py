@@ -9,7 +9,8 @@ import msgspec
 
 from bulkhead.identity import Identity
 from bulkhead.registry import publishing, record_lines
-from bulkhead.registry.records import Data, InferenceRecord, Lineage, TrainingFailure
+from bulkhead.registry.lineage import Data, Lineage
+from bulkhead.registry.records import InferenceRecord, TrainingFailure
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from bulkhead.prediction.predicting import estimator_of, predict
 from bulkhead.prediction.signature import InputSignature
 from bulkhead.queries import references
 from bulkhead.registry import drift, quality_gate
+from bulkhead.registry.lineage import MOST_INLINE
 from bulkhead.registry.proposals import InferenceProposal
-from bulkhead.registry.records import MOST_INLINE, InferenceRecord
+from bulkhead.registry.records import InferenceRecord
 from bulkhead.step.runner import Outcome
 from inference.data_steps import GENERATED
 from modeling.comparing import Comparison

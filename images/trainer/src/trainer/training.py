@@ -19,9 +19,9 @@ from bulkhead.prediction.predicting import ESTIMATOR, label
 from bulkhead.prediction.signature import ModelSignature
 from bulkhead.project_models import parameters_of
 from bulkhead.registry import profiles, quality_gate
+from bulkhead.registry.lineage import Lineage, TrainedOn
 from bulkhead.registry.profiles import Profile
 from bulkhead.registry.proposals import ModelProposal
-from bulkhead.registry.records import Lineage, TrainedOn
 from bulkhead.step.runner import Outcome
 from modeling import fitting, gate_check, measuring, pickling, profiling, source_files, target_check
 from modeling.definition import Definition

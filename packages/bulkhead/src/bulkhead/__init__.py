@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bulkhead.paths import JournalName as JournalName
     from bulkhead.prediction.loaded import LoadedModel as LoadedModel
     from bulkhead.prediction.loaded import load as load
+    from bulkhead.registry.lineage import Lineage as Lineage
     from bulkhead.registry.profiles import Drift as Drift
     from bulkhead.registry.profiles import Evaluation as Evaluation
     from bulkhead.registry.profiles import Profile as Profile
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from bulkhead.registry.records import Failure as Failure
     from bulkhead.registry.records import InferenceFailure as InferenceFailure
     from bulkhead.registry.records import InferenceRecord as InferenceRecord
-    from bulkhead.registry.records import Lineage as Lineage
     from bulkhead.registry.records import ModelRecord as ModelRecord
     from bulkhead.registry.records import Promotion as Promotion
     from bulkhead.registry.records import Quarantine as Quarantine
@@ -76,7 +76,7 @@ _MODULE_OF = {
     "InferenceFailure": "bulkhead.registry.records",
     "InferenceRecord": "bulkhead.registry.records",
     "JournalName": "bulkhead.paths",
-    "Lineage": "bulkhead.registry.records",
+    "Lineage": "bulkhead.registry.lineage",
     "LoadedModel": "bulkhead.prediction.loaded",
     "ModelRecord": "bulkhead.registry.records",
     "ModelVersion": "bulkhead.registry.serving",

@@ -15,8 +15,9 @@ from modeling.definition import Definition
 from modeling.fingerprint import OLDER
 
 if TYPE_CHECKING:
+    from bulkhead.registry.lineage import Lineage
     from bulkhead.registry.quality_gate import Allowances, QualityGate
-    from bulkhead.registry.records import Lineage, ModelRecord
+    from bulkhead.registry.records import ModelRecord
     from bulkhead.step.runner import Step
     from modeling.measuring import Measured
     from modeling.training_rows import Rows

@@ -19,7 +19,7 @@ from sklearn.metrics import (
 
 from bulkhead import project_models
 from bulkhead.errors import NotGoodEnough, Refused, short
-from bulkhead.registry.records import MOST_INLINE
+from bulkhead.registry.lineage import MOST_INLINE
 from bulkhead.scoring import Metric, maximize, minimize
 from modeling.plain import numbers_by_name, plain
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from bulkhead.errors import Refused, short
-from bulkhead.registry.records import MOST_INLINE
+from bulkhead.registry.lineage import MOST_INLINE
 
 _DEEPEST = 20
 

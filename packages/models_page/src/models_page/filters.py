@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bulkhead.identity import Identity
     from bulkhead.queries.last_runs import LastRun
-    from bulkhead.registry.records import Lineage
+    from bulkhead.registry.lineage import Lineage
     from models_page.registry_view import ServedVersion
 
 _SHORT_HASH = 12

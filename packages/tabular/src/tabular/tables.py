@@ -19,7 +19,7 @@ from bulkhead.errors import Refused, listed
 from bulkhead.paths import SAMPLE, input_path
 from bulkhead.prediction import cells
 from bulkhead.prediction.inferring import Guess
-from bulkhead.registry.records import Data
+from bulkhead.registry.lineage import Data
 from tabular.csv_file import CsvFile
 from tabular.parquet_file import ParquetFile
 from tabular.pieces import read_ahead, rows_at_once

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from bulkhead.columns import Column, Kind
-from bulkhead.registry.records import Data  # msgspec reads the annotations
+from bulkhead.registry.lineage import Data  # msgspec reads the annotations
 
 if TYPE_CHECKING:
-    from bulkhead.registry.records import Lineage
+    from bulkhead.registry.lineage import Lineage
 
 TEXT: Literal["text"] = "text"
 """The type, in a signature, of a column that no model looks at."""

@@ -9,7 +9,8 @@ import msgspec
 from bulkhead import formatting
 from bulkhead.errors import Refused
 from bulkhead.registry import drift, journal, metrics, quality_gate, record_lines
-from bulkhead.registry.records import InferenceRecord, Lineage
+from bulkhead.registry.lineage import Lineage
+from bulkhead.registry.records import InferenceRecord
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,12 +14,13 @@ import msgspec
 
 from bulkhead.columns import is_of_predictions
 from bulkhead.errors import Refused
-from bulkhead.registry import bounded, record_lines, records
+from bulkhead.registry import bounded, record_lines
 from bulkhead.registry.bounded import unbelievable
+from bulkhead.registry.lineage import MOST_INLINE, Lineage
 from bulkhead.registry.metrics import GOALS
 
 if TYPE_CHECKING:
-    from bulkhead.registry.records import InferenceRecord, Lineage, Record
+    from bulkhead.registry.records import InferenceRecord, Record
 
 LONGEST_RECORD = 1 << 20
 """Bytes of a record that a step has a part in."""
@@ -69,7 +70,7 @@ def inference(given: InferenceRecord) -> InferenceRecord:
     if given.rows is None or given.rows < 0:
         raise unbelievable("rows", given.rows, "how many rows there are")
     if given.predictions is not None:
-        if not isinstance(given.predictions, list) or len(given.predictions) > records.MOST_INLINE:
+        if not isinstance(given.predictions, list) or len(given.predictions) > MOST_INLINE:
             raise unbelievable("predictions", type(given.predictions).__name__, "a short list of predictions")
         if len(given.predictions) != given.rows:
             raise unbelievable("predictions", len(given.predictions), f"one prediction for each of {given.rows} rows")

@@ -11,7 +11,7 @@ from bulkhead.errors import Refused, short
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bulkhead.registry.records import Lineage
+    from bulkhead.registry.lineage import Lineage
 
 Goal = Literal["maximize", "minimize"]
 GOALS = get_args(Goal)

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from bulkhead.registry.records import InferenceRecord, Lineage
+from bulkhead.registry.lineage import Lineage
+from bulkhead.registry.records import InferenceRecord
 
 
 class ModelProposal(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="model"):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from bulkhead.files import Copy
-    from bulkhead.registry.records import Lineage
+    from bulkhead.registry.lineage import Lineage
     from bulkhead.registry.store import Registry
 
 _MODE = 0o444  # a published model never changes

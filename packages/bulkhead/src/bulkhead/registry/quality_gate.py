@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Protocol
 
-    from bulkhead.registry.records import Lineage, ModelRecord
+    from bulkhead.registry.lineage import Lineage
+    from bulkhead.registry.records import ModelRecord
 
     class Allowances(Protocol):
         """What one run allows, whatever the settings."""

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bulkhead.identity import Identity
+    from bulkhead.registry.lineage import Lineage
     from bulkhead.registry.proposals import SuccessProposal
-    from bulkhead.registry.records import InferenceRecord, Lineage, Revocation, Rollback, Success
+    from bulkhead.registry.records import InferenceRecord, Revocation, Rollback, Success
     from bulkhead.registry.store import Registry
 
 

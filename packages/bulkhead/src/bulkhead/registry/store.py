@@ -12,16 +12,7 @@ from bulkhead.files import sha256
 from bulkhead.model_name import DEFAULT_NAME, named
 from bulkhead.paths import JOURNALS
 from bulkhead.registry import journal, publishing, serving
-from bulkhead.registry.records import (
-    Failure,
-    InferenceRecord,
-    Lineage,
-    ModelRecord,
-    Quarantine,
-    Removal,
-    Revocation,
-    Unreadable,
-)
+from bulkhead.registry.records import Failure, InferenceRecord, ModelRecord, Quarantine, Removal, Revocation, Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +22,7 @@ if TYPE_CHECKING:
     from bulkhead.paths import JournalName
     from bulkhead.registry.appender import Appender
     from bulkhead.registry.chain import KeyRing
+    from bulkhead.registry.lineage import Lineage
     from bulkhead.registry.records import Record
 
 TRAININGS = JOURNALS["training"]

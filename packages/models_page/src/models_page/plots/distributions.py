@@ -14,8 +14,9 @@ from models_page.plots.figure import Axis, Figure, Groups
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bulkhead.registry.lineage import Lineage
     from bulkhead.registry.profiles import ColumnProfile
-    from bulkhead.registry.records import InferenceRecord, Lineage
+    from bulkhead.registry.records import InferenceRecord
 
 _COLUMNS = 24
 """Pictures of columns on one page; those that drifted most are first."""

@@ -12,7 +12,7 @@ from models_page.plots import figure
 from models_page.plots.figure import Axis, Bars, Diagonal, Dots, Figure, Groups, Line, Matrix, Rule
 
 if TYPE_CHECKING:
-    from bulkhead.registry.records import Lineage
+    from bulkhead.registry.lineage import Lineage
 
 _CURVES = 4
 _SHARES = (0.0, 1.0)
