@@ -32,26 +32,39 @@ class Sender:
 
     def send(self, name: str, content: bytes | Iterable[bytes], **headers: str) -> tuple[int, Any]:
         """Status and JSON of the answer; what comes in pieces is sent without a length."""
-        return self._asked("POST", f"{URL}/{name}", content, headers)
+        return self.asked("POST", f"{URL}/{name}", content, headers)
 
     def listed(self) -> Any:
         """What there is to choose from."""
-        return self._asked("GET", URL, b"", {})[1]
+        return self.asked("GET", URL)[1]
 
     def files(self) -> list[str]:
         """Every file below the inputs, those on their way too."""
         inputs = self.stack.inputs
         return sorted(str(path.relative_to(inputs)) for path in inputs.rglob("*") if not path.is_dir())
 
-    def _asked(
-        self, method: str, path: str, content: bytes | Iterable[bytes], headers: dict[str, str]
+    def asked(
+        self, method: str, path: str, content: bytes | Iterable[bytes] = b"", headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
+        """Status and JSON of the answer to any request."""
+        status, body = self.answered(method, path, content, headers or {})
+        return status, json.loads(body)
+
+    def answered(
+        self, method: str, path: str, content: bytes | Iterable[bytes], headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        """Status and body of the answer, the whole of it.
+
+        Raises:
+            OSError: the connection broke.
+            http.client.HTTPException: the answer did.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         is_whole = isinstance(content, bytes)
         given = self.headers | headers | ({} if is_whole else {"Transfer-Encoding": "chunked"})
         try:
             connection.request(method, path, content, given, encode_chunked=not is_whole)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, answer.read()
         finally:
             connection.close()
