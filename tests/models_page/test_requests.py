@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.support.project import CHURN, inferred, publish
 
 if TYPE_CHECKING:
@@ -33,6 +34,15 @@ def test_a_page_that_there_is_not_is_a_page_that_leads_back(visit: Visit, regist
             assert '<a href="/">All models</a>' in answer.text
             assert 'href="/static/page.css"' in answer.text
             assert answer.text.count("<h1>") == 1
+
+
+@pytest.mark.parametrize(("path", "to"), [("/models", "/"), ("/models/?environment=dev", "/?environment=dev")])
+def test_the_list_of_models_is_there_too_where_the_models_are(
+    visit: Visit, registry_with_two_models: Registry, path: str, to: str
+) -> None:
+    with visit(registry_with_two_models) as client:
+        answer = client.get(path)
+        assert (answer.status_code, answer.url.path, str(answer.url.query, "ascii")) == (200, "/", to[2:])
 
 
 def test_a_route_of_the_api_that_there_is_not_is_json(visit: Visit, registry_with_two_models: Registry) -> None:

@@ -117,6 +117,11 @@ def router(  # what it shows
             may_promote=request.state.visitor.may_trigger(PROMOTE),
         )
 
+    @pages.get("/models/")
+    def models_by_their_word(request: Request) -> RedirectResponse:
+        """What people try who have seen the address of a model."""
+        return RedirectResponse(f"{request.scope['root_path']}/?{request.url.query}".removesuffix("?"), 303)
+
     @pages.get("/models/{model:path}")
     def show_model(request: Request, model: str) -> HTMLResponse:
         try:
