@@ -191,6 +191,16 @@ def test_names_of_columns_are_kept_and_batches_may_be_frames() -> None:
     assert found.coef_ == pytest.approx(Sklearn().fit(features, target).coef_, rel=1e-9)
 
 
+def test_few_rows_of_many_columns_cost_no_more_than_the_rows_have_directions() -> None:
+    """A square of the columns would be 800 MB, and take minutes."""
+    random = np.random.default_rng(7)
+    table, target = random.normal(size=(16, 10_000)), random.normal(size=16)
+    model = LinearRegression().fit(table, target)
+    assert (model.rank_, len(model.singular_)) == (15, 15)
+    assert np.abs(model.predict(table) - target).max() < 1e-10
+    assert np.abs(model.predict(table) - Sklearn().fit(table, target).predict(table)).max() < 1e-10
+
+
 def test_no_rows_are_told() -> None:
     with pytest.raises(ValueError, match="no rows"):
         LinearRegression().fit_batches(lambda: iter([]))

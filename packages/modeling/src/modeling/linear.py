@@ -159,18 +159,18 @@ class _Factor:
             raise ValueError("there are no rows to fit on.")
         self._merge()
         ones, factor = int(self._with_intercept), self._blocks[0]
-        full = np.zeros((factor.shape[1], factor.shape[1]))
-        full[: len(factor)] = factor
-        square, side = full[ones:-1, ones:-1], full[ones:-1, -1]
+        # Of fewer rows than columns it is as short as the table; its last row has but the residual.
+        rows = slice(ones, ones + self.columns)
+        triangle, side = factor[rows, ones:-1], factor[rows, -1]
         # The spread of each column about its mean, to the next power of two: dividing by that is exact.
-        span = np.sqrt((square**2).sum(axis=0) / self.rows)
+        span = np.sqrt((triangle**2).sum(axis=0) / self.rows)
         scale = np.exp2(np.round(np.log2(span, where=span > 0, out=np.zeros_like(span))))
         scale = np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
-        scaled = square / scale
+        scaled = triangle / scale
         if not (np.isfinite(scaled).all() and np.isfinite(side).all()):
             nothing = np.full(1 + self.columns, np.nan)
             return _Solved(nothing, scale, 0, np.zeros(0))
-        left, singular, right = np.linalg.svd(scaled)
+        left, singular, right = np.linalg.svd(scaled, full_matrices=False)
         tiny = np.finfo(float).eps * max(self.rows, self.columns) * singular.max(initial=0.0)
         kept = singular > tiny
         if positive:
@@ -180,7 +180,7 @@ class _Factor:
         found = found.astype(np.longdouble) / scale
         intercept = np.longdouble(0)
         if ones:
-            first = full[0].astype(np.longdouble)
+            first = factor[0].astype(np.longdouble)
             intercept = (first[-1] - first[1:-1] @ found) / first[0] - self._shift.astype(np.longdouble) @ found
         return _Solved(np.concatenate([[intercept], found]), scale, int(kept.sum()), singular)
 
