@@ -68,6 +68,13 @@ def test_it_refuses_with_the_sentence_of_a_training(inputs: Path, capsys: pytest
     assert msgspec.json.decode(capsys.readouterr().out) == {"table": None, "refused": sentence}
 
 
+def test_semicolons_are_told_and_not_taken_for_one_column(inputs: Path) -> None:
+    (inputs / "s.csv").write_text("a;b;target\n1;2;3\n")
+    refused = answered(inputs, "s.csv").refused
+    assert refused is not None
+    assert "its header 'a;b;target' has semicolons and no comma. Export it with commas" in refused
+
+
 def test_cells_of_columns_that_are_not_said_are_read_too(inputs: Path) -> None:
     names = ",".join(f"c{number}" for number in range(MOST_COLUMNS + 2)).encode()
     row = ",".join("1" for _ in range(MOST_COLUMNS + 1)).encode()

@@ -84,6 +84,8 @@ BAD: dict[str, Bad] = {
     "an escape code in a name": Bad("a,\x1b[31mb,target\n1,2,3\n", "the name of column 2"),
     "no header": Bad("1,2\n3,4\n", "target 'target': no such column. The table has: '1', '2'"),
     # Cells.
+    "Latin-1": Bad("größe,target\n1,2\n".encode("latin-1"), "it is not UTF-8 text"),
+    "Latin-1 in a cell": Bad("a,target\nö,2\n".encode("latin-1"), "it is not UTF-8 text"),
     "text in the first row": csv("x,2\n3,4\n", "column 'a', row 1: 'x' is not a number"),
     "text in a later row": csv("1,2\n3,4\nfive,6\n", "column 'a', row 3: 'five' is not a number"),
     "text in the target": csv("1,2\n3,four\n", "column 'target', row 2: 'four' is not a number"),
@@ -121,9 +123,9 @@ BAD: dict[str, Bad] = {
     "a comma at the end of a row": csv("1,2,\n3,4,\n", "Expected 2 columns, got 3"),
     "a quote never closed": Bad('a,target\n1,2\n"3,4\n5,6\n', "Expected 2 columns, got 1"),
     "a quote never closed in the last column": Bad('a,target\n1,2\n3,"4\n5,6\n', "column 'target', row 2"),
-    "semicolons": Bad("a;target\n1;2\n3;4\n", "The table has: 'a;target'"),
+    "semicolons": Bad("a;target\n1;2\n3;4\n", "its header 'a;target' has semicolons and no comma"),
     "tabs": Bad("a\ttarget\n1\t2\n", "'a\\ttarget'"),
-    "decimal commas": Bad("a;target\n1,5;2\n", "Expected 1 columns, got 2"),
+    "decimal commas": Bad("a;target\n1,5;2\n", "commas between the columns, and points in numbers"),
     "a comment first": Bad("# measured in May\na,target\n1,2\n", "Expected 1 columns, got 2"),
     "a line of 50 MB": Bad(lambda: b"1," * 25_000_000, "line"),
     "a cell of 50 MB": Bad(lambda: b"a,target\n1,2\n3," + b"4" * 50_000_000 + b"\n5,6\n", "line"),
@@ -250,6 +252,7 @@ def linked_parent(inputs: Path) -> None:
 
 SOURCES: dict[str, Source] = {
     "missing file": Source("missing.csv", "no such file in shared/inputs/"),
+    "the inputs themselves": Source("shared/inputs/", "not the name of a .csv or .parquet file"),
     "missing folder": Source("no/such.csv", "no such file in shared/inputs/"),
     "wrong suffix": Source("bad.xlsx", "not the name of a .csv or", lambda i: (i / "bad.xlsx").write_text(GOOD)),
     "no suffix": Source("bad", "not the name of a .csv or .parquet file", lambda i: (i / "bad").write_text(GOOD)),

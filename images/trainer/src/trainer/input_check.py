@@ -22,6 +22,7 @@ def found_in(source: str, inputs: Path) -> FoundTable:
         Refused: it is no table that a training could begin with.
     """
     table = tables.read_source(source, inputs, sample.with_target)
+    table.check_separator()
     columns = table.inferred(table.names[:MOST_COLUMNS], reads_all=True)
     data = table.data
     return FoundTable(

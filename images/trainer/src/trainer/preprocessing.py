@@ -127,6 +127,7 @@ def _choose(
     table: SourceTable, definition: Definition, target: str, features: str
 ) -> tuple[dict[str, Column], str | None]:
     """The features and the identifier in the table's order, which is what inference sees; and the identifier's name."""
+    table.check_separator()
     names = table.names
     known = f"The table has: {listed(names)}."
     if target not in names:

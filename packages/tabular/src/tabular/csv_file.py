@@ -21,6 +21,8 @@ _BLOCK = 1 << 20
 _WIDE = 500
 """Columns from which on a block of that size would hold too few rows."""
 _BATCH_BYTES = 2 << 20
+_NOT_UTF8, _ONE_COLUMN = "UTF8", "Expected 1 columns"
+"""In what pyarrow says of a cell that is not, and of a comma under a header without one."""
 
 
 class CsvFile:
@@ -109,7 +111,13 @@ class CsvFile:
             raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> Refused:
-        return Refused(f"{self.called}: cannot be read as CSV: {one_line(str(error), 300)}. Fix the file.")
+        why = one_line(str(error), 300)
+        what, remedy = "cannot be read as CSV", "Fix the file"
+        if isinstance(error, UnicodeDecodeError) or _NOT_UTF8 in why:
+            what, remedy = "it is not UTF-8 text", "Export it as CSV in UTF-8"
+        elif _ONE_COLUMN in why and ";" in why:
+            remedy = "Export it with commas between the columns, and points in numbers"
+        return Refused(f"{self.called}: {what}: {why}. {remedy}.")
 
 
 def _parse_options(columns: int) -> pyarrow.csv.ParseOptions:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bulkhead import input_files
-from bulkhead.errors import Refused, listed
+from bulkhead.errors import Refused, listed, short
 from bulkhead.paths import SAMPLE, input_path
 from bulkhead.prediction import cells
 from bulkhead.prediction.inferring import Guess
@@ -50,6 +50,18 @@ class SourceTable:
         self._files = files
         self._is_one = is_one
         self._rows: int | None = None
+
+    def check_separator(self) -> None:
+        """Of a table that holds a target and features.
+
+        Raises:
+            Refused: it has one column, whose name looks like several with something else between them.
+        """
+        if len(self.names) == 1 and ";" in self.names[0]:
+            raise Refused(
+                f"{self.source}: its header {short(self.names[0])} has semicolons and no comma. Export it with commas"
+                " between the columns, and points in numbers."
+            )
 
     def inferred(self, names: Sequence[str], *, reads_all: bool = False) -> dict[str, Column]:
         """What each of the columns ``names`` seems to be.
