@@ -82,6 +82,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 def _source_of(table: str) -> str:
     path = Path(table).resolve()
+    if not path.exists() and table:
+        path = INPUTS / table  # as steps and DAGs call it
     if not path.exists():
         tables = {file.name.partition(".")[0]: f"shared/inputs/{file.name}" for file in sorted(INPUTS.glob("[!.]*"))}
         near = difflib.get_close_matches(path.name.partition(".")[0], tables, n=1)

@@ -52,6 +52,7 @@ REFUSED = {
     "demo shared/inputs": "shared/inputs: is not in shared/inputs/",
     "demo diabets.csv": "diabets.csv: no such file. Give a .csv or .parquet file in shared/inputs/. Did you mean"
     " shared/inputs/diabetes.csv?",
+    "demo diabetes.csv --name modle": "there is no model 'modle'. Did you mean model?",
     "demo --name modle": "there is no model 'modle'. Did you mean model?",
 }
 

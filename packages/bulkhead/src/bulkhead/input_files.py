@@ -23,6 +23,8 @@ KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 _MOST_FILES = 10_000
 NO_DATA = (".", "_")
 """How names begin that other tools give to what is no part of a table, like Spark's ``_SUCCESS``."""
+_FOLDER = "shared/inputs/"
+"""What people write before a name who read it in a record."""
 HIDDEN = ".uploads"
 """The folder of what is sent from a browser, below ``shared/inputs/``: nothing in it is an input yet."""
 
@@ -50,7 +52,7 @@ class InputFiles(msgspec.Struct, frozen=True):
 
 
 def find(source: str, inputs: Path) -> InputFiles:
-    """The files that ``source`` names below ``inputs``.
+    """The files that ``source`` names below ``inputs``; ``shared/inputs/`` may stand before it.
 
     Raises:
         Refused: there is no such file, it leads out of ``inputs``, or it is none that holds a table.
@@ -85,6 +87,8 @@ def is_pattern(name: str) -> bool:
 
 
 def _found(source: str, inputs: Path, shown: str) -> InputFiles:
+    if not (inputs / source).exists():
+        source = source.removeprefix("./").removeprefix(_FOLDER)
     path = (inputs / source).resolve()
     if not path.is_relative_to(inputs):
         raise Refused(f"source {shown}: leads out of shared/inputs/. Put the file there and give its name.")
