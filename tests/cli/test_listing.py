@@ -12,6 +12,7 @@ from tests.support.project import inferred, publish, records_of, training_failur
 from bulkhead import formatting
 from bulkhead.registry import decisions
 from bulkhead.registry.decisions import DecisionContext
+from bulkhead.registry.profiles import Drift
 from bulkhead.registry.records import InferenceFailure, Quarantine, Removal
 
 if TYPE_CHECKING:
@@ -185,6 +186,29 @@ def test_inferences_are_listed_newest_last_under_names_that_trace_takes(
     assert row[1:] == ["prd", "model", "2", model.model_filename, "shared/inputs/new.csv", records[1].run_id]
     for name in (row[0], row[6]):
         assert str(records[1].predictions_path) in registry.done("trace", name)
+
+
+def test_an_inference_that_drifted_says_in_what(registry: Command, registry_with_a_model: Registry) -> None:
+    model = registry_with_a_model.latest("prd")
+    inferred(registry_with_a_model, model, 0, drift=Drift(rows=2, sampled=2, columns={"age": 0.01}))
+    assert "DRIFT" not in registry.done("list", "--inferences")
+    drift = Drift(rows=2, sampled=2, columns={"age": 0.9, "bmi": 0.5}, drifted=["age", "bmi"], limit=0.25)
+    inferred(registry_with_a_model, model, 1, drift=drift)
+    for asked in (("list", "--inferences"), ("impact", model.model_filename)):
+        said = registry.done(*asked)
+        assert [line.endswith("age, bmi") for line in said.splitlines() if "shared/inputs/new.csv" in line] == [
+            False,
+            True,
+        ]
+
+
+@pytest.mark.parametrize("tag", ["", "=", "=x", "..", "a b"])
+def test_a_tag_that_no_model_can_have_is_wrong_usage(
+    registry: Command, registry_with_a_model: Registry, tag: str
+) -> None:
+    del registry_with_a_model
+    ended = registry("list", "--tag", tag)
+    assert (ended.code, "has no key that a tag can have" in ended.err) == (2, True)
 
 
 def test_lists_of_two_things_at_once_are_wrong_usage(registry: Command) -> None:

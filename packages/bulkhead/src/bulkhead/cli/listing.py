@@ -12,10 +12,11 @@ import msgspec
 from bulkhead import environments, formatting
 from bulkhead.cli import output
 from bulkhead.cli.group import examples, json_option, name_option, wide_option
+from bulkhead.errors import short
 from bulkhead.queries import references
 from bulkhead.queries.lineage import rows_of
 from bulkhead.queries.status import VersionStatus, version_statuses
-from bulkhead.registry import journal, metrics, record_lines
+from bulkhead.registry import journal, metrics, notes, record_lines
 from bulkhead.registry.records import Failure, InferenceFailure, InferenceRecord, TrainingFailure, Unreadable
 from bulkhead.registry.serving import RegistryState
 
@@ -115,6 +116,10 @@ def list_models(
     registry = place.registry
     most = (None if as_json else _IN_A_TABLE) if limit is None else limit or None
     asked = [option for option, wanted in only.items() if wanted]
+    for tag in tags:
+        if not notes.KEY.fullmatch(tag.partition("=")[0]):
+            wrong = f"{short(tag)} has no key that a tag can have. Give KEY or KEY=VALUE."
+            raise click.BadParameter(wrong, param_hint="'--tag'")
     if tags and asked not in ([], ["served"]):
         raise click.UsageError(f"--tag is of models, and --{asked[0]} lists none. Leave one of the two out.")
     chosen = _Chosen(environment, name)
@@ -254,22 +259,26 @@ def _list_inferences(registry: Registry, wanted: _Chosen, most: int | None, *, a
 
 
 def inference_table(chosen: Iterable[InferenceRecord]) -> None:
-    """Print a line for each of ``chosen``."""
-    output.table(
-        _INFERENCES,
-        [
-            (
-                record.inference_time[:26],  # to the microsecond: 'trace' takes it as it stands here
-                record.environment,
-                record.name,
-                formatting.number(rows_of(record)),
-                record.model_used,
-                record.inference_data,
-                record.run_id or formatting.UNKNOWN,
-            )
-            for record in chosen
-        ],
-        steps=_NARROWER[_INFERENCES],
+    """Print a line for each of ``chosen``, and which of its columns have drifted, where any has."""
+    found = list(chosen)
+    rows = [_inference_row(record) for record in found]
+    drifted = [", ".join(record.drift.drifted) if record.drift else "" for record in found]
+    if any(drifted):
+        rows = [(*row, told) for row, told in zip(rows, drifted, strict=True)]
+        output.table((*_INFERENCES, "DRIFT"), rows, steps=[("DRIFT", 20), *_NARROWER[_INFERENCES], ("DRIFT", 0)])
+    else:
+        output.table(_INFERENCES, rows, steps=_NARROWER[_INFERENCES])
+
+
+def _inference_row(record: InferenceRecord) -> tuple[str, ...]:
+    return (
+        record.inference_time[:26],  # to the microsecond: 'trace' takes it as it stands here
+        record.environment,
+        record.name,
+        formatting.number(rows_of(record)),
+        record.model_used,
+        record.inference_data,
+        record.run_id or formatting.UNKNOWN,
     )
 
 

@@ -170,7 +170,8 @@ def resolve_inference(registry: Registry, name: str) -> InferenceRecord:
     if not found:
         raise Refused(
             f"models/log_inference.txt has no inference {short(name, 200)}. Name a predictions file, its sha256, an"
-            " inference_time or a run_id as 'just registry list --inferences' shows them."
+            " inference_time or a run_id as 'just registry list --inferences' shows them. A failed run is in"
+            " 'just registry list --failures'."
         )
     return found[0]
 

@@ -19,8 +19,8 @@ MOST_NOTES = 500
 """Of one model version; whoever reads the registry holds all of them."""
 MOST_TAGS = 50
 
-KEY = re.compile(rf"[A-Za-z0-9_.-]{{1,{LONGEST_KEY}}}")
-"""A tag's key."""
+KEY = re.compile(rf"(?!\.{{1,2}}$)[A-Za-z0-9_.-]{{1,{LONGEST_KEY}}}")
+"""A tag's key; ``.`` and ``..`` are none, which every browser takes for steps of an address."""
 
 
 class Note(Identity, frozen=True, kw_only=True):
