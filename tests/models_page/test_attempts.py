@@ -79,6 +79,7 @@ def test_an_inference_has_a_page_with_its_model_its_input_and_its_drift(
     assert (answer["offset"], answer["pipeline"], answer["outcome"]) == (offset, "inference", "success")
     assert answer["at"] == "2026-02-01T00:00:02+00:00"
     assert answer["record"]["drift"]["drifted"] == ["age", "prediction"]
+    assert answer["drifted"]
 
 
 def test_what_an_inference_has_read_is_beside_what_training_had(
@@ -172,6 +173,10 @@ def test_attempts_are_filtered_by_their_table_and_by_drift(
         assert total(client, "inferences", model="model_gone.joblib") == 1
         assert total(client, "inferences", environment="prd", outcome="drifted") == 2
         assert total(client, "inferences", environment="dev", outcome="drifted") == 0
+        listed = client.get("/api/v1/inferences").json()["inferences"]
+        assert sorted((one["outcome"], one["drifted"]) for one in listed) == [
+            ("failed", False), ("success", False), ("success", False), ("success", True), ("success", True),
+        ]  # fmt: skip
 
 
 def test_a_failure_names_its_table_in_its_list(visit: Visit, empty_registry: Registry) -> None:

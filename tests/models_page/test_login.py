@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Mount, Route
+from starlette.websockets import WebSocketDisconnect
 from tests.support.project import inferred, publish, training_failure
 
 from models_page.login import dags_of_records
@@ -60,6 +61,17 @@ def test_no_route_answers_without_a_login(
             if method != "HEAD" and accept == "application/json":
                 assert answer.json() == {"detail": "Not authenticated"}
             assert "model_" not in answer.text
+
+
+@pytest.mark.parametrize("logged_in", [True, False])
+def test_a_websocket_is_refused_and_no_error_of_ours(
+    visit: Visit, registry_with_two_models: Registry, somebody: Somebody, *, logged_in: bool
+) -> None:
+    somebody.logged_in = logged_in
+    with visit(registry_with_two_models) as client:
+        for path in ("/", "/api/v1/models", "/nowhere"):
+            with pytest.raises(WebSocketDisconnect), client.websocket_connect(path):
+                pass
 
 
 def test_no_route_answers_who_may_not_read_the_pipelines(

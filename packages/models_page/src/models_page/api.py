@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from bulkhead import clock
 from bulkhead.errors import Refused
 from bulkhead.queries import hosts
-from models_page import annotations_api, query_parameters, responses
+from models_page import annotations_api, attempt_responses, query_parameters, responses
 from models_page.attempts_view import NoSuchAttempt
 from models_page.query_parameters import (  # noqa: TC001  # FastAPI reads the annotations
     AttemptsAskedOfApi,
@@ -103,10 +103,10 @@ def router(
         return Response(content, media_type="application/json")
 
     @api.get("/inferences", summary="Inferences, finished and failed, newest first")
-    def get_inferences(asked: AttemptsAskedOfApi) -> responses.InferenceCollectionResponse:
+    def get_inferences(asked: AttemptsAskedOfApi) -> attempt_responses.InferenceCollectionResponse:
         found = _attempts(("inference",), asked, named(asked.filter), asked.limit)
-        return responses.InferenceCollectionResponse(
-            inferences=[responses.AttemptResponse.of(*shown) for shown in found.shown],
+        return attempt_responses.InferenceCollectionResponse(
+            inferences=[attempt_responses.AttemptResponse.of(*shown) for shown in found.shown],
             total_entries=found.total,
             next_cursor=query_parameters.cursor_of(found.cursor),
         )
@@ -114,19 +114,19 @@ def router(
     @api.get("/inferences/{offset}", summary="One finished inference, by the byte of its record", responses=_UNKNOWN)
     def get_inference(
         offset: Annotated[int, Path(ge=0, description="`offset` of an inference.")], _: NothingAsked
-    ) -> responses.AttemptResponse:
+    ) -> attempt_responses.AttemptResponse:
         try:
             record = attempts_view.inference(offset)
         except NoSuchAttempt:
             detail = f"models/log_inference.txt has no inference at byte {offset}. Ask for one of /inferences."
             raise HTTPException(404, detail) from None
-        return responses.AttemptResponse.of_inference(offset, attempts_view.time_of(record), record)
+        return attempt_responses.AttemptResponse.of_inference(offset, attempts_view.time_of(record), record)
 
     @api.get("/failures", summary="Failed attempts of both pipelines, newest first")
-    def get_failures(asked: FailuresAskedOfApi) -> responses.FailureCollectionResponse:
+    def get_failures(asked: FailuresAskedOfApi) -> attempt_responses.FailureCollectionResponse:
         found = _attempts(BOTH, asked, asked.filter, asked.limit)
-        return responses.FailureCollectionResponse(
-            failures=[responses.AttemptResponse.of(*shown) for shown in found.shown],
+        return attempt_responses.FailureCollectionResponse(
+            failures=[attempt_responses.AttemptResponse.of(*shown) for shown in found.shown],
             total_entries=found.total,
             next_cursor=query_parameters.cursor_of(found.cursor),
         )

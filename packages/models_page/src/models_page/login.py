@@ -98,7 +98,8 @@ class LoginMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        if scope["type"] != "http":  # no WebSocket is served
+        if scope["type"] != "http":  # no WebSocket is served; said, lest the server call it an error of ours
+            await send({"type": "websocket.close"})
             return
         request = Request(scope, receive)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime  # pydantic reads the annotations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from pydantic import BaseModel, Field
@@ -14,10 +14,7 @@ from models_page.registry_view import ListedVersion, ModelDetails, ServedVersion
 if TYPE_CHECKING:
     from bulkhead.hosts_protocol import HostStatus
     from bulkhead.index import IndexProgress
-    from bulkhead.index.attempts import IndexedAttempt
     from bulkhead.registry.notes import Note, Tag
-    from bulkhead.registry.records import InferenceRecord
-    from models_page.attempts_view import AttemptRecord
 
 
 _UNREADABLE = "Lines of `log.txt` that cannot be read as records; a model may be among them."
@@ -178,49 +175,6 @@ class EnvironmentCollectionResponse(BaseModel):
     environments: list[EnvironmentResponse]
     total_entries: int
     unreadable_lines: int = Field(description=_UNREADABLE)
-
-
-class AttemptResponse(BaseModel):
-    """A finished inference, or a failed attempt of a step."""
-
-    pipeline: Literal["training", "inference"]
-    outcome: Literal["success", "failed"]
-    at: str = Field(description="ISO 8601, UTC, to the second.")
-    offset: int = Field(description="Byte of its record in the journal: what names it.")
-    record: dict[str, Any] = Field(description="The whole record, from the journal.")
-
-    @classmethod
-    def of(cls, found: IndexedAttempt, record: AttemptRecord) -> AttemptResponse:
-        """The answer for the attempt ``found``."""
-        outcome: Literal["success", "failed"] = "success" if hasattr(record, "inference_time") else "failed"
-        return cls(
-            pipeline=found.journal,
-            outcome=outcome,
-            at=moment(found.time),
-            offset=found.offset,
-            record=plain(record),
-        )
-
-    @classmethod
-    def of_inference(cls, offset: int, time: int, record: InferenceRecord) -> AttemptResponse:
-        """The answer for a finished inference whose record begins at ``offset``."""
-        return cls(pipeline="inference", outcome="success", at=moment(time), offset=offset, record=plain(record))
-
-
-class InferenceCollectionResponse(BaseModel):
-    """A page of inferences, finished and failed, newest first."""
-
-    inferences: list[AttemptResponse]
-    total_entries: int
-    next_cursor: str | None
-
-
-class FailureCollectionResponse(BaseModel):
-    """A page of failures of both pipelines, newest first."""
-
-    failures: list[AttemptResponse]
-    total_entries: int
-    next_cursor: str | None
 
 
 class PointResponse(BaseModel):
