@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_AT_ONCE = 64
-"""Locks for containers; two may share one."""
 _BAD, _NOT_FOUND, _CONFLICT, _AWAY = 400, 404, 409, 503
 
 
@@ -83,7 +82,9 @@ class Registrar:
         self._airflow = airflow
         self.conclusions = Conclusions(books, airflow, rules, folder)
         self._folder = folder
-        self._concluding = [threading.Lock() for _ in range(_AT_ONCE)]
+        self._concluding: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        """By container, while somebody asks for it."""
+        self._choosing = threading.Lock()
 
     def standing(self, task: TaskKey, try_id: str) -> Standing:
         """Where the try stands in its logical task.
@@ -117,7 +118,9 @@ class Registrar:
             return conclude.superseded(container, f"its host {host} was given up, and the task is run elsewhere")
         self._check_host(container, host)
         # Once at a time: who asks again, because it takes long, gets the outcome and no second copy.
-        with self._concluding[hash(container.id) % _AT_ONCE]:
+        with self._choosing:
+            alone = self._concluding.setdefault(container.id, threading.Lock())
+        with alone:
             found = self.standing(container.task, container.try_id)
             concluded = self.conclusions.conclude(container, found)
         if concluded.verdict in {"recorded", "adopted"}:
