@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route
     from starlette.requests import Request
     from starlette.testclient import TestClient
 
     from models_page.login import Visitor
+
+    Open = Callable[..., "Visit"]
 
 ROOT = Path(__file__).parents[2]
 ORIGIN = "http://airflow.test"
@@ -52,6 +54,8 @@ class Visit:
         self.page = page
         self.complaints: list[str] = []
         self._client = client
+        self.waiting: list[dict[str, Any]] = []
+        """What Airflow says waits for somebody's answer."""
         self._expected = 200
         page.set_default_timeout(20_000)
         page.route("**/*", self._answer)
@@ -70,6 +74,10 @@ class Visit:
         assert answer.status == status, path
         return answer
 
+    def expect(self, status: int) -> None:
+        """From now on the browser may complain of answers of this ``status``."""
+        self._expected = status
+
     def wait_for_figures(self) -> None:
         """Until everything that is to be drawn is."""
         self.page.wait_for_function(
@@ -82,8 +90,9 @@ class Visit:
             self.complaints.append(f"asked {route.request.url}")
             route.abort()
             return
-        if asked.path.startswith("/api/"):  # Airflow's own, where nothing waits
-            route.fulfill(status=200, json={"hitl_details": [], "total_entries": 0})
+        if asked.path.startswith("/api/"):  # Airflow's own, where everything can be triggered
+            told = {"hitl_details": self.waiting, "total_entries": len(self.waiting)}
+            route.fulfill(status=200, json={"dag_run_id": "manual__1"} if route.request.method == "POST" else told)
             return
         answer = self._client.request(
             route.request.method,

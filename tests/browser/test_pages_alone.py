@@ -3,108 +3,20 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
-from starlette.testclient import TestClient
-from tests.browser.support import Anybody, Visit, launched, texts_of
-from tests.support.stepped import fill
-
-from bulkhead.hosts_protocol import HostReport, HostStatus
-from bulkhead.registrar_protocol import SOCKET_VARIABLE
-from bulkhead.unix_http import Request, Response, Server
+from tests.browser.support import texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from playwright.sync_api import Browser, Locator, ViewportSize
+    from playwright.sync_api import Locator
+    from tests.browser.support import Open, Visit
     from tests.support.stepped import SteppedProject
-
-    Open = Callable[..., Visit]
 
 pytestmark = pytest.mark.browser
 
 WIDTHS = (1440, 800, 390)
 THEMES = ("light", "dark")
-REPORT = HostReport(
-    time=0, began=0, commit="c0ffee" * 7, engine="E", engine_version="26.1", cpus=4, memory=16 << 30, slots=4
-)
-HOSTS = [
-    HostStatus(name="main", queues=["default"], report=REPORT, seconds_silent=1.2, running=2),
-    HostStatus(name="gpu1", queues=["gpu"], report=REPORT, seconds_silent=99, problems=["its clock <is> wrong."]),
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
-def stepped(tmp_path_factory: pytest.TempPathFactory) -> SteppedProject:
-    return fill(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture(scope="module")
-def registrar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A socket where somebody knows of two hosts, and is well."""
-    path = tmp_path_factory.mktemp("registrar") / "r.sock"
-    answers: dict[str, Any] = {"/hosts": HOSTS, "/health": {}, "/chain": {}}
-
-    def answer(request: Request) -> Response:
-        return Response(200, msgspec.json.encode(answers[request.path]))
-
-    server = Server(path, answer)
-    server.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(SOCKET_VARIABLE, str(path))
-        yield
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def client(
-    stepped: SteppedProject, registrar: None, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[TestClient]:
-    from bulkhead.index import Index
-    from models_page.app import create_app
-    from models_page.arrivals import Arrivals
-
-    del registrar
-    folder = tmp_path_factory.mktemp("temporary")
-    shared = stepped.project.folder / "shared"
-    (shared / "runs").mkdir(exist_ok=True)
-    shutil.copytree(stepped.project.inputs, shared / "inputs")
-    app = create_app(
-        stepped.registry.folder,
-        shared,
-        Anybody(),
-        folder,
-        docs=pytestconfig.rootpath,
-        arrivals=Arrivals(tmp_path_factory.mktemp("arriving")),
-    )
-    with TestClient(app, base_url="http://airflow.test", root_path="/bulkhead") as made:
-        Index(stepped.registry.folder, folder).wait()
-        yield made
-
-
-@pytest.fixture
-def opened(browser: Browser, client: TestClient) -> Iterator[Open]:
-    """Opens a page of the browser; options are those of its context."""
-    contexts = []
-
-    def open_page(width: int = 1440, theme: str = "light", **options: Any) -> Visit:
-        window: ViewportSize = {"width": width, "height": 950}
-        context = browser.new_context(viewport=window, color_scheme=theme, **options)  # type: ignore[arg-type]
-        contexts.append(context)
-        return Visit(context.new_page(), client)
-
-    yield open_page
-    for context in contexts:
-        context.close()
 
 
 def pages(made: SteppedProject) -> dict[str, int]:
@@ -143,6 +55,7 @@ def test_every_page_fits_and_draws_its_figures_and_nothing_complains(
         visit.wait_for_figures()
         wide = visit.page.evaluate("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide[0] <= wide[1], (path, wide, overflowing(visit))
+        assert not out_of_cards(visit), path
         assert visit.page.evaluate("() => window.hacked") is None
         for drawn in marks(visit):
             assert drawn["marks"] > 0, (path, drawn)
@@ -155,6 +68,17 @@ def overflowing(visit: Visit) -> list[str]:
     found: list[str] = visit.page.evaluate(
         "() => [...document.querySelectorAll('body *')]"
         ".filter(one => one.getBoundingClientRect().right > innerWidth + 1 && !one.closest('.scroll'))"
+        ".map(one => one.outerHTML.slice(0, 120))"
+    )
+    return found[:5]
+
+
+def out_of_cards(visit: Visit) -> list[str]:
+    """What stands beyond the right side of the card that it is in."""
+    found: list[str] = visit.page.evaluate(
+        "() => [...document.querySelectorAll('.card *')]"
+        ".filter(one => one.getBoundingClientRect().right > one.closest('.card').getBoundingClientRect().right"
+        " && !one.closest('.scroll, .hidden, svg'))"
         ".map(one => one.outerHTML.slice(0, 120))"
     )
     return found[:5]
@@ -252,27 +176,3 @@ def test_without_scripts_every_figure_is_a_sentence_and_a_table(
             assert table.is_visible()
             assert table.locator("td").count() > 0, path
     assert seen > 40
-
-
-def test_a_theme_that_changes_recolours_the_figures_at_once(opened: Open, stepped: SteppedProject) -> None:
-    visit = opened()
-    visit.go(f"/models/{stepped.regressions[0].model_filename}")
-    visit.wait_for_figures()
-    colour = "() => getComputedStyle(document.querySelector('figure svg [fill*=series]')).fill"
-    light = visit.page.evaluate(colour)
-    visit.page.emulate_media(color_scheme="dark")
-    assert visit.page.get_attribute("html", "data-theme") == "dark"
-    assert visit.page.evaluate(colour) != light
-    assert visit.complaints == []
-
-
-def test_figures_are_drawn_anew_when_the_window_changes(opened: Open, stepped: SteppedProject) -> None:
-    visit = opened(1440)
-    visit.go(f"/models/{stepped.classifiers[1].model_filename}")
-    visit.wait_for_figures()
-    visit.page.set_viewport_size({"width": 390, "height": 800})
-    visit.page.wait_for_function(
-        "() => [...document.querySelectorAll('figure svg')]"
-        ".every(one => one.getBoundingClientRect().right <= innerWidth)"
-    )
-    assert visit.complaints == []

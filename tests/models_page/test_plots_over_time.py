@@ -190,6 +190,23 @@ def test_drift_over_time_leads_to_each_inference_and_marks_the_limit() -> None:
     assert drawn.up.domain[1] > 0.3
 
 
+def test_a_drift_that_is_but_rounding_is_none() -> None:
+    from models_page.plots import drift_over_time
+
+    drawn = drift_over_time.figure_of(drifted([3e-12, 0.1234567]), 0.2)
+    assert drawn is not None
+    assert [row[1] for row in drawn.rows] == ["0.123457", "0"]
+    assert drawn.across is not None
+    assert drawn.across.label == "UTC"
+
+
+@pytest.mark.parametrize(("psi", "shown"), [(1e-12, "0"), (-1e-12, "0"), (0.25, "0.25"), (1e300, "1e+300")])
+def test_an_index_has_six_decimals(psi: float, shown: str) -> None:
+    from models_page import filters
+
+    assert filters.psi(psi) == shown
+
+
 def test_models_and_environments_have_lines_of_their_own() -> None:
     from models_page.plots import drift_over_time
     from models_page.plots.figure import Line

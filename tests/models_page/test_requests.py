@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,8 @@ WRONG = [
     ("models", "limit", "0"), ("models", "limit", "501"), ("models", "limit", "x"), ("models", "cursor", "-1"),
     ("models", "cursor", "1" * 19), ("models", "search", "x" * 301), ("inferences", "sort", "rows"),
     ("inferences", "outcome", "well"), ("inferences", "cursor", "1.journal.1"), ("failures", "cursor", "1.training"),
-    ("inferences", "since", "tomorrow"), ("failures", "source", "x" * 1001), ("failures", "run_id", "x" * 1001),
+    ("inferences", "since", "tomorrow"), ("inferences", "since", "9999-12-31T23:59:59-14:00"),
+    ("failures", "source", "x" * 1001), ("failures", "run_id", "x" * 1001),
 ]  # fmt: skip
 
 
@@ -103,6 +105,32 @@ def test_the_api_says_which_parameter_is_wrong(visit: Visit, registry_with_two_m
             answer = client.get(f"/api/v1/{path}", params={field: value})
             assert answer.status_code == 422, (path, field, value)
             assert answer.json()["detail"][0]["loc"] == ["query", field]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/?cursor=abc", "cursor: is no place in this list."),
+        ("/failures?cursor=1.training", "cursor: is no place in this list."),
+        ("/inferences?sort=rows", "sort: is no order of this list."),
+    ],
+)
+def test_a_page_says_in_words_what_is_no_filter(
+    visit: Visit, registry_with_two_models: Registry, path: str, words: str
+) -> None:
+    with visit(registry_with_two_models) as client:
+        answer = client.get(path)
+    assert answer.status_code == 422
+    assert "pattern" not in answer.text
+    assert words in re.sub("</?bdi>", "", answer.text)
+    assert "Clear the filter" in answer.text
+
+
+def test_an_address_that_names_nothing_is_no_filter(visit: Visit, registry_with_two_models: Registry) -> None:
+    with visit(registry_with_two_models) as client:
+        text = client.get("/inferences/abc/predictions.csv").text
+    assert "<h1>No such page</h1>" in text
+    assert "ilter" not in text
 
 
 def test_times_say_their_zone_and_points_their_model(visit: Visit, empty_registry: Registry) -> None:

@@ -268,6 +268,16 @@ def test_the_form_holds_what_was_asked_and_the_next_page_keeps_it(shop: Shop) ->
     assert "1 model version</h1>" in text
 
 
+def test_each_way_to_another_list_leads_to_the_list(shop: Shop) -> None:
+    text = html.unescape(shop.client.get("/", params={"name": "churn", "cursor": "8"}).text)
+    listed = text[text.index('<section aria-labelledby="versions">') :]
+    assert '<form class="filters" method="get" action="/#versions">' in listed
+    assert '<a href="/#versions">Clear</a>' in listed
+    ways = re.findall(r'href="(\?[^"]*)"', listed)
+    assert len(ways) > 5
+    assert [way for way in ways if not way.endswith("#versions")] == []
+
+
 def test_the_heading_counts_files_and_the_list_publications_and_promotions(shop: Shop) -> None:
     text = shop.client.get("/").text
     assert "<h1>9 model versions</h1>" in text

@@ -13,6 +13,7 @@ from tests.support.registry_project import DECIDED
 from bulkhead.queries import promotion
 from bulkhead.registry import decisions
 from bulkhead.registry.profiles import Drift, Evaluation
+from bulkhead.registry.records import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +195,41 @@ def test_the_page_of_a_promotion_says_what_changes_first(
     assert "it passes" not in refused
     # The table of what changes stands before the form that asks.
     assert text.index("What changes</h2>") < text.index('data-trigger="promote_model_dag"')
+
+
+def test_the_page_of_a_promotion_says_what_is_the_same_and_that_it_was_rejected(
+    visit: Visit, empty_registry: Registry, pair: list[ModelRecord]
+) -> None:
+    publish(empty_registry, "prd", "s", metrics={"r2": 0.75, "rmse": 1.0})
+    asked = pair[1].model_filename
+    for environment, reason in (("prd", "the first time"), ("elsewhere", "not here"), ("prd", "the second time")):
+        rejection = Rejection(
+            rejection_time="2026-01-02T00:00:00.000000+00:00", environment=environment, model_filename=asked,
+            outcome="rejected", by="grace", requested_by="ada", reason=reason,
+        )  # fmt: skip
+        decisions.reject(empty_registry, rejection)
+    with visit(empty_registry) as client:
+        said = words_of(client.get(f"/promote/prd/{asked}").text)
+        model = words_of(client.get(f"/models/{asked}").text)
+    assert "r2 more is better 0.75 0.75 same" in said
+    rejected = "Promotion to prd rejected 2026-01-02 00:00:00 by grace , asked for by ada : the {} time"
+    assert rejected.format("second") in said
+    assert "the first time" not in said
+    assert "not here" not in said
+    assert rejected.format("first") in model
+    assert rejected.format("second") in model
+
+
+def test_what_a_gate_has_compared_is_words_and_not_json(visit: Visit, empty_registry: Registry) -> None:
+    gate = {"served_metrics": {"r2": 0.46524531234567, "rmse": 53.125}, "excepted": [], "many": list(range(60))}
+    first = publish(empty_registry, "dev", "one", gate=gate)
+    second = publish(empty_registry, "dev", "two")
+    with visit(empty_registry) as client:
+        asked = {"version": [first.model_filename, second.model_filename]}
+        said = words_of(client.get("/compare", params=asked).text)
+    assert "gate served_metrics r2 0.465245, rmse 53.125 -" in said
+    assert "gate excepted none -" in said
+    assert "48, 49, and 10 more" in said
 
 
 def test_where_nothing_is_served_a_promotion_replaces_nothing(

@@ -223,6 +223,11 @@ def test_a_name_that_no_input_can_have_is_refused(page: Page, name: str, status:
     assert page.left() == []
 
 
+def test_a_name_that_is_too_long_is_told_with_the_most_that_is_taken(page: Page) -> None:
+    said = page.send("n" * 197 + ".csv")[1]["detail"]
+    assert said.endswith("the name is too long: it has 201 bytes, and 200 are taken at most. Give a shorter one.")
+
+
 @pytest.mark.parametrize("name", ["T.CSV", "n" * 196 + ".csv", "größe (1), neu.csv.gz", "t.parquet"])
 def test_any_other_name_is_taken(page: Page, name: str) -> None:
     assert page.send(name)[0] == 201

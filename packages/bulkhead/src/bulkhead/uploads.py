@@ -88,7 +88,10 @@ def checked_name(name: str) -> str:
     if "/" in name or "\\" in name:
         raise Refused(f"{shown}: has a slash in it. Give a plain file name; it goes into shared/inputs/ itself.")
     if len(name.encode()) > LONGEST_NAME:
-        raise Refused(f"{shown}: is longer than {LONGEST_NAME} bytes. Give a shorter name.")
+        raise Refused(
+            f"{shown}: the name is too long: it has {len(name.encode()):,} bytes, and {LONGEST_NAME} are taken at most."
+            " Give a shorter one."
+        )
     if name.startswith((*NO_DATA, "-", " ")) or name.endswith(" "):
         raise Refused(f"{shown}: begins with '.', '_', '-' or a blank, or ends with one. Rename it.")
     if is_pattern(name):

@@ -127,10 +127,9 @@ def create_app(  # noqa: PLR0913  # what it stands on
     def not_there(request: Request, error: StarletteHTTPException) -> Response:
         if not _is_page(request):
             return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
-        status, detail = error.status_code, str(error.detail)
-        title = detail if status == HTTPStatus.NOT_FOUND else HTTPStatus(status).phrase
-        words = "There is no page at this address." if status == HTTPStatus.NOT_FOUND else detail
-        return templates.page(request, "unknown.html", status, title=title, words=words)
+        status, detail, phrase = error.status_code, str(error.detail), HTTPStatus(error.status_code).phrase
+        words = "There is no page at this address." if detail == phrase else detail
+        return templates.page(request, "unknown.html", status, title=phrase, words=words)
 
     app.add_middleware(query_parameters.WithoutEmptyFields)
     app.add_middleware(LoginMiddleware, access=access, recorded=readers.recorded_places)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
-from models_page import query_parameters
+from models_page import filters, query_parameters
 from models_page.api import BOTH, with_model_file
 from models_page.attempts_view import NoSuchAttempt
 from models_page.plots import distributions
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from models_page.readers import Readers
     from models_page.registry_view import RegistryView
     from models_page.templates import Templates
+
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
 def router(
@@ -63,11 +66,11 @@ def router(
         )
 
     @pages.get("/inferences/{offset}")
-    def inference(request: Request, offset: Annotated[int, Path(ge=0)]) -> HTMLResponse:
+    def inference(request: Request, offset: str) -> HTMLResponse:
         try:
-            record = attempts_view.inference(offset)
+            record = attempts_view.inference(_byte(offset))
         except NoSuchAttempt:
-            told = f"models/log_inference.txt has no inference at byte {offset:,}."
+            told = f"models/log_inference.txt has no inference at byte {filters.text(offset, 40)}."
             return templates.page(request, "unknown.html", 404, title="No such inference", words=told)
         model = None
         with suppress(NoSuchModel):
@@ -75,7 +78,7 @@ def router(
         return templates.page(
             request,
             "inference.html",
-            offset=offset,
+            offset=_byte(offset),
             record=record,
             time=attempts_view.time_of(record),
             model=model,
@@ -83,6 +86,11 @@ def router(
         )
 
     return pages
+
+
+def _byte(text: str) -> int:
+    """Which byte of a file ``text`` names; -1, where nothing is: none."""
+    return int(text) if _NUMBER.fullmatch(text) else -1
 
 
 def _models_of(found: Attempts) -> set[str]:

@@ -17,6 +17,8 @@ from bulkhead.registry import metrics
 from bulkhead.registry.store import MODEL_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.datastructures import URL
 
     from bulkhead.identity import Identity
@@ -29,6 +31,11 @@ _PREDICTIONS = 5
 _LONGEST_LINK = 1000
 _LONGEST_NAME = 255
 _LONGEST_QUERY = 300
+_NO_PATTERN = {
+    "cursor": "is no place in this list. Begin at its first page.",
+    "sort": "is no order of this list. Give time or -time.",
+}
+"""By field, in words: no person reads a pattern."""
 
 
 def text(value: Any, limit: int = 400) -> str:
@@ -54,10 +61,23 @@ def figure(value: Any) -> str:
 def told(value: Any) -> str:
     """``value`` as :func:`figure`; of a mapping or list its members, not its JSON."""
     if isinstance(value, dict):
-        return text(", ".join(f"{key} {told(member)}" for key, member in islice(value.items(), 20)), 1000)
+        return _joined([f"{key} {told(member)}" for key, member in islice(value.items(), 20)], len(value))
     if isinstance(value, list):
-        return text(", ".join(map(told, islice(value, 50))), 1000)
+        return _joined(list(map(told, islice(value, 50))), len(value))
     return figure(value)
+
+
+def psi(value: float) -> str:
+    """A population stability index in at most six decimals: less is how computers add, and no difference."""
+    return formatting.number(round(value, 6) + 0.0)  # without the sign that a zero can have
+
+
+def refusal(error: Mapping[str, Any]) -> str:
+    """What is wrong with a field of a query, for a person; ``error`` as pydantic has it."""
+    if error["type"] == "string_pattern_mismatch":
+        return _NO_PATTERN.get(error["loc"][-1], "is not written as it has to be.")
+    words: str = error["msg"]
+    return words
 
 
 def short(value: str | None) -> str:
@@ -152,6 +172,11 @@ def with_cursor(url: URL, cursor: object) -> str:
 def without_cursor(url: URL) -> str:
     """The query of ``url`` for the first page."""
     return url.remove_query_params("cursor").query
+
+
+def _joined(shown: list[str], count: int) -> str:
+    more = [f"and {formatting.number(count - len(shown))} more"] if count > len(shown) else []
+    return text(", ".join(shown + more), 1000) or "none"
 
 
 def _part(name: str) -> str:

@@ -151,12 +151,7 @@ def router(  # what it shows
 
     @pages.get("/hosts")
     def show_hosts(request: Request) -> HTMLResponse:
-        found, trouble = [], None
-        try:
-            found = hosts.listing()
-        except Refused as error:
-            trouble = str(error)
-        return templates.page(request, "hosts.html", 503 if trouble else 200, hosts=found, trouble=trouble)
+        return _hosts(request, templates)
 
     @pages.get("/verify")
     def verify(request: Request) -> HTMLResponse:
@@ -187,6 +182,15 @@ def router(  # what it shows
         return templates.page(request, "unknown.html", 409 if several else 404, title=title, words=str(error))
 
     return pages
+
+
+def _hosts(request: Request, templates: Templates) -> HTMLResponse:
+    found, trouble = [], None
+    try:
+        found = hosts.listing()
+    except Refused as error:
+        trouble = str(error)
+    return templates.page(request, "hosts.html", 503 if trouble else 200, hosts=found, trouble=trouble)
 
 
 def _promotable_to(history: ModelDetails) -> list[str]:

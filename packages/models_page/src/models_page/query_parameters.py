@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import parse_qsl, urlencode
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from bulkhead import environments
 from bulkhead.index.attempts import AttemptFilter, AttemptOutcome, Position
@@ -26,7 +26,20 @@ MOST = 500
 _NAMES = ", ".join(f"`{name}`" for name in environments.NAMES)
 Environment = Annotated[str | None, Field(max_length=300, description=f"Only this environment; one of {_NAMES}.")]
 Name = Annotated[str | None, Field(max_length=300, description="Only versions of the model of this name.")]
-Moment = Annotated[datetime | None, Field(description="ISO 8601; UTC if it names no time zone.")]
+
+
+def _in_utc(time: datetime | None) -> datetime | None:
+    if time is None:
+        return None
+    try:
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("there is no such time in UTC") from None
+
+
+Moment = Annotated[
+    datetime | None, AfterValidator(_in_utc), Field(description="ISO 8601; UTC if it names no time zone.")
+]
 Words = Annotated[str | None, Field(max_length=300)]
 
 
@@ -118,7 +131,10 @@ class AttemptsQuery(FailuresQuery):
     """Which inferences, in which order."""
 
     model: Words = Field(None, description="Only those by this model: its file, short name or hash.")
-    outcome: AttemptOutcome | None = Field(None, description="Only successful, only drifted, or only failed ones.")
+    outcome: AttemptOutcome | None = Field(
+        None,
+        description="`success`: finished ones, those that drifted among them; `drifted`: those alone; `failed`.",
+    )
 
 
 class _Strict(BaseModel):
@@ -170,7 +186,7 @@ def cursor_of(at: Position | None) -> str | None:
 def _microseconds(time: datetime | None) -> int | None:
     if time is None:
         return None
-    return moment((time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat(), 0)
+    return moment(time.isoformat(), 0)
 
 
 class WithoutEmptyFields:

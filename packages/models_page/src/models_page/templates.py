@@ -40,6 +40,8 @@ _FILTERS = {
     "is_model_file": filters.is_model_file,
     "pattern": filters.pattern,
     "by_name": filters.by_name,
+    "psi": filters.psi,
+    "refusal": filters.refusal,
     "leading_metrics": filters.leading_metrics,
     "with_query": filters.with_query,
     "with_cursor": filters.with_cursor,

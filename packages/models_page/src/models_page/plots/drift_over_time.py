@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from bulkhead import formatting
+from models_page import filters
 from models_page.plots import figure
 from models_page.plots.figure import Axis, Dots, Figure, Line, Link, Mark, Rule
 
@@ -54,8 +55,8 @@ def figure_of(points: Mapping[str, Sequence[DriftPoint]], limit: float | None) -
     return Figure(
         title="Drift",
         summary=f"The greatest population stability index of each of {len(every)} inferences of {', '.join(known)}; of"
-        f" the newest {formatting.metric(every[-1].psi)} ({figure.name(every[-1].column)})",
-        across=Axis("", "time"),
+        f" the newest {filters.psi(every[-1].psi)} ({figure.name(every[-1].column)})",
+        across=Axis("UTC", "time"),
         up=Axis("PSI", domain=(0, greatest * 1.08 or 1)),
         series=list(known),
         marks=[*marks, *([] if bounded is None else [Rule(bounded, "limit")])],
@@ -63,7 +64,7 @@ def figure_of(points: Mapping[str, Sequence[DriftPoint]], limit: float | None) -
         rows=[
             [
                 Link(formatting.moment(one.time), one.href),
-                formatting.number(one.psi),
+                filters.psi(one.psi),
                 figure.name(one.column),
                 figure.name(one.model),
             ]
@@ -78,4 +79,4 @@ def _is_psi(value: object) -> bool:
 
 
 def _title(one: DriftPoint) -> str:
-    return f"{formatting.moment(one.time)}: {figure.name(one.column)} {formatting.metric(one.psi)}"
+    return f"{formatting.moment(one.time)}: {figure.name(one.column)} {filters.psi(one.psi)}"

@@ -70,7 +70,7 @@ def of_metric(points: Sequence[ModelSummary], metric: str, environments: Sequenc
         title=named(shown, called) if called != shown else shown,
         summary=f"{shown} of {named(f'{len(measured):,} models', called)}, {day(first)} to {day(last)}, from"
         f" {formatting.metric(min(values))} to {formatting.metric(max(values))}",
-        across=Axis("", "time"),
+        across=Axis("UTC", "time"),
         up=Axis(shown, domain=(low, high)),
         series=[figure.name(one) for one in present],
         marks=marks,

@@ -30,7 +30,7 @@ function upload(form) {
     if (request.status === 201) {
       ended(request.response.sentence);
       const again = document.createElement("a");
-      again.href = location.href;
+      again.href = location.pathname;
       again.textContent = "Show it";
       output.append(" ", again);
     } else ended(typeof detail === "string" ? detail : `The server answered ${request.status}.`);

@@ -74,6 +74,14 @@ const WORDS = {
   409: "Airflow refuses: the DAG cannot be triggered now",
 };
 
+// What is said of a request for promotion until its approval is wanted, which is said then.
+function untilItWaits(run) {
+  const told = document.createElement("span");
+  told.dataset.until = run;
+  told.textContent = "; once its checks have passed, the approval waits there as a required action";
+  return told;
+}
+
 // Airflow's own API does it, so that Airflow checks the permission and writes down who it was.
 async function trigger(form) {
   const airflow = document.body.dataset.airflow;
@@ -95,9 +103,10 @@ async function trigger(form) {
       button.disabled = false;
       return;
     }
-    const link = leaving(`${airflow}/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(content.dag_run_id)}`,
-      dag === "promote_model_dag" ? "See its run; once its checks have passed, the approval waits there as a required action" : "See its run");
-    output.replaceChildren("Triggered. ", link);
+    output.replaceChildren("Triggered. ", leaving(
+      `${airflow}/dags/${encodeURIComponent(dag)}/runs/${encodeURIComponent(content.dag_run_id)}`, "See its run"));
+    if (dag === "promote_model_dag") output.append(untilItWaits(content.dag_run_id));
+    form.dataset.sent = "";
   } catch (error) {
     output.textContent = `Airflow did not answer: ${error.message}`;
     button.disabled = false;
@@ -142,6 +151,9 @@ async function pending(place) {
   if (!answer?.ok) return;
   const { hitl_details: found = [] } = await answer.json();
   const own = found.filter((one) => one.subject?.includes(place.dataset.pending));
+  for (const told of document.querySelectorAll("[data-until]")) {
+    if (own.some((one) => one.task_instance.dag_run_id === told.dataset.until)) told.remove();
+  }
   place.replaceChildren(...own.map((one) => {
     const told = document.createElement("p");
     told.className = "banner warn";
@@ -152,9 +164,18 @@ async function pending(place) {
   }));
 }
 
-// What was decided or published meanwhile is shown without a click, unless somebody is filling in a form.
+// What was decided or published meanwhile is shown without a click, unless somebody is filling in a form. A form that was
+// sent is none of these: what came of it is what its sender waits to see.
 const isBusy = () => [...document.querySelectorAll("main input:not([type=hidden]):not([type=checkbox]), main textarea")]
-  .some((field) => field.value !== field.defaultValue) || document.querySelector("details[open], output:not(:empty), input:checked") !== null;
+  .some((field) => field.value !== field.defaultValue && !field.closest("[data-sent]"))
+  || [...document.querySelectorAll("details[open], output:not(:empty), input:checked")]
+    .some((one) => !one.closest("[data-sent]") && !one.querySelector("[data-sent]"));
+
+// Some browsers put back into a page's forms what they held; what was sent must not be there again.
+function loadAgain() {
+  for (const form of document.querySelectorAll("[data-sent]")) form.reset();
+  location.reload();
+}
 
 async function refresh() {
   if (document.hidden) return;
@@ -163,18 +184,31 @@ async function refresh() {
   if (!answer?.ok) return;
   const { seen } = await answer.json();
   if (`${seen}` === document.body.dataset.seen) return;
-  if (!isBusy()) return location.reload();
+  if (!isBusy()) return loadAgain();
   if (document.querySelector("#news")) return;
   const news = document.createElement("p");
   news.id = "news";
   news.className = "banner";
   news.setAttribute("role", "status");
   const again = document.createElement("a");
-  again.href = location.href;
+  again.href = `${location.pathname}${location.search}`; // with its #… the link would lead to a place in this page
   again.textContent = "Load this page again";
   news.append("Something was recorded meanwhile. ", again);
   document.querySelector("main").prepend(news);
 }
+
+// Of the ticked versions two can be compared: said before the button is pressed. A browser that goes back ticks again.
+function countTicked() {
+  const form = document.querySelector("form[data-two]");
+  if (!form) return;
+  const ticked = form.querySelectorAll("input:checked").length;
+  form.querySelector("button").disabled = ticked !== 2;
+  form.querySelector("[role=status]").textContent = ["Tick two versions to compare them.", "Tick one more to compare.", ""][ticked]
+    ?? `${ticked} are ticked, and two can be compared.`;
+}
+
+document.addEventListener("change", countTicked);
+window.addEventListener("pageshow", countTicked);
 
 document.addEventListener("DOMContentLoaded", () => {
   for (const place of document.querySelectorAll("[data-pending]")) pending(place);

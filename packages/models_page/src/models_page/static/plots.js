@@ -89,6 +89,15 @@ function format(domain) {
   return greatest !== 0 && (greatest < 1e-3 || greatest >= 1e6) ? d3.format("~e") : undefined;
 }
 
+// As elsewhere on the page: 24 hours, UTC, and the day where it begins.
+function timeOf(date, at, dates) {
+  const isWhole = (unit) => dates.every((one) => one % unit === 0);
+  const [day, time] = date.toISOString().split("T");
+  if (isWhole(86_400_000)) return day;
+  const shown = time.slice(0, isWhole(60_000) ? 5 : isWhole(1000) ? 8 : 12);
+  return at > 0 && dates[at - 1].toISOString().startsWith(day) ? shown : `${shown}\n${day}`;
+}
+
 function axes(spec, width) {
   const x = toTime(spec.across.kind);
   const isTime = spec.across.kind === "time";
@@ -100,9 +109,10 @@ function axes(spec, width) {
       ? [Plot.line([spec.across.domain[0], spec.across.domain[1]], { x: (v) => v, y: (v) => v, stroke: "var(--fg-muted)", strokeDasharray: "4 4" })]
       : drawn(mark, x));
   return {
-    height: spec.marks.some((mark) => mark.mark === "diagonal") ? Math.min(340, width * 0.8) : 220,
+    height: spec.marks.some((mark) => mark.mark === "diagonal") ? Math.min(340, width * 0.8) : isTime ? 236 : 220,
     marginLeft: 58,
-    x: { ...scale(spec.across, Math.max(2, width / 110)), ...(isTime ? { type: "utc" } : {}) },
+    ...(isTime ? { marginBottom: 50 } : {}), // two lines, and the label
+    x: { ...scale(spec.across, Math.max(2, width / 110)), ...(isTime ? { type: "utc", tickFormat: timeOf } : {}) },
     y: scale(spec.up, 5),
     marks,
   };
