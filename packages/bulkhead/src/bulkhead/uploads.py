@@ -34,6 +34,8 @@ MOST_COLUMNS = 200
 LONGEST_ANSWER = 4 << 20
 """Bytes of what the check prints; so many names of the longest kind need less."""
 LONGEST_NAME = 200
+_NO_UTF8 = "\ufffd"
+"""What servers put in the place of bytes that are not."""
 
 _ENDS = ", ".join(KINDS)
 
@@ -83,8 +85,10 @@ def checked_name(name: str) -> str:
         Refused: it cannot; the sentence says why.
     """
     shown = short(name, 80)
-    if not name or not name.isprintable():
-        raise Refused(f"{shown}: not a file's name: it is empty, or has a character that cannot be printed. Rename it.")
+    if not name or not name.isprintable() or _NO_UTF8 in name:
+        raise Refused(
+            f"{shown}: not a file's name: it is empty, not UTF-8, or has a character that cannot be printed. Rename it."
+        )
     if "/" in name or "\\" in name:
         raise Refused(f"{shown}: has a slash in it. Give a plain file name; it goes into shared/inputs/ itself.")
     if len(name.encode()) > LONGEST_NAME:
