@@ -35,7 +35,7 @@ HOSTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with launched() as browser:
         yield browser
@@ -49,7 +49,7 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> SteppedProject:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registrar(stepped: SteppedProject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A socket where somebody knows of two hosts, has seen both logs, and is well."""
     path = tmp_path_factory.mktemp("registrar") / "r.sock"
@@ -76,7 +76,7 @@ def seen_head(path: Path) -> SeenHead:
     return SeenHead(seq=link.seq, hash=sha256(line), seen_at="2026-11-30T00:00:00.000000+00:00")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(
     stepped: SteppedProject, registrar: None, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[TestClient]:
@@ -88,7 +88,7 @@ def client(
     folder = tmp_path_factory.mktemp("temporary")
     shared = stepped.project.folder / "shared"
     (shared / "runs").mkdir(exist_ok=True)
-    shutil.copytree(stepped.project.inputs, shared / "inputs")
+    shutil.copytree(stepped.project.inputs, shared / "inputs", dirs_exist_ok=True)
     app = create_app(
         stepped.registry.folder,
         shared,
