@@ -5,10 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,11 +18,13 @@ from tests.faults.support import INFER, TRAIN, Fault, status, wait_until
 from tests.faults.test_many_triggers import WITHOUT_END, has_ended
 from tests.faults.test_overload import burning
 from tests.faults.test_random import SEED
+from tests.support.at_work import at_work
 from tests.support.uploads import Sender
 from tests.system.support import ROOT, Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 pytestmark = [pytest.mark.system, pytest.mark.fault, pytest.mark.overload, pytest.mark.usefixtures("events")]
@@ -62,38 +62,20 @@ class Users:
         self.downloads: list[Outcome] = []
         self.wrong: list[str] = []
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
+    def at_work(self) -> AbstractContextManager[None]:
         """Six of them until the block ends."""
-        stop = threading.Event()
-
-        def work(does: Callable[[str], None], who: int) -> None:
-            number = 0
-            while not stop.is_set():
-                does(f"{who}_{number}")
-                number += 1
-                stop.wait(3)
-
         people = [self._upload, self._download, self._annotate]
-        threads = [threading.Thread(target=work, args=(does, who)) for does in people for who in range(2)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+        return at_work(*(partial(does, who) for does in people for who in range(2)), pause=3)
 
-    def _upload(self, who: str) -> None:
-        name = f"load{who}.csv"
+    def _upload(self, who: int) -> None:
+        name = f"load{who}_{len(self.uploads)}.csv"
         self.uploads[name], _ = self._asked("POST", f"{API}/inputs/{name}", self._table)
 
-    def _annotate(self, who: str) -> None:
-        text = f"note {who}"
+    def _annotate(self, who: int) -> None:
+        text = f"note {who}_{len(self.notes)}"
         self.notes[text], _ = self._asked("POST", self._notes, json.dumps({"text": text}).encode())
 
-    def _download(self, _who: str) -> None:
+    def _download(self, _who: int) -> None:
         told, body = self._asked("GET", self._url, b"")
         self.downloads.append(told)
         if told == http.client.OK and body != self._expected:

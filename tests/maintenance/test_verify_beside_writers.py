@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.support.at_work import at_work
 from tests.support.project import publish
 from tests.support.registry_project import BY_HAND, DECIDED, RegistryProject
 
@@ -19,7 +19,6 @@ from bulkhead.maintenance.verify import journal_lines, model_files, verify
 from bulkhead.registry.store import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MONTH = timedelta(days=30)
@@ -30,31 +29,6 @@ def patience(little_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Here writers are at work, and slow ones on a busy machine: what they leave undone for a while is waited for."""
     del little_patience  # which this one comes after
     monkeypatch.setattr(journal_lines, "PATIENCE_SECONDS", 30)
-
-
-@contextmanager
-def at_work(*workers: Callable[[], object]) -> Iterator[None]:
-    """Each of ``workers`` is called again and again during the block, in a thread of its own."""
-    stop, errors = threading.Event(), []
-
-    def work(worker: Callable[[], object]) -> None:
-        while not stop.is_set():
-            try:
-                worker()
-            except Exception as error:  # noqa: BLE001  # raised below, in the test's own thread
-                errors.append(error)
-                return
-
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert errors == []
 
 
 def test_a_registry_that_is_written_all_the_time_is_clean_at_every_moment(clean_project: RegistryProject) -> None:
