@@ -21,7 +21,7 @@ _BLOCK = 1 << 20
 _WIDE = 500
 """Columns from which on a block of that size would hold too few rows."""
 _BATCH_BYTES = 2 << 20
-_NOT_UTF8, _ONE_COLUMN = "UTF8", "Expected 1 columns"
+_NOT_UTF8, _ONE_COLUMN = "invalid UTF8 data", "Expected 1 columns"
 """In what pyarrow says of a cell that is not, and of a comma under a header without one."""
 
 
