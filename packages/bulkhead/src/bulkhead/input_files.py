@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bulkhead.errors import Refused, short
+from bulkhead.paths import input_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,6 @@ KINDS = {".csv": "csv", ".csv.gz": "csv", ".parquet": "parquet"}
 _MOST_FILES = 10_000
 NO_DATA = (".", "_")
 """How names begin that other tools give to what is no part of a table, like Spark's ``_SUCCESS``."""
-_FOLDER = "shared/inputs/"
-"""What people write before a name who read it in a record."""
 HIDDEN = ".uploads"
 """The folder of what is sent from a browser, below ``shared/inputs/``: nothing in it is an input yet."""
 
@@ -88,7 +87,7 @@ def is_pattern(name: str) -> bool:
 
 def _found(source: str, inputs: Path, shown: str) -> InputFiles:
     if not (inputs / source).exists():
-        source = source.removeprefix("./").removeprefix(_FOLDER)
+        source = source.removeprefix("./").removeprefix(input_path(""))  # as it stands in records
     path = (inputs / source).resolve()
     if not path.is_relative_to(inputs):
         raise Refused(f"source {shown}: leads out of shared/inputs/. Put the file there and give its name.")

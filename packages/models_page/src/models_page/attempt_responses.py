@@ -10,6 +10,7 @@ from models_page import responses
 
 if TYPE_CHECKING:
     from bulkhead.index.attempts import IndexedAttempt
+    from bulkhead.paths import JournalName
     from bulkhead.registry.records import InferenceRecord
     from models_page.attempts_view import AttemptRecord
 
@@ -27,32 +28,24 @@ class AttemptResponse(BaseModel):
     @classmethod
     def of(cls, found: IndexedAttempt, record: AttemptRecord) -> AttemptResponse:
         """The answer for the attempt ``found``."""
-        outcome: Literal["success", "failed"] = "success" if hasattr(record, "inference_time") else "failed"
-        return cls(
-            pipeline=found.journal,
-            outcome=outcome,
-            at=responses.moment(found.time),
-            offset=found.offset,
-            drifted=_has_drifted(record),
-            record=responses.plain(record),
-        )
+        return cls._at(found.journal, found.offset, found.time, record)
 
     @classmethod
     def of_inference(cls, offset: int, time: int, record: InferenceRecord) -> AttemptResponse:
         """The answer for a finished inference whose record begins at ``offset``."""
+        return cls._at("inference", offset, time, record)
+
+    @classmethod
+    def _at(cls, journal: JournalName, offset: int, time: int, record: AttemptRecord) -> AttemptResponse:
+        drift = getattr(record, "drift", None)
         return cls(
-            pipeline="inference",
-            outcome="success",
+            pipeline=journal,
+            outcome="success" if hasattr(record, "inference_time") else "failed",
             at=responses.moment(time),
             offset=offset,
-            drifted=_has_drifted(record),
+            drifted=bool(drift and drift.drifted),
             record=responses.plain(record),
         )
-
-
-def _has_drifted(record: AttemptRecord) -> bool:
-    drift = getattr(record, "drift", None)
-    return bool(drift and drift.drifted)
 
 
 class InferenceCollectionResponse(BaseModel):

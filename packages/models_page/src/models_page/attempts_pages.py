@@ -67,8 +67,9 @@ def router(
 
     @pages.get("/inferences/{offset}")
     def inference(request: Request, offset: str) -> HTMLResponse:
+        at = _byte(offset)
         try:
-            record = attempts_view.inference(_byte(offset))
+            record = attempts_view.inference(at)
         except NoSuchAttempt:
             told = f"models/log_inference.txt has no inference at byte {filters.text(offset, 40)}."
             return templates.page(request, "unknown.html", 404, title="No such inference", words=told)
@@ -78,7 +79,7 @@ def router(
         return templates.page(
             request,
             "inference.html",
-            offset=_byte(offset),
+            offset=at,
             record=record,
             time=attempts_view.time_of(record),
             model=model,
